@@ -1,0 +1,75 @@
+/** Small promise tools. None of them leaves a listener or a timer behind, whichever way it settles. */
+
+/** A promise with its two ends apart. */
+export interface Deferred<T> {
+  readonly promise: Promise<T>;
+  readonly resolve: (value: T) => void;
+  readonly reject: (reason: unknown) => void;
+}
+
+/** Makes a {@link Deferred}. Node 20 has no `Promise.withResolvers`. */
+export function createDeferred<T = void>(): Deferred<T> {
+  let resolve!: (value: T) => void;
+  let reject!: (reason: unknown) => void;
+  const promise = new Promise<T>((onResolve, onReject) => {
+    resolve = onResolve;
+    reject = onReject;
+  });
+  return { promise, resolve, reject };
+}
+
+/** Calls `listener` once when `signal` aborts; returns what takes it off again. An aborted signal calls nothing. */
+export function onAbort(signal: AbortSignal | undefined, listener: () => void): () => void {
+  if (!signal || signal.aborted) return noop;
+  signal.addEventListener("abort", listener, { once: true });
+  return () => signal.removeEventListener("abort", listener);
+}
+
+/** Waits for `promise`, or rejects with the signal's reason as soon as that aborts. The promise itself goes on. */
+export function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return promise;
+  return new Promise<T>((resolve, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    const release = onAbort(signal, () => reject(signal.reason));
+    promise.then(resolve, reject).finally(release);
+  });
+}
+
+/** How a bounded wait ended: in time or not, and with which error if the promise rejected. */
+export interface Settlement {
+  readonly timedOut: boolean;
+  readonly errors: readonly unknown[];
+}
+
+/** Waits for `promise`, at most `timeout` milliseconds (`Infinity`: as long as it takes). Never rejects. */
+export function settleWithin(promise: Promise<unknown>, timeout: number): Promise<Settlement> {
+  return new Promise((resolve) => {
+    const release = startTimer(timeout, () => resolve({ timedOut: true, errors: [] }));
+    promise.then(
+      () => finish([]),
+      (error: unknown) => finish([error]),
+    );
+    function finish(errors: unknown[]) {
+      release();
+      resolve({ timedOut: false, errors });
+    }
+  });
+}
+
+/** `setTimeout` holds 2^31 - 1 ms at most; a longer delay would fire at once. */
+const longestTimeout = 2 ** 31 - 1;
+
+/** Calls `callback` after `delay` milliseconds, right for any delay (`Infinity`: never). Returns what cancels it. */
+export function startTimer(delay: number, callback: () => void, { unref = false } = {}): () => void {
+  if (delay === Number.POSITIVE_INFINITY) return noop;
+  let timer: unknown;
+  const arm = (left: number) => {
+    const step = Math.min(left, longestTimeout);
+    timer = setTimeout(() => (left > step ? arm(left - step) : callback()), step);
+    if (unref) (timer as { unref?: () => void }).unref?.();
+  };
+  arm(Math.max(0, delay));
+  return () => clearTimeout(timer);
+}
+
+export function noop(): void {}

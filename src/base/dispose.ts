@@ -1,0 +1,46 @@
+/** Giving back what was held: one resource or many, with errors collected and every wait bounded. */
+import { type Settlement, settleWithin } from "./async.js";
+
+/** Something to be given back: a disposable, or a function that does it. */
+export type Resource = AsyncDisposable | Disposable | (() => unknown);
+
+/** How a clean-up went. */
+export interface CleanupSummary {
+  /** Some step took longer than `cleanupTimeout`; it may still be going on, nobody waits for it any more. */
+  readonly timedOut: boolean;
+  /** What the steps threw, in order. */
+  readonly errors: readonly unknown[];
+}
+
+/** Whether `value` can be given back. */
+export function isResource(value: unknown): value is Resource {
+  if (typeof value === "function") return true;
+  return typeof value === "object" && value !== null && (Symbol.asyncDispose in value || Symbol.dispose in value);
+}
+
+/** Gives one resource back, asynchronously where it can be. Throws and rejects as the resource does. */
+export function disposeOf(resource: Resource): unknown {
+  if (typeof resource === "function") return resource();
+  if (Symbol.asyncDispose in resource) return resource[Symbol.asyncDispose]();
+  return resource[Symbol.dispose]();
+}
+
+/** Runs one step, which may throw, reject or never settle; waits at most `timeout` ms. Never rejects. */
+export function runStep(step: () => unknown, timeout: number): Promise<Settlement> {
+  return settleWithin(new Promise((resolve) => resolve(step())), timeout);
+}
+
+/** Runs the steps one after the other, each bounded by `timeout` ms, whatever becomes of those before it. */
+export async function runSteps(steps: Iterable<() => unknown>, timeout: number): Promise<CleanupSummary> {
+  const summaries: CleanupSummary[] = [];
+  for (const step of steps) summaries.push(await runStep(step, timeout));
+  return mergeSummaries(summaries);
+}
+
+/** One summary for many. */
+export function mergeSummaries(summaries: readonly CleanupSummary[]): CleanupSummary {
+  return {
+    timedOut: summaries.some((summary) => summary.timedOut),
+    errors: summaries.flatMap((summary) => summary.errors),
+  };
+}

@@ -1,0 +1,29 @@
+/** Background work that belongs to a web user's session. */
+export type { CleanupSummary, Resource } from "./base/dispose.js";
+export { ActiveSessionError, type ActiveSessionErrorOptions, type ErrorCode } from "./base/error.js";
+export type { FinalStatus, Retain, RunnerProgress, RunnerStatus } from "./log/result-log.js";
+export type { ProcessBody, ProcessContext } from "./runner/process-producer.js";
+export type { ProcessRunner } from "./runner/process-runner.js";
+export type { RunnerContext } from "./runner/producer.js";
+export type {
+  AbortReason,
+  ReadOptions,
+  RequiredReadOptions,
+  Runner,
+  RunnerId,
+  RunnerKind,
+  RunnerResult,
+  RunnerState,
+} from "./runner/runner.js";
+export type { SequenceRunner } from "./runner/sequence-runner.js";
+export type { SequenceSource, Source } from "./runner/source.js";
+export type { Measurement, TimeSeries } from "./runner/time-series.js";
+export type { ActiveSession } from "./session/active-session.js";
+export {
+  type ActiveSessions,
+  type ActiveSessionsStats,
+  type CloseSummary,
+  createActiveSessions,
+} from "./session/active-sessions.js";
+export type { ActiveSessionsOptions, Logger, RunnerOptions } from "./session/options.js";
+export type { Ownership } from "./session/owned-resources.js";

@@ -1,0 +1,124 @@
+/**
+ * The reads that wait at a log. A read waits in one of two states:
+ *
+ * - **unripe**: fewer than `min` positions beyond its start exist. It can be cancelled by its signal and given up by its
+ *   time-out; it ripens when the position it waits for is reached.
+ * - **ripe**: it has what it asked for and lingers for a turn, in which the source may report its end (or more items). It
+ *   cannot be cancelled any more.
+ *
+ * The log decides when; this file only keeps the set, the timers and the listeners, and sees to it that every read is
+ * settled once and leaves nothing behind.
+ */
+import { noop, onAbort, startTimer } from "../base/async.js";
+import type { ReadRequest, Slice } from "./result-log.js";
+
+/** One waiting read. */
+export class PendingRead<R> {
+  ripe = false;
+  #release: () => void = noop;
+
+  constructor(
+    readonly start: number,
+    readonly request: ReadRequest,
+    readonly resolve: (slice: Slice<R>) => void,
+    readonly reject: (reason: unknown) => void,
+  ) {}
+
+  /** The read is pending until this position exists. */
+  get target(): number {
+    return this.start + this.request.min;
+  }
+
+  /** The end of what it may hand out. */
+  get limit(): number {
+    return this.start + this.request.max;
+  }
+
+  /** Whether it asked for the default position, which only one pending read may do. */
+  get byDefault(): boolean {
+    return this.request.start === undefined;
+  }
+
+  /** Lets the signal cancel and the time-out give up this read. */
+  arm(cancel: (reason: unknown) => void, giveUp: () => void): void {
+    const { signal, timeout } = this.request;
+    const offAbort = onAbort(signal, () => cancel(signal?.reason));
+    const offTimer = timeout === undefined ? noop : startTimer(timeout, giveUp);
+    this.#release = () => {
+      offAbort();
+      offTimer();
+    };
+  }
+
+  /** Takes off listener and timer: the read is ripe, or settled. */
+  disarm(): void {
+    this.#release();
+    this.#release = noop;
+  }
+}
+
+/** The set of a log's waiting reads; made only when the first read has to wait. */
+export class PendingReads<R> implements Iterable<PendingRead<R>> {
+  readonly #reads = new Set<PendingRead<R>>();
+
+  get size(): number {
+    return this.#reads.size;
+  }
+
+  [Symbol.iterator](): Iterator<PendingRead<R>> {
+    return this.#reads.values();
+  }
+
+  has(read: PendingRead<R>): boolean {
+    return this.#reads.has(read);
+  }
+
+  /** Adds an unripe read; `changed` is called after its signal has cancelled it, `giveUp` when its time is up. */
+  add(read: PendingRead<R>, changed: () => void, giveUp: (read: PendingRead<R>) => void): void {
+    if (read.request.signal?.aborted) {
+      read.reject(read.request.signal.reason);
+      return;
+    }
+    this.#reads.add(read);
+    read.arm(
+      (reason) => {
+        this.remove(read);
+        changed();
+        read.reject(reason);
+      },
+      () => giveUp(read),
+    );
+  }
+
+  /** Marks a read as ripe: from now on it settles with a slice, whatever its signal does. */
+  ripen(read: PendingRead<R>): void {
+    this.#reads.add(read);
+    read.ripe = true;
+    read.disarm();
+  }
+
+  remove(read: PendingRead<R>): void {
+    this.#reads.delete(read);
+    read.disarm();
+  }
+
+  /** Whether a read at the default position is pending. */
+  get hasDefault(): boolean {
+    for (const read of this.#reads) if (read.byDefault) return true;
+    return false;
+  }
+
+  /** The lowest start of the reads whose items must stay (all but passive ones), or `Infinity`. */
+  get lowestStart(): number {
+    let lowest = Number.POSITIVE_INFINITY;
+    for (const read of this.#reads) if (!read.request.passive) lowest = Math.min(lowest, read.start);
+    return lowest;
+  }
+
+  /** The furthest position that an unripe read (not a passive one) waits for, or 0. */
+  get furthestTarget(): number {
+    let furthest = 0;
+    for (const read of this.#reads) if (!read.ripe && !read.request.passive) furthest = Math.max(furthest, read.target);
+    return furthest;
+  }
+}

@@ -1,0 +1,106 @@
+/**
+ * The contract between a runner's results and everything that reads them. A log keeps positions 0, 1, 2…, knows how far
+ * they have been produced, handed out and acknowledged, and holds the reads that wait. Whoever reads gets a
+ * {@link Slice}: result, position and status, formed by the log in the very step that settles the read.
+ *
+ * Every read is a promise, also when the items are at hand: a log that lives outside this process has the same contract,
+ * and nothing above may assume that items are in memory.
+ */
+import type { ActiveSessionError } from "../base/error.js";
+
+/** A runner's status; the last three are final and never change. */
+export type RunnerStatus = "not-started" | "stalled" | "progressed" | "completed" | "failed" | "aborted";
+
+/** The statuses that never change again. */
+export type FinalStatus = "completed" | "failed" | "aborted";
+
+/** How far the background has come. */
+export interface RunnerProgress {
+  /** Items produced (sequence) or reports made (process) so far; never more than can still be handed out after an abort. */
+  readonly current: number;
+  /** What `current` will be at the end, in the same unit; absent while unknown. */
+  readonly estimatedEnd?: number;
+}
+
+/** How many acknowledged items a log keeps: none, the last n, or all. */
+export type Retain = "unacknowledged" | number | "all";
+
+/** What a reader asks for. */
+export interface ReadRequest {
+  /** First position wanted. Default: the position at the moment of the call. `"tail"`: whatever comes next. */
+  readonly start?: number | "tail";
+  /** The read waits until this many positions beyond `start` exist; 0 does not wait. */
+  readonly min: number;
+  /** At most this many positions are handed out. */
+  readonly max: number;
+  /** Cancels this read: it rejects with the signal's reason and has taken nothing. */
+  readonly signal?: AbortSignal | undefined;
+  /** After so many ms the read settles with what is there. Default: never. */
+  readonly timeout?: number | undefined;
+  /** Whether the read, once accepted, acknowledges everything before a numeric or defaulted `start`. Default: true. */
+  readonly acknowledge?: boolean;
+  /**
+   * For a reader that only follows what there is: its waiting neither makes the producer go on nor keeps items from being
+   * acknowledged away. Default: false.
+   */
+  readonly passive?: boolean;
+}
+
+/** A stretch of results and what holds for it, as of the moment at which its read was settled. */
+export interface Slice<R> {
+  /** The items from `start` on (sequence), or the newest value (process). */
+  readonly result: R;
+  /** The first position of the slice. */
+  readonly start: number;
+  /** The end of the slice: the `start` of the next read. */
+  readonly position: number;
+  /** The status of this slice: final only if it reaches the end. */
+  readonly status: RunnerStatus;
+  /** Why the runner failed; only with the status `failed`. */
+  readonly error?: ActiveSessionError;
+  readonly progress: RunnerProgress;
+  /** The first position that is still kept. */
+  readonly firstPosition: number;
+  /** Whether the slice reaches the end and nothing will follow. */
+  readonly closed: boolean;
+}
+
+/** A log's state without any results. Taking it is no read: nothing moves. */
+export interface LogState {
+  readonly status: RunnerStatus;
+  readonly position: number;
+  readonly progress: RunnerProgress;
+  readonly firstPosition: number;
+  /** Whether the background has ended: what has been produced is all there will be. */
+  readonly ended: boolean;
+  /** How the background ended, if it did; the runner's own status follows when the results have been read. */
+  readonly outcome?: FinalStatus;
+  /** Why the background failed; it is the runner's `error` once the status is `failed`. */
+  readonly failure?: ActiveSessionError;
+}
+
+/** The reader's side of a log. */
+export interface ResultLog<R> {
+  /** The last known state; {@link state} gives the exact one. */
+  readonly current: LogState;
+  /** How many items are kept. */
+  readonly size: number;
+  state(): Promise<LogState>;
+  /**
+   * Reads a slice. Rejects with `POSITION_GONE`, `POSITION_AHEAD`, `READ_CONFLICT`, or the reason of its signal; nothing is
+   * acknowledged and nothing moves then.
+   */
+  read(request: ReadRequest): Promise<Slice<R>>;
+  /** Acknowledges everything before `position`; `POSITION_AHEAD` if that has not been handed out. */
+  acknowledge(position: number): Promise<void>;
+  /** The furthest acknowledged position. */
+  readonly acknowledged: number;
+  /** Ends everything: pending reads settle with what they have. False when the status was final already. */
+  abort(): boolean;
+}
+
+/** What a log tells its runner, after its own state is consistent. */
+export interface LogEvents {
+  /** The status has become final. */
+  onFinal(): void;
+}

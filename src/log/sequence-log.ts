@@ -1,0 +1,339 @@
+/**
+ * The results of a sequence runner, in memory.
+ *
+ * Four positions, always in this order:
+ *
+ *     first ≤ acknowledged ≤ position ≤ progress
+ *       │          │            │          └ how far the producer has come
+ *       │          │            └ the end of the furthest item handed out (or skipped over by a reader's own start)
+ *       │          └ everything before it is known to have arrived
+ *       └ the first item kept: `acknowledged`, or earlier by what `retain` keeps in addition
+ *
+ * States, and what leads from one to the next:
+ *
+ *     not started ──start──▶ running ──end──▶ ended ──a read reaches the end──▶ final: completed, failed
+ *          └──────────────abort──┴──────────────┴──▶ final: aborted
+ *
+ * - **running**: `append` adds items. The status is `progressed` while items wait to be handed out, else `stalled`.
+ * - **ended**: nothing is added any more. Whoever reads the last item (or finds that none is left) makes it final; if
+ *   everything had been handed out before, it is final at once.
+ * - **aborted**: the pending reads took what they could, the log was cut at `position`; what had been handed out stays.
+ * - A final status never changes, and `position` does not move in it.
+ *
+ * The producer is asked to pause when `progress` reaches the bound: `acknowledged + aheadLimit`, or the furthest position
+ * that a waiting read needs. A slice is formed in the step that settles its read; items, positions and status agree.
+ */
+import { createDeferred, type Deferred } from "../base/async.js";
+import { ActiveSessionError, runnerFailed } from "../base/error.js";
+import { Lifecycle } from "./lifecycle.js";
+import { PendingRead, PendingReads } from "./pending-reads.js";
+import type { LogEvents, LogState, ReadRequest, ResultLog, Retain, RunnerProgress, Slice } from "./result-log.js";
+import { afterTurn } from "./turn.js";
+import { Window } from "./window.js";
+
+/** How much a sequence log keeps and how far its producer may run ahead. */
+export interface SequenceLogOptions {
+  /** The producer pauses when so many items are not acknowledged; a positive integer. */
+  readonly aheadLimit: number;
+  /** Which acknowledged items are kept. */
+  readonly retain: Retain;
+}
+
+/** The producer's side of a sequence log. */
+export interface SequenceSink<T> {
+  /** The producer is running. */
+  start(): void;
+  /** Adds the next item. After an abort it is ignored. */
+  append(item: T): void;
+  /** Whether the producer must await {@link room} before it appends. */
+  readonly isFull: boolean;
+  /** Resolves when there is room, or nothing more is wanted. */
+  room(): Promise<void>;
+  /** The source has ended by itself. */
+  end(): void;
+  /** The source has failed. */
+  fail(cause: unknown): void;
+}
+
+/** See the top of the file. */
+export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
+  readonly #options: SequenceLogOptions;
+  readonly #life: Lifecycle;
+  readonly #window = new Window<T>();
+  #position = 0;
+  #acknowledged = 0;
+  /** How far an aborted producer had come; a start up to here is no error of the reader. */
+  #formerProgress = 0;
+  #reads: PendingReads<T[]> | undefined;
+  /** At this progress some pending read has to be looked at. */
+  #wakeAt = Number.POSITIVE_INFINITY;
+  /** At this progress the producer pauses. */
+  #bound: number;
+  #room: Deferred<void> | undefined;
+
+  constructor(options: SequenceLogOptions, events: LogEvents) {
+    this.#options = options;
+    this.#life = new Lifecycle(events);
+    this.#bound = options.aheadLimit;
+  }
+
+  get current(): LogState {
+    return this.#life.describe(this.#position, this.#progress(), this.#window.first);
+  }
+
+  get size(): number {
+    return this.#window.end - this.#window.first;
+  }
+
+  get acknowledged(): number {
+    return this.#acknowledged;
+  }
+
+  async state(): Promise<LogState> {
+    return this.current;
+  }
+
+  // --- the reader's side -------------------------------------------------------------------------------------------
+
+  read(request: ReadRequest): Promise<Slice<T[]>> {
+    return new Promise((resolve, reject) => {
+      const start = this.#admit(request);
+      const read = new PendingRead<T[]>(start, request, resolve, reject);
+      if (this.#isDue(read)) {
+        this.#settle(read);
+        this.#life.announce();
+      } else this.#wait(read);
+    });
+  }
+
+  async acknowledge(position: number): Promise<void> {
+    if (position > this.#position && !this.#isCutOff(position)) {
+      throw new ActiveSessionError(
+        "POSITION_AHEAD",
+        `Cannot acknowledge: the position must have been handed out (${this.#position}), received ${position}`,
+      );
+    }
+    this.#acknowledge(position);
+  }
+
+  abort(): boolean {
+    if (this.#life.final) return false;
+    const reads = this.#takeReads();
+    const ends = reads.map((read) => Math.min(read.limit, this.#window.end));
+    const end = reads.reduce((far, read, i) => (ends[i]! > read.start ? Math.max(far, ends[i]!) : far), this.#position);
+    const taken = reads.map((read, i) => this.#window.slice(read.start, Math.max(read.start, ends[i]!)));
+    this.#formerProgress = this.#window.end;
+    this.#window.cutAt(end);
+    this.#position = end;
+    this.#life.abort();
+    reads.forEach((read, i) => {
+      read.resolve(this.#slice(Math.min(read.start, end), taken[i]!));
+    });
+    this.#releaseProducer();
+    this.#life.announce();
+    return true;
+  }
+
+  // --- the producer's side -----------------------------------------------------------------------------------------
+
+  start(): void {
+    this.#life.start();
+  }
+
+  append(item: T): void {
+    if (this.#life.ended) return;
+    this.#window.push(item);
+    if (this.#window.end >= this.#wakeAt) this.#wake();
+  }
+
+  get isFull(): boolean {
+    return this.#window.end >= this.#bound && !this.#life.ended;
+  }
+
+  room(): Promise<void> {
+    if (!this.isFull) return Promise.resolve();
+    this.#room ??= createDeferred();
+    return this.#room.promise;
+  }
+
+  end(): void {
+    this.#end(undefined);
+  }
+
+  fail(cause: unknown): void {
+    this.#end(runnerFailed(cause));
+  }
+
+  // --- admission and acknowledgement -------------------------------------------------------------------------------
+
+  /** Finds where a read starts, and acknowledges what lies before; throws if the read cannot be accepted. */
+  #admit(request: ReadRequest): number {
+    if (request.start === "tail") return this.#window.end;
+    if (request.start === undefined && this.#reads?.hasDefault) {
+      throw new ActiveSessionError(
+        "READ_CONFLICT",
+        "Cannot read: only one read at the default position may be pending, received another one without a start",
+      );
+    }
+    const start = this.#checked(request.start ?? this.#position);
+    if (request.acknowledge ?? true) this.#acknowledge(start);
+    return start;
+  }
+
+  #checked(start: number): number {
+    if (start > this.#window.end) {
+      if (this.#isCutOff(start)) return this.#window.end;
+      throw new ActiveSessionError(
+        "POSITION_AHEAD",
+        `Cannot read: the start must not lie beyond the progress (${this.#window.end}), received ${start}`,
+      );
+    }
+    if (start < this.#window.first) throw this.#gone(start);
+    return start;
+  }
+
+  #gone(start: number): ActiveSessionError {
+    const firstPosition = this.#window.first;
+    return new ActiveSessionError(
+      "POSITION_GONE",
+      `Cannot read: the start must not lie before the first item kept (${firstPosition}), received ${start}`,
+      { firstPosition },
+    );
+  }
+
+  /** Whether the position existed until an abort cut it off. */
+  #isCutOff(position: number): boolean {
+    return this.#life.final === "aborted" && position <= this.#formerProgress;
+  }
+
+  /** Whoever names a position has everything before it; but what another read waits for is not given up. */
+  #acknowledge(position: number): void {
+    if (!this.#life.final) this.#position = Math.max(this.#position, position);
+    const limit = Math.min(position, this.#reads?.lowestStart ?? position, this.#window.end);
+    if (limit <= this.#acknowledged) return;
+    this.#acknowledged = limit;
+    const { retain } = this.#options;
+    if (retain !== "all") this.#window.dropBefore(limit - (retain === "unacknowledged" ? 0 : retain));
+    if (this.#reads) this.#rejectOvertaken(this.#reads);
+    this.#moveBound();
+  }
+
+  /** A passive reader's next item may have been acknowledged away by another reader: a gap, which it has to learn of. */
+  #rejectOvertaken(reads: PendingReads<T[]>): void {
+    for (const read of [...reads]) {
+      if (read.start >= this.#window.first) continue;
+      reads.remove(read);
+      read.reject(this.#gone(read.start));
+    }
+  }
+
+  // --- waiting -----------------------------------------------------------------------------------------------------
+
+  /** Whether nothing that could still happen would change what the read gets. */
+  #isDue(read: PendingRead<T[]>): boolean {
+    if (this.#life.ended) return true;
+    if (this.#window.end < read.target) return false;
+    return !this.#life.started || this.#window.end > read.limit;
+  }
+
+  #wait(read: PendingRead<T[]>): void {
+    this.#reads ??= new PendingReads();
+    if (this.#window.end >= read.target) this.#linger(read);
+    else {
+      this.#reads.add(
+        read,
+        () => this.#readsChanged(),
+        (givenUp) => {
+          this.#linger(givenUp);
+          this.#readsChanged();
+        },
+      );
+    }
+    this.#readsChanged();
+  }
+
+  /** The read has what it needs; the source gets one turn to report its end first. */
+  #linger(read: PendingRead<T[]>): void {
+    this.#reads!.ripen(read);
+    afterTurn(() => {
+      if (!this.#reads!.has(read)) return;
+      this.#settle(read);
+      this.#readsChanged();
+      this.#life.announce();
+    });
+  }
+
+  /** The progress has reached a point that some read waits for. */
+  #wake(): void {
+    for (const read of [...this.#reads!]) {
+      if (this.#isDue(read)) this.#settle(read);
+      else if (!read.ripe && this.#window.end >= read.target) this.#linger(read);
+    }
+    this.#readsChanged();
+  }
+
+  /** Recomputes what follows from the set of pending reads: when to wake them and how far the producer may go. */
+  #readsChanged(): void {
+    let wakeAt = Number.POSITIVE_INFINITY;
+    for (const read of this.#reads!) wakeAt = Math.min(wakeAt, read.ripe ? read.limit + 1 : read.target);
+    this.#wakeAt = wakeAt;
+    this.#moveBound();
+  }
+
+  #moveBound(): void {
+    this.#bound = Math.max(this.#acknowledged + this.#options.aheadLimit, this.#reads?.furthestTarget ?? 0);
+    if (!this.isFull) this.#releaseProducer();
+  }
+
+  #releaseProducer(): void {
+    this.#room?.resolve();
+    this.#room = undefined;
+  }
+
+  // --- settling ----------------------------------------------------------------------------------------------------
+
+  /** Forms the slice of a read and settles it, all in this step. */
+  #settle(read: PendingRead<T[]>): void {
+    this.#reads?.remove(read);
+    const items = this.#window.slice(read.start, Math.max(read.start, Math.min(read.limit, this.#window.end)));
+    const end = read.start + items.length;
+    if (!this.#life.final && (items.length > 0 || read.request.start !== "tail")) {
+      this.#position = Math.max(this.#position, end);
+      if (this.#life.ended && end === this.#window.end) this.#life.finish();
+    }
+    read.resolve(this.#slice(read.start, items));
+  }
+
+  #slice(start: number, result: T[]): Slice<T[]> {
+    const position = start + result.length;
+    return {
+      result,
+      start,
+      position,
+      ...this.#life.verdictAt(position, this.#window.end),
+      progress: this.#progress(),
+      firstPosition: this.#window.first,
+    };
+  }
+
+  #end(failure: ActiveSessionError | undefined): void {
+    if (this.#life.ended) return;
+    this.#life.end(failure);
+    for (const read of this.#takeReads()) this.#settle(read);
+    if (this.#position === this.#window.end) this.#life.finish();
+    this.#releaseProducer();
+    this.#life.announce();
+  }
+
+  #takeReads(): PendingRead<T[]>[] {
+    const reads = [...(this.#reads ?? [])];
+    for (const read of reads) this.#reads!.remove(read);
+    this.#wakeAt = Number.POSITIVE_INFINITY;
+    return reads;
+  }
+
+  #progress(): RunnerProgress {
+    const current = this.#window.end;
+    return this.#life.ended ? { current, estimatedEnd: current } : { current };
+  }
+}

@@ -1,0 +1,18 @@
+/** A runner whose result is one value that changes until it is final. */
+import { ProcessLog } from "../log/process-log.js";
+import { type ProcessBody, ProcessProducer } from "./process-producer.js";
+import { Runner, type RunnerOwner } from "./runner.js";
+import type { RunnerSettings } from "./sequence-runner.js";
+
+/** A runner whose result is one value that changes. A position is a number of reports; only the newest value is kept. */
+export class ProcessRunner<T = unknown> extends Runner<T | undefined> {
+  readonly kind = "process";
+}
+
+/** Makes a process runner that is not started yet. */
+export function createProcess<T>(owner: RunnerOwner, body: ProcessBody<T>, settings: RunnerSettings): ProcessRunner<T> {
+  const log = new ProcessLog<T>({ onFinal: () => runner.onFinal() });
+  const producer = new ProcessProducer(log, body);
+  const runner = new ProcessRunner<T>({ owner, log, producer, ...settings });
+  return runner;
+}

@@ -1,0 +1,454 @@
+/**
+ * A runner: a producer, a result log and an identity. It decides when the producer starts and stops, tells its owner when it
+ * is used, and sees to it that everything is released.
+ *
+ *     created ──start──▶ running ──▶ background ended ──▶ final          (the log keeps this part)
+ *        └──────── abort, or dispose = abort + removal ────┘
+ *
+ * - The start is tried again when it failed; an abort during an asynchronous start wins.
+ * - **Abort**: the log settles its reads and cuts itself, then the signals fire, then the producer is stopped. The clean-up
+ *   goes on after that, for `cleanupTimeout` at most.
+ * - **Clean-up** is over when the work has ended and its source is closed; then the `holds` are released. That happens
+ *   once, whether or not anybody has read the results.
+ * - A disposed runner refuses reads with `RUNNER_GONE`; its abort still answers.
+ */
+import { abortable, createDeferred, noop, onAbort, settleWithin } from "../base/async.js";
+import { checkInteger } from "../base/check.js";
+import { type CleanupSummary, disposeOf, mergeSummaries, type Resource, runSteps } from "../base/dispose.js";
+import { ActiveSessionError } from "../base/error.js";
+import { LazySignal } from "../base/lazy-signal.js";
+import type { LogState, ReadRequest, ResultLog, RunnerProgress, RunnerStatus, Slice } from "../log/result-log.js";
+import type { Producer, RunnerContext } from "./producer.js";
+
+/** What a runner makes: an ordered sequence of items, or one value that changes. */
+export type RunnerKind = "sequence" | "process";
+
+/** Why a runner was aborted. */
+export type AbortReason = "stopped" | "idle" | "lifetime" | "session-ended" | "shutdown" | "signal";
+
+/** Which runner this is, among all of all sessions. */
+export interface RunnerId {
+  readonly sessionId: string;
+  readonly generation: number;
+  readonly number: number;
+  /** `session:generation#number`, for logs. */
+  toString(): string;
+}
+
+/** What a read of a runner gives: results, and what holds for them at the moment they were taken. */
+export interface RunnerResult<R> {
+  /** The items of a sequence, possibly none; the newest value of a process, `undefined` before the first report. */
+  readonly result: R;
+  /** The status of this result: final only if it reaches the end. */
+  readonly status: RunnerStatus;
+  /** The position after this result: the `start` of the next read. */
+  readonly position: number;
+  /** Why the runner failed; only with the status `failed`. Safe to be sent: its JSON form is code and message. */
+  readonly error?: ActiveSessionError;
+}
+
+/** What to read. */
+export interface ReadOptions {
+  /**
+   * How many positions to read; an integer from 0, or `Infinity`. Default: everything there is (`getAvailable`),
+   * `defaultAdvance` (`getRequired` of a sequence), 1 (of a process). 0: the default advance of a sequence; of a process
+   * with a `start`, exactly that point.
+   */
+  readonly advance?: number;
+  /** The first position wanted; whoever names one has received everything before it. Default: `position`. */
+  readonly start?: number;
+}
+
+/** What to read and how long to wait. */
+export interface RequiredReadOptions extends ReadOptions {
+  /** Cancels this read, and only it: it rejects with the signal's reason and has taken nothing. */
+  readonly signal?: AbortSignal;
+}
+
+/** What a runner needs of its owner. */
+export interface RunnerOwner {
+  readonly session: unknown;
+  readonly services: unknown;
+  readonly sessionId: string;
+  readonly generation: number;
+  /** How long a clean-up step may take, ms. */
+  readonly cleanupTimeout: number;
+  /** Keeps the runner from idling out until the returned function is called; both are a use of it. */
+  hold(runner: Runner): () => void;
+  /** The runner is not to be found any more. */
+  remove(runner: Runner): void;
+  /** Something of the user's code went wrong where nobody could be told. */
+  report(message: string, runner: Runner, error: unknown): void;
+}
+
+/** What a runner is made of. */
+export interface RunnerParts<R> {
+  readonly owner: RunnerOwner;
+  readonly number: number;
+  readonly log: ResultLog<R>;
+  readonly producer: Producer;
+  readonly defaultAdvance: number;
+  readonly holds: readonly Resource[];
+  readonly data: unknown;
+}
+
+/** A background operation and its results. Made by a session; see `createSequenceRunner` and its siblings. */
+export abstract class Runner<R = unknown> implements AsyncDisposable {
+  /** What the runner makes. */
+  abstract readonly kind: RunnerKind;
+  /** The application's own; the library never looks at it. */
+  data: unknown;
+
+  readonly #parts: RunnerParts<R>;
+  readonly #stop = new LazySignal();
+  readonly #finalSignal = new LazySignal();
+  readonly #cleanup = createDeferred<CleanupSummary>();
+  #starting: Promise<void> | undefined;
+  #abortReason: AbortReason | undefined;
+  #abortCause: unknown;
+  #closed = false;
+  #disposal: Promise<CleanupSummary> | undefined;
+  #offSignal: () => void = noop;
+
+  /** @internal */
+  constructor(parts: RunnerParts<R>) {
+    this.#parts = parts;
+    this.data = parts.data;
+    void parts.producer.closed.then((errors) => {
+      this.#closed = true;
+      this.#finishCleanup({ timedOut: false, errors });
+    });
+  }
+
+  // --- who it is and where it stands -------------------------------------------------------------------------------
+
+  /** Which runner this is; for logs. */
+  get id(): RunnerId {
+    const { owner, number } = this.#parts;
+    const { sessionId, generation } = owner;
+    return { sessionId, generation, number, toString: () => `${sessionId}:${generation}#${number}` };
+  }
+
+  /** The runner's external text id, `{number}-{generation}-{sessionId}`, safe in a URL. It gives no permission. */
+  get key(): string {
+    const { owner, number } = this.#parts;
+    return `${number}-${owner.generation}-${owner.sessionId}`;
+  }
+
+  /** The runner's number within its session, from 0, never reused. */
+  get number(): number {
+    return this.#parts.number;
+  }
+
+  /** The last known status; {@link state} tells the exact one. */
+  get status(): RunnerStatus {
+    return this.#log.current.status;
+  }
+
+  /** How many positions have been handed out so far: the end of the furthest item. */
+  get position(): number {
+    return this.#log.current.position;
+  }
+
+  /** How many positions have been produced so far, and how many there will be, if known. */
+  get progress(): RunnerProgress {
+    return this.#log.current.progress;
+  }
+
+  /** Whether the background has ended, whether or not its results have been read. */
+  get isBackgroundCompleted(): boolean {
+    return isBackgroundCompleted(this.#log.current, this.kind, this.#closed);
+  }
+
+  /** Why the runner failed; only with the status `failed`. */
+  get error(): ActiveSessionError | undefined {
+    const { status, failure } = this.#log.current;
+    return status === "failed" ? failure : undefined;
+  }
+
+  /** Why the runner was aborted; only with the status `aborted`. */
+  get abortReason(): AbortReason | undefined {
+    return this.status === "aborted" ? this.#abortReason : undefined;
+  }
+
+  /** Aborts as soon as the status is final, whichever it is. */
+  get signal(): AbortSignal {
+    return this.#finalSignal.signal;
+  }
+
+  /** Resolves when the background has ended and its source is closed, whether or not the results have been read. */
+  get cleanup(): Promise<CleanupSummary> {
+    return this.#cleanup.promise;
+  }
+
+  /** The exact state, also of a runner on another host. */
+  async state(): Promise<RunnerState> {
+    const state = await this.#log.state();
+    return {
+      key: this.key,
+      kind: this.kind,
+      status: state.status,
+      position: state.position,
+      progress: state.progress,
+      isBackgroundCompleted: isBackgroundCompleted(state, this.kind, this.#closed),
+      ...(state.status === "failed" && state.failure && { error: state.failure }),
+      ...(state.status === "aborted" && this.#abortReason && { abortReason: this.#abortReason }),
+    };
+  }
+
+  // --- reading -----------------------------------------------------------------------------------------------------
+
+  /**
+   * Reads what there is, without waiting for more; never starts the runner. If it returns everything and the background
+   * still runs, the source gets one turn of the event loop to report its end first.
+   * @throws `INVALID_ARGUMENT`, `POSITION_GONE`, `POSITION_AHEAD`, `READ_CONFLICT`, `RUNNER_GONE`
+   */
+  async getAvailable(options: ReadOptions = {}): Promise<RunnerResult<R>> {
+    const { start, max } = this.#range("read what is available", options, Number.POSITIVE_INFINITY);
+    return toResult(await this.#read({ start, min: 0, max }));
+  }
+
+  /**
+   * Waits until as many positions as asked for can be returned, or no more will come; starts the runner if need be. It
+   * resolves with what there is when the runner ends, fails or is aborted meanwhile; look at `status`.
+   * @throws `INVALID_ARGUMENT`, `POSITION_GONE`, `POSITION_AHEAD`, `READ_CONFLICT`, `RUNNER_GONE`, `RUNNER_START_FAILED`,
+   *   or the reason of `signal`
+   */
+  async getRequired(options: RequiredReadOptions = {}): Promise<RunnerResult<R>> {
+    const { start, max } = this.#range("read", options, this.#parts.defaultAdvance);
+    return toResult(await this.read({ start, min: max, max, signal: options.signal }));
+  }
+
+  /**
+   * Reads as the request says, starting the runner if need be.
+   * @internal
+   */
+  async read(request: InternalReadRequest): Promise<Slice<R>> {
+    if (this.#needsStart) {
+      this.#checkReadable();
+      const release = this.#parts.owner.hold(this);
+      try {
+        await abortable(this.start(), request.signal);
+      } finally {
+        release();
+      }
+    }
+    return this.#read(request);
+  }
+
+  async #read({ start, ...request }: InternalReadRequest): Promise<Slice<R>> {
+    this.#checkReadable();
+    const release = request.passive ? noop : this.#parts.owner.hold(this);
+    try {
+      return await this.#log.read(start === undefined ? request : { start, ...request });
+    } finally {
+      release();
+    }
+  }
+
+  #range(action: string, { advance, start }: ReadOptions, whenOmitted: number) {
+    if (advance !== undefined) checkInteger(action, "advance", advance);
+    if (start !== undefined) checkInteger(action, "start", start, { max: Number.MAX_SAFE_INTEGER });
+    const exact = this.kind === "process" && start !== undefined;
+    const max = advance === 0 ? (exact ? 0 : this.#parts.defaultAdvance) : (advance ?? whenOmitted);
+    return { start, max };
+  }
+
+  #checkReadable(): void {
+    if (this.#disposal === undefined) return;
+    throw new ActiveSessionError(
+      "RUNNER_GONE",
+      `Cannot read: the runner must not have been removed, received ${this.key}`,
+    );
+  }
+
+  // --- starting, aborting, ending ----------------------------------------------------------------------------------
+
+  get #needsStart(): boolean {
+    return this.#starting !== undefined || this.status === "not-started";
+  }
+
+  /**
+   * Starts the background, once. Rejects with `RUNNER_START_FAILED` or `INVALID_SOURCE`; the next call tries again then.
+   * @internal
+   */
+  start(): Promise<void> {
+    if (!this.#needsStart) return Promise.resolve();
+    this.#starting ??= this.#parts.producer.start(this.#context()).finally(() => {
+      this.#starting = undefined;
+    });
+    return this.#starting;
+  }
+
+  /**
+   * Stops the work. Pending reads resolve with what they have; what has been handed out stays readable, the rest is dropped.
+   * A runner whose status is final is left as it is.
+   * @param reason becomes the `cause` of the reason that the work's signal aborts with
+   * @returns the status that the runner then has
+   */
+  async abort(reason?: unknown): Promise<RunnerStatus> {
+    this.abortFor("stopped", reason);
+    return this.status;
+  }
+
+  /** @internal */
+  abortFor(reason: AbortReason, cause?: unknown): void {
+    if (this.#abortReason) return;
+    this.#abortReason = reason;
+    this.#abortCause = cause;
+    if (!this.#log.abort()) {
+      this.#abortReason = undefined;
+      return;
+    }
+    this.#parts.producer.stop();
+    this.#limitCleanup();
+  }
+
+  /** From now on the clean-up may take `cleanupTimeout`; then it counts as timed out, and what it waits for is left alone. */
+  #limitCleanup(): void {
+    if (this.#cleanedUp) return;
+    void settleWithin(this.#parts.producer.closed, this.#parts.owner.cleanupTimeout).then(({ timedOut }) => {
+      if (timedOut) this.#finishCleanup({ timedOut, errors: [] });
+    });
+  }
+
+  /** Aborts the runner when `signal` does. @internal */
+  follow(signal: AbortSignal | undefined): void {
+    if (signal?.aborted) this.abortFor("signal", signal.reason);
+    else this.#offSignal = onAbort(signal, () => this.abortFor("signal", signal?.reason));
+  }
+
+  /** The log's status has become final. @internal */
+  onFinal(): void {
+    this.#offSignal();
+    const { status, failure } = this.#log.current;
+    if (status !== "aborted") {
+      this.#finalSignal.abort(failure ?? status);
+      return;
+    }
+    const error = abortError(this.#abortReason, this.#abortCause);
+    this.#stop.abort(error);
+    this.#finalSignal.abort(error);
+  }
+
+  /** Aborts the runner if it is not final, removes it from its session, and waits for the clean-up and the holds. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.dispose("stopped");
+  }
+
+  /** @internal */
+  dispose(reason: AbortReason): Promise<CleanupSummary> {
+    if (this.#disposal === undefined) {
+      this.#disposal = this.#holdsReleased.promise;
+      this.abortFor(reason);
+      this.#limitCleanup();
+      this.#offSignal();
+      this.#parts.owner.remove(this);
+    }
+    return this.#disposal;
+  }
+
+  readonly #holdsReleased = createDeferred<CleanupSummary>();
+
+  #finishCleanup(summary: CleanupSummary): void {
+    if (this.#cleanedUp) return;
+    this.#cleanedUp = true;
+    this.#cleanup.resolve(summary);
+    const { holds, owner } = this.#parts;
+    const steps = holds.map((hold) => () => disposeOf(hold));
+    void runSteps(steps.reverse(), owner.cleanupTimeout).then((released) => {
+      const all = mergeSummaries([summary, released]);
+      for (const error of all.errors) owner.report("the clean-up of a runner failed", this, error);
+      if (all.timedOut) owner.report(`the clean-up of a runner took over ${owner.cleanupTimeout} ms`, this, undefined);
+      this.#holdsReleased.resolve(all);
+    });
+  }
+
+  #cleanedUp = false;
+
+  #context(): RunnerContext {
+    const { owner } = this.#parts;
+    const stop = this.#stop;
+    return {
+      get signal() {
+        return stop.signal;
+      },
+      session: owner.session,
+      get services() {
+        return owner.services;
+      },
+    };
+  }
+
+  get #log(): ResultLog<R> {
+    return this.#parts.log;
+  }
+
+  // --- for the wire ------------------------------------------------------------------------------------------------
+
+  /** How many items the log keeps. @internal */
+  get retained(): number {
+    return this.#log.size;
+  }
+
+  /** @internal */
+  get acknowledged(): number {
+    return this.#log.acknowledged;
+  }
+
+  /** The log's state; taking it is no use of the runner. @internal */
+  logState(): Promise<LogState> {
+    return this.#log.state();
+  }
+
+  /** Acknowledges everything before `position`; it is a use of the runner. @internal */
+  async acknowledge(position: number): Promise<void> {
+    this.#checkReadable();
+    const release = this.hold();
+    try {
+      await this.#log.acknowledge(position);
+    } finally {
+      release();
+    }
+  }
+
+  /** Pins the runner and its session until the returned function is called. @internal */
+  hold(): () => void {
+    return this.#parts.owner.hold(this);
+  }
+}
+
+/** The whole state of a runner; its JSON form is safe to be sent. */
+export interface RunnerState {
+  readonly key: string;
+  readonly kind: RunnerKind;
+  readonly status: RunnerStatus;
+  readonly position: number;
+  readonly progress: RunnerProgress;
+  readonly isBackgroundCompleted: boolean;
+  /** Only with the status `failed`. */
+  readonly error?: ActiveSessionError;
+  /** Only with the status `aborted`. */
+  readonly abortReason?: AbortReason;
+}
+
+/** A log's read request whose `start` may be left out by an explicit `undefined`. */
+export type InternalReadRequest = Omit<ReadRequest, "start"> & { readonly start?: ReadRequest["start"] | undefined };
+
+/** An aborted sequence has nothing left to produce; an aborted body may still be running. */
+function isBackgroundCompleted(state: LogState, kind: RunnerKind, closed: boolean): boolean {
+  return kind === "process" && state.outcome === "aborted" ? closed : state.ended;
+}
+
+function toResult<R>({ result, status, position, error }: Slice<R>): RunnerResult<R> {
+  return error ? { result, status, position, error } : { result, status, position };
+}
+
+/** The error that stands for an abort: in the work's signal, and where an aborted sequence is iterated. */
+export function abortError(reason: AbortReason | undefined, cause?: unknown): ActiveSessionError {
+  return new ActiveSessionError(
+    "RUNNER_ABORTED",
+    `The runner was aborted: ${reason ?? "stopped"}`,
+    cause === undefined ? {} : { cause },
+  );
+}

@@ -1,0 +1,144 @@
+/**
+ * The background of a sequence runner: opens the source, moves its items into the log, one step at a time, and closes it.
+ *
+ *     idle ──start──▶ opening ──▶ pumping ──the source ends or throws──▶ closing ──▶ closed
+ *       └─────────────stop──┴───────┴──────────────────────────────────────┘
+ *
+ * - The next item is taken from the source only when the one before lies in the log; that one is taken before there is room
+ *   for it, so that a source which has nothing more can say so although the log is full.
+ * - `stop` does not wait for a pending step: an async source is closed at once, its late item is ignored. A synchronous one
+ *   is closed by the pump, because `stop` may have been called from inside the source itself.
+ * - After `stop` the log is not touched. The source is closed exactly once, on every path.
+ */
+import { createDeferred } from "../base/async.js";
+import { ActiveSessionError } from "../base/error.js";
+import type { SequenceSink } from "../log/sequence-log.js";
+import { isSliceOver, nextSlice } from "../log/turn.js";
+import type { Producer, RunnerContext } from "./producer.js";
+import { discardSource, type OpenSource, openSource, type SequenceSource, type Source } from "./source.js";
+
+/** An async source is asked for this many items between two looks at the clock. */
+const itemsPerClockCheck = 16;
+
+/** See the top of the file. */
+export class SequenceProducer<T> implements Producer {
+  readonly #sink: SequenceSink<T>;
+  readonly #closed = createDeferred<readonly unknown[]>();
+  readonly #stopping = createDeferred();
+  #source: SequenceSource<T> | undefined;
+  #open: OpenSource<T> | undefined;
+  #state: "idle" | "opening" | "pumping" | "closing" = "idle";
+
+  constructor(sink: SequenceSink<T>, source: SequenceSource<T>) {
+    this.#sink = sink;
+    this.#source = source;
+  }
+
+  get closed(): Promise<readonly unknown[]> {
+    return this.#closed.promise;
+  }
+
+  async start(context: RunnerContext): Promise<void> {
+    if (this.#state !== "idle") return;
+    this.#state = "opening";
+    try {
+      const made = typeof this.#source === "function" ? this.#source(context) : this.#source!;
+      await Promise.race([made, this.#stopping.promise]);
+      if (this.#isStopped()) return this.#discard(made);
+      this.#open = openSource(await made);
+    } catch (cause) {
+      if (this.#isStopped()) return this.#closed.resolve([]);
+      this.#state = "idle";
+      throw startFailed(cause);
+    }
+    this.#source = undefined;
+    this.#state = "pumping";
+    this.#sink.start();
+    void (this.#open.isAsync ? this.#pumpAsync(this.#open) : this.#pumpSync(this.#open));
+  }
+
+  stop(): void {
+    const state = this.#state;
+    if (state === "closing") return;
+    this.#state = "closing";
+    this.#stopping.resolve();
+    if (state === "idle") this.#discard(typeof this.#source === "function" ? undefined : this.#source);
+    if (this.#open?.isAsync) this.#close(this.#open, false);
+  }
+
+  #isStopped(): boolean {
+    return this.#state === "closing";
+  }
+
+  /** Releases a source that will not be opened, also one that is still being made; the start does not wait for it. */
+  #discard(made: Source<T> | Promise<Source<T>> | undefined): void {
+    void Promise.resolve(made)
+      .then(discardSource, () => [])
+      .then(this.#closed.resolve);
+  }
+
+  async #pumpAsync(open: OpenSource<T>): Promise<void> {
+    const sink = this.#sink;
+    let untilCheck = itemsPerClockCheck;
+    try {
+      for (;;) {
+        const step = await open.next();
+        if (this.#isStopped()) return;
+        if (step.done) break;
+        if (sink.isFull) {
+          await sink.room();
+          if (this.#isStopped()) return;
+        }
+        sink.append(step.value);
+        if (--untilCheck > 0) continue;
+        untilCheck = itemsPerClockCheck;
+        if (isSliceOver()) await nextSlice();
+        if (this.#isStopped()) return;
+      }
+      this.#finish(() => sink.end());
+    } catch (error) {
+      if (this.#isStopped()) return; // the late answer of a source that has been closed
+      this.#finish(() => sink.fail(error));
+    }
+    this.#close(open, true);
+  }
+
+  async #pumpSync(open: OpenSource<T>): Promise<void> {
+    const sink = this.#sink;
+    let hasEnded = false;
+    try {
+      while (!this.#isStopped()) {
+        if (isSliceOver()) await nextSlice();
+        if (this.#isStopped()) break;
+        const step = open.next() as IteratorResult<T>;
+        hasEnded = step.done === true;
+        if (this.#isStopped() || step.done) break;
+        if (sink.isFull) await sink.room();
+        if (!this.#isStopped()) sink.append(step.value);
+      }
+      this.#finish(() => sink.end());
+    } catch (error) {
+      hasEnded = true;
+      this.#finish(() => sink.fail(error));
+    }
+    this.#close(open, hasEnded);
+  }
+
+  /** The source has ended by itself, unless it was stopped before: then the log is told nothing. */
+  #finish(tell: () => void): void {
+    if (this.#isStopped()) return;
+    this.#state = "closing";
+    tell();
+  }
+
+  #close(open: OpenSource<T>, hasEnded: boolean): void {
+    void open.close(hasEnded).then(this.#closed.resolve);
+  }
+}
+
+function startFailed(cause: unknown): ActiveSessionError {
+  if (ActiveSessionError.is(cause)) return cause;
+  return new ActiveSessionError("RUNNER_START_FAILED", "Cannot start the runner: its source could not be opened", {
+    cause,
+  });
+}

@@ -1,0 +1,125 @@
+/**
+ * What a sequence can be made from, and how each kind is opened, stepped and closed.
+ *
+ * Closing is the hard part, because a step may be pending that never ends. An async generator queues `return()` behind its
+ * pending `next()`, a stream's own iterator does the same; so a stream is cancelled, and a Node stream destroyed, which
+ * settles the pending step. A synchronous iterator must not be closed while it runs; its producer sees to that.
+ */
+import { ActiveSessionError, describe } from "../base/error.js";
+import type { RunnerContext } from "./producer.js";
+
+/** What produces items by itself. */
+export type Source<T> = Iterable<T> | AsyncIterable<T> | ReadableStream<T>;
+
+/** What a sequence runner is made from: a source, or a function that makes one when the runner starts. */
+export type SequenceSource<T, Context = RunnerContext> =
+  | Source<T>
+  | ((context: Context) => Source<T> | Promise<Source<T>>);
+
+/** An open source. */
+export interface OpenSource<T> {
+  /** True: `next` gives a promise. */
+  readonly isAsync: boolean;
+  next(): IteratorResult<T> | Promise<IteratorResult<T>>;
+  /** Closes the iterator (unless it has ended by itself) and then the source, if that can be disposed. */
+  close(hasEnded: boolean): Promise<readonly unknown[]>;
+}
+
+/** Throws `INVALID_SOURCE` unless `source` is one of the kinds above. Opens nothing. */
+export function checkSource(source: unknown): void {
+  if (typeof source === "function" || typeof source === "string") return;
+  if (isObject(source)) {
+    if (isReadableStream(source)) {
+      if (!source.locked) return;
+      throw invalid("an unlocked ReadableStream", "a locked one");
+    }
+    if (Symbol.asyncIterator in source || Symbol.iterator in source) return;
+  }
+  throw invalid("an iterable, an async iterable, a ReadableStream or a function that returns one", describe(source));
+}
+
+/** Opens `source`. Throws what the source's own methods throw, or `INVALID_SOURCE`. */
+export function openSource<T>(source: Source<T>): OpenSource<T> {
+  checkSource(source);
+  if (isReadableStream(source)) return openStream(source);
+  if (Symbol.asyncIterator in Object(source)) {
+    return openIterator(source, true, (source as AsyncIterable<T>)[Symbol.asyncIterator]());
+  }
+  return openIterator(source, false, (source as Iterable<T>)[Symbol.iterator]());
+}
+
+/** Releases a source that has never been opened. */
+export async function discardSource(source: unknown): Promise<readonly unknown[]> {
+  if (!isObject(source)) return [];
+  if (isReadableStream(source)) return collect([() => source.cancel()]);
+  return collect([...generatorReturn(source), () => disposeSource(source)]);
+}
+
+/** A generator that never ran is its own iterator: `return()` completes it without running any of it. */
+function generatorReturn(source: object): (() => unknown)[] {
+  const { next, return: end } = source as { next?: unknown; return?: unknown };
+  return typeof next === "function" && typeof end === "function" ? [() => end.call(source)] : [];
+}
+
+function openStream<T>(stream: ReadableStream<T>): OpenSource<T> {
+  const reader = stream.getReader();
+  return {
+    isAsync: true,
+    next: () => reader.read() as Promise<IteratorResult<T>>,
+    close: (hasEnded) => collect([() => (hasEnded ? undefined : reader.cancel()), () => reader.releaseLock()]),
+  };
+}
+
+function openIterator<T>(
+  source: Source<T>,
+  isAsync: boolean,
+  iterator: Iterator<T, void, undefined> | AsyncIterator<T, void, undefined>,
+): OpenSource<T> {
+  return {
+    isAsync,
+    next: () => iterator.next(),
+    close: (hasEnded) =>
+      collect([
+        () => (hasEnded || isNodeStream(source) ? undefined : iterator.return?.()),
+        () => disposeSource(source),
+      ]),
+  };
+}
+
+/** Runs the steps one after the other, whatever becomes of each, and collects their errors. */
+async function collect(steps: (() => unknown)[]): Promise<readonly unknown[]> {
+  const errors: unknown[] = [];
+  for (const step of steps) {
+    try {
+      await step();
+    } catch (error) {
+      errors.push(error);
+    }
+  }
+  return errors;
+}
+
+function disposeSource(source: unknown): unknown {
+  if (isNodeStream(source)) return source.destroy();
+  const disposable = Object(source) as Partial<AsyncDisposable & Disposable>;
+  return disposable[Symbol.asyncDispose] ? disposable[Symbol.asyncDispose]?.() : disposable[Symbol.dispose]?.();
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null;
+}
+
+function isReadableStream<T>(value: unknown): value is ReadableStream<T> {
+  return isObject(value) && "getReader" in value && typeof value.getReader === "function";
+}
+
+function isNodeStream(value: unknown): value is { destroy(): void } {
+  return isObject(value) && "pipe" in value && "destroy" in value && typeof value.destroy === "function";
+}
+
+function invalid(required: string, received: string): ActiveSessionError {
+  return new ActiveSessionError(
+    "INVALID_SOURCE",
+    `Cannot create a sequence runner: the source must be ${required}, received ${received}`,
+  );
+}

@@ -1,0 +1,387 @@
+/**
+ * An active session: what one client has running on the server.
+ *
+ *     live ──terminate, idle, lifetime, shutdown──▶ ending ──▶ cleaned up
+ *
+ * - **live**: runners are made and found. Any use slides the idle time; a held runner (a pending read, an open response)
+ *   stops it altogether.
+ * - **ending** begins in one step: the session is out of the host's tables, creates and finds nothing any more, every runner
+ *   is aborted and its signal fires. Then, one after the other, each bounded by `cleanupTimeout`: the runners are disposed
+ *   and their holds released, the owned resources given back in reverse order, the services disposed.
+ * - **cleaned up**: `cleanup` resolves, with what went wrong on the way. A step that failed never stopped the next one.
+ */
+import { createDeferred } from "../base/async.js";
+import { type CleanupSummary, disposeOf, isResource, mergeSummaries, type Resource, runStep } from "../base/dispose.js";
+import { ActiveSessionError, describe } from "../base/error.js";
+import { LazySignal } from "../base/lazy-signal.js";
+import { checkBody, type ProcessBody, type ProcessContext } from "../runner/process-producer.js";
+import { createProcess, type ProcessRunner } from "../runner/process-runner.js";
+import type { RunnerContext } from "../runner/producer.js";
+import type { AbortReason, Runner } from "../runner/runner.js";
+import { createSequence, type RunnerSettings, type SequenceRunner } from "../runner/sequence-runner.js";
+import { checkSource, type SequenceSource } from "../runner/source.js";
+import { checkTimeSeries, type Measurement, measure, type TimeSeries } from "../runner/time-series.js";
+import { Expirable, type ExpiryList } from "./expiry.js";
+import { sessionIdFor, type TaggedIdentity } from "./identity.js";
+import {
+  type HostSettings,
+  type RunnerChoices,
+  type RunnerOptions,
+  resolveHolds,
+  resolveRunnerOptions,
+} from "./options.js";
+import { Ownership, releaseAll } from "./owned-resources.js";
+import { parseRunnerKey } from "./runner-key.js";
+
+/** What a session needs of its host. */
+export interface SessionHost {
+  readonly settings: HostSettings;
+  /** The list in which idle sessions wait for their end. */
+  readonly idleSessions: ExpiryList<ActiveSession>;
+  /** The list for runners with this idle time-out. */
+  idleRunners(timeout: number): ExpiryList<RunnerEntry>;
+  /** The session has ended and must not be found any more. */
+  forget(session: ActiveSession): void;
+  /** The clean-up of an ended session is over. */
+  cleanedUp(session: ActiveSession): void;
+  warn(message: string, details: object): void;
+}
+
+/** A runner in its session's table. */
+export class RunnerEntry extends Expirable {
+  /** How many reads and responses keep it from idling out. */
+  holders = 0;
+  runner!: Runner;
+
+  constructor(readonly idle: ExpiryList<RunnerEntry>) {
+    super();
+  }
+}
+
+/** The server-side object of one client: its runners, its resources, its lifetime. */
+export class ActiveSession<Services = unknown> extends Expirable {
+  /** Tells apart the sessions of one client; `undefined` for the plain one. */
+  readonly suffix: string | undefined;
+  /** The number of this incarnation: later sessions of the same client have larger ones, also after a restart. */
+  readonly generation: number;
+  /** When it was made, by the monotonic clock. @internal */
+  readonly createdAt = performance.now();
+  /** @internal */
+  readonly identity: TaggedIdentity;
+
+  readonly #host: SessionHost;
+  #id: string | undefined;
+  #nextNumber = 0;
+  #holders = 0;
+  #isFresh = true;
+  #entries: Map<number, RunnerEntry> | undefined;
+  #owned: Set<Ownership> | undefined;
+  #signal: LazySignal | undefined;
+  #services: { readonly value: Services } | undefined;
+  #cleanup: ReturnType<typeof createDeferred<CleanupSummary>> | undefined;
+  #endReason: AbortReason | undefined;
+
+  /** @internal */
+  constructor(host: SessionHost, identity: TaggedIdentity, suffix: string | undefined, generation: number) {
+    super();
+    this.#host = host;
+    this.identity = identity;
+    this.suffix = suffix;
+    this.generation = generation;
+  }
+
+  /** The session's public id: a keyed hash of the client's identity, followed by `.suffix` if it has one. */
+  get id(): string {
+    this.#id ??= sessionIdFor(this.#host.settings.secret, this.identity, this.suffix);
+    return this.#id;
+  }
+
+  /** False from the moment the session ends. */
+  get isAvailable(): boolean {
+    return this.#endReason === undefined;
+  }
+
+  /** True until a runner has been created or found in it. */
+  get isFresh(): boolean {
+    return this.#isFresh;
+  }
+
+  /** Aborts when the session ends, after its runners have been aborted. */
+  get signal(): AbortSignal {
+    this.#signal ??= new LazySignal();
+    return this.#signal.signal;
+  }
+
+  /** Resolves when the session has ended and everything it held has been released. */
+  get cleanup(): Promise<CleanupSummary> {
+    this.#cleanup ??= createDeferred();
+    return this.#cleanup.promise;
+  }
+
+  /** What the host's `services` makes for this session, at first use. Throws what that throws, or `SESSION_ENDED`. */
+  get services(): Services {
+    if (!this.#services) {
+      this.#checkAvailable("make services");
+      const make = this.#host.settings.services as ((session: this) => Services) | undefined;
+      this.#services = { value: make?.(this) as Services };
+    }
+    return this.#services.value;
+  }
+
+  // --- creating runners --------------------------------------------------------------------------------------------
+
+  /**
+   * Creates a runner over an iterable, an async iterable, a stream, or a function that returns one.
+   * @throws `INVALID_SOURCE`, `INVALID_OPTION`, `SESSION_ENDED`, `RUNNER_START_FAILED` (its `cause`: what the function threw)
+   */
+  createSequenceRunner<T>(
+    source: SequenceSource<T, RunnerContext<ActiveSession<Services>, Services>>,
+    options: RunnerOptions = {},
+  ): Promise<SequenceRunner<T>> {
+    return this.#create("create a sequence runner", options, (entry, settings, choices) => {
+      checkSource(source);
+      return createSequence(this.#ownerOf(entry), source as SequenceSource<T>, { ...choices, ...settings });
+    });
+  }
+
+  /**
+   * Creates a sequence runner that measures something at fixed times; its items are `{ time, value }`.
+   * @throws `INVALID_ARGUMENT`, `INVALID_OPTION`, `SESSION_ENDED`
+   */
+  createTimeSeriesRunner<T>(
+    series: TimeSeries<T>,
+    options: RunnerOptions = {},
+  ): Promise<SequenceRunner<Measurement<T>>> {
+    return this.#create("create a time-series runner", options, (entry, settings, choices) => {
+      checkTimeSeries(series);
+      const source = ({ signal }: RunnerContext) => measure(series, signal);
+      return createSequence(this.#ownerOf(entry), source, { ...choices, ...settings });
+    });
+  }
+
+  /**
+   * Creates a runner for a body that works towards one value and may report intermediate ones.
+   * @throws `INVALID_SOURCE`, `INVALID_OPTION`, `SESSION_ENDED`
+   */
+  createProcessRunner<T>(
+    body: ProcessBody<T, ProcessContext<T, ActiveSession<Services>, Services>>,
+    options: RunnerOptions = {},
+  ): Promise<ProcessRunner<T>> {
+    return this.#create("create a process runner", { defaultAdvance: 1, ...options }, (entry, settings) => {
+      checkBody(body);
+      return createProcess(this.#ownerOf(entry), body as ProcessBody<T>, settings);
+    });
+  }
+
+  /** The frame of every creation: a number, the options, the table, the start; and nothing left behind if one fails. */
+  async #create<R extends Runner>(
+    action: string,
+    options: RunnerOptions,
+    make: (entry: RunnerEntry, settings: RunnerSettings, choices: RunnerChoices) => R,
+  ): Promise<R> {
+    this.#checkAvailable(action);
+    const number = this.#nextNumber++;
+    const holds = resolveHolds(action, Object(options).holds);
+    let runner: R | undefined;
+    try {
+      const choices = resolveRunnerOptions(action, options, this.#host.settings);
+      const { defaultAdvance, data, idleTimeout, signal } = choices;
+      const entry = new RunnerEntry(this.#host.idleRunners(idleTimeout));
+      runner = make(entry, { number, defaultAdvance, holds, data }, choices);
+      entry.runner = runner;
+      this.#entries ??= new Map();
+      this.#entries.set(number, entry);
+      await this.#launch(entry, choices.start, signal);
+      this.#checkAvailable(action);
+      this.#isFresh = false;
+      return runner;
+    } catch (error) {
+      if (runner) await runner.dispose("stopped");
+      else
+        for (const hold of [...holds].reverse())
+          await runStep(() => disposeOf(hold), this.#host.settings.cleanupTimeout);
+      throw error;
+    }
+  }
+
+  /** Starts a new runner if it is to start now; it cannot idle out meanwhile. */
+  async #launch(entry: RunnerEntry, start: RunnerChoices["start"], signal: AbortSignal | undefined): Promise<void> {
+    const release = this.#hold(entry);
+    try {
+      entry.runner.follow(signal);
+      if (start === "now") await entry.runner.start();
+    } finally {
+      release();
+    }
+  }
+
+  // --- finding runners ---------------------------------------------------------------------------------------------
+
+  /**
+   * Finds a runner of this session by its key or number; it is a use of both.
+   * @returns `undefined` if there is none, or it belongs to another session or generation
+   * @throws `SESSION_ENDED`
+   */
+  async findRunner(key: string | number): Promise<Runner | undefined> {
+    this.#checkAvailable("find a runner");
+    const entry = this.#entries?.get(typeof key === "number" ? key : this.#numberOf(key));
+    if (!entry) return undefined;
+    this.#isFresh = false;
+    this.#hold(entry)();
+    return entry.runner;
+  }
+
+  /** Like {@link findRunner}, for a sequence runner with items of type `T`; `undefined` if it is of another kind. */
+  async findSequenceRunner<T>(key: string | number): Promise<SequenceRunner<T> | undefined> {
+    const runner = await this.findRunner(key);
+    return runner?.kind === "sequence" ? (runner as SequenceRunner<T>) : undefined;
+  }
+
+  /** Like {@link findRunner}, for a process runner with a value of type `T`; `undefined` if it is of another kind. */
+  async findProcessRunner<T>(key: string | number): Promise<ProcessRunner<T> | undefined> {
+    const runner = await this.findRunner(key);
+    return runner?.kind === "process" ? (runner as ProcessRunner<T>) : undefined;
+  }
+
+  /** The session's runners in order of creation, as of the call. Looking at them is no use. */
+  async *runners(): AsyncGenerator<Runner, void, undefined> {
+    yield* [...(this.#entries?.values() ?? [])].map((entry) => entry.runner);
+  }
+
+  /** The number in a key of this session's generation; -1, which no runner has, for every other text. */
+  #numberOf(text: string): number {
+    const key = parseRunnerKey(text);
+    return key && key.generation === this.generation && key.sessionId === this.id ? key.number : -1;
+  }
+
+  /** Whether a runner with this number has been created, and is there or is not any more. @internal */
+  hasIssued(number: number): boolean {
+    return number < this.#nextNumber;
+  }
+
+  /** The runner with this number, without using it. @internal */
+  peek(number: number): Runner | undefined {
+    return this.#entries?.get(number)?.runner;
+  }
+
+  /** Runners and retained items, for the host's figures. @internal */
+  count(): { runners: number; items: number } {
+    const entries = [...(this.#entries?.values() ?? [])];
+    return { runners: entries.length, items: entries.reduce((sum, { runner }) => sum + runner.retained, 0) };
+  }
+
+  // --- resources and lifetime --------------------------------------------------------------------------------------
+
+  /**
+   * Takes over a disposable or a function: it is disposed (called) when the session ends, the last one first, or sooner by
+   * disposing what this returns.
+   * @throws `INVALID_ARGUMENT`, or `SESSION_ENDED`; the resource is not touched then
+   */
+  own(resource: Resource): Ownership {
+    this.#checkAvailable("own a resource");
+    if (!isResource(resource)) {
+      throw new ActiveSessionError(
+        "INVALID_ARGUMENT",
+        `Cannot own a resource: it must be disposable or a function, received ${describe(resource)}`,
+      );
+    }
+    this.#owned ??= new Set();
+    return new Ownership(resource, this.#owned);
+  }
+
+  /** Ends the session. Returns the clean-up promise; further calls get the same one. */
+  terminate(): Promise<CleanupSummary> {
+    return this.end("session-ended");
+  }
+
+  /** Why the session has ended, if it has. @internal */
+  get endReason(): AbortReason | undefined {
+    return this.#endReason;
+  }
+
+  /** Starts the idle time anew, unless something holds the session. @internal */
+  touch(): void {
+    if (this.#holders === 0 && this.isAvailable) this.#host.idleSessions.touch(this);
+  }
+
+  /** @internal */
+  end(reason: AbortReason): Promise<CleanupSummary> {
+    if (this.#endReason) return this.cleanup;
+    this.#endReason = reason;
+    this.#host.idleSessions.remove(this);
+    this.#host.forget(this);
+    const runners = [...(this.#entries?.values() ?? [])].map((entry) => entry.runner);
+    for (const runner of runners) runner.abortFor(reason);
+    this.#signal ??= new LazySignal();
+    this.#signal.abort(sessionEnded("go on", reason));
+    const { cleanup } = this;
+    void this.#cleanUp(runners, reason);
+    return cleanup;
+  }
+
+  async #cleanUp(runners: readonly Runner[], reason: AbortReason): Promise<void> {
+    const timeout = this.#host.settings.cleanupTimeout;
+    const ofRunners = await Promise.all(runners.map((runner) => runner.dispose(reason)));
+    const ofResources = await releaseAll(this.#owned ?? new Set(), timeout);
+    const services = this.#services?.value;
+    // Services are some object of the application's; a function in their place is no disposer.
+    const dispose = () => (typeof services === "object" && isResource(services) ? disposeOf(services) : undefined);
+    const ofServices = await runStep(dispose, timeout);
+    for (const error of [...ofResources.errors, ...ofServices.errors]) {
+      this.#host.warn("the clean-up of a session failed", { session: this.id, error });
+    }
+    if (ofResources.timedOut || ofServices.timedOut) {
+      this.#host.warn(`the clean-up of a session took over ${timeout} ms`, { session: this.id });
+    }
+    this.#host.cleanedUp(this);
+    this.#cleanup?.resolve(mergeSummaries([...ofRunners, ofResources, ofServices]));
+  }
+
+  #checkAvailable(action: string): void {
+    if (this.#endReason) throw sessionEnded(action, this.#endReason);
+  }
+
+  #ownerOf(entry: RunnerEntry) {
+    const session = this;
+    return {
+      session,
+      get services() {
+        return session.services;
+      },
+      get sessionId() {
+        return session.id;
+      },
+      generation: this.generation,
+      cleanupTimeout: this.#host.settings.cleanupTimeout,
+      hold: () => this.#hold(entry),
+      remove: (runner: Runner) => {
+        entry.idle.remove(entry);
+        this.#entries?.delete(runner.number);
+      },
+      report: (message: string, runner: Runner, error: unknown) =>
+        this.#host.warn(message, { runner: String(runner.id), error }),
+    };
+  }
+
+  /** Keeps a runner, and with it the session, from idling out. Taking and releasing are a use of both. */
+  #hold(entry: RunnerEntry): () => void {
+    if (entry.holders++ === 0) entry.idle.remove(entry);
+    if (this.#holders++ === 0) this.#host.idleSessions.remove(this);
+    let held = true;
+    return () => {
+      if (!held) return;
+      held = false;
+      const isThere = this.#entries?.get(entry.runner.number) === entry;
+      if (--entry.holders === 0 && isThere) entry.idle.touch(entry);
+      this.#holders--;
+      this.touch();
+    };
+  }
+}
+
+function sessionEnded(action: string, reason: AbortReason): ActiveSessionError {
+  return new ActiveSessionError(
+    "SESSION_ENDED",
+    `Cannot ${action}: the session must be live, received ended (${reason})`,
+  );
+}

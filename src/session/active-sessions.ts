@@ -1,0 +1,244 @@
+/**
+ * The host: all active sessions of this process, found by the identity of their client.
+ *
+ *     open ──close──▶ closing: nothing new, all sessions end ──all cleaned up, or the time is up──▶ closed
+ *
+ * The table is in order of creation, because a session enters it once and leaves it when it ends; so its first entry is also
+ * the next to reach `maxLifetime`. Idle sessions and runners stand in lists of their own, in order of last use.
+ */
+import { settleWithin } from "../base/async.js";
+import { checkDuration } from "../base/check.js";
+import { ActiveSessionError } from "../base/error.js";
+import type { Runner } from "../runner/runner.js";
+import { ActiveSession, type RunnerEntry, type SessionHost } from "./active-session.js";
+import { Alarm, ExpiryList } from "./expiry.js";
+import { checkSuffix, sessionIdFor, type TaggedIdentity, tagIdentity } from "./identity.js";
+import { type ActiveSessionsOptions, type HostSettings, resolveOptions } from "./options.js";
+import { parseRunnerKey } from "./runner-key.js";
+
+/** Figures of this process. */
+export interface ActiveSessionsStats {
+  /** Live sessions. */
+  readonly sessions: number;
+  /** Clients that have a live session. */
+  readonly groups: number;
+  /** Runners of live sessions, finished ones included. */
+  readonly runners: number;
+  /** Results that these runners hold in memory. */
+  readonly items: number;
+}
+
+/** What a drain has come to. */
+export interface CloseSummary {
+  /** How many sessions were live or still being cleaned up when it began. */
+  readonly sessions: number;
+  /** The ids of the sessions whose clean-up had not finished in time. */
+  readonly unfinished: readonly string[];
+  /** What went wrong in the clean-ups that finished. */
+  readonly errors: readonly unknown[];
+}
+
+/** Where a runner's key leads an identity. `gone`: it existed, or may have; `unknown`: it never did, for this identity. */
+export type Located = { readonly runner: Runner } | "gone" | "unknown";
+
+const sessionsExpiredPerTurn = 1000;
+
+/** Finds, creates, expires and drains sessions; one for each process. See `createActiveSessions`. */
+export class ActiveSessions<Services = unknown> implements AsyncDisposable {
+  readonly #settings: HostSettings;
+  readonly #sessions = new Map<string, ActiveSession<Services>>();
+  readonly #ending = new Set<ActiveSession<Services>>();
+  readonly #idleRunners = new Map<number, ExpiryList<RunnerEntry>>();
+  readonly #idleSessions: ExpiryList<ActiveSession>;
+  readonly #lifetime = new Alarm(() => this.#endOldest());
+  readonly #host: SessionHost;
+  #lastGeneration = 0;
+  #closing: Promise<CloseSummary> | undefined;
+
+  /** @internal */
+  constructor(options: ActiveSessionsOptions<ActiveSession<Services>, Services>) {
+    this.#settings = resolveOptions(options);
+    this.#idleSessions = new ExpiryList(this.#settings.idleTimeout, (session) => void session.end("idle"));
+    this.#host = {
+      settings: this.#settings,
+      idleSessions: this.#idleSessions,
+      idleRunners: (timeout) => this.#idleRunnersFor(timeout),
+      forget: (session) => this.#forget(session as ActiveSession<Services>),
+      cleanedUp: (session) => void this.#ending.delete(session as ActiveSession<Services>),
+      warn: (message, details) => this.#warn(message, details),
+    };
+  }
+
+  /**
+   * The live session of a user, created if there is none. It is a use of the session.
+   * @param identity the application's own user id, a non-empty string: what an adapter's `identify` returns
+   * @param suffix tells apart several sessions of one user; 1 to 64 letters, digits, `_` or `-`
+   * @throws `INVALID_IDENTITY`, `INVALID_ARGUMENT`, `HOST_CLOSED`
+   */
+  async get(identity: string, suffix?: string): Promise<ActiveSession<Services>> {
+    return this.obtain(tagIdentity("user", identity), suffix);
+  }
+
+  /** The live session of a user, or `undefined`. It is a use of the session. Throws like {@link get}, but when closed. */
+  async find(identity: string, suffix?: string): Promise<ActiveSession<Services> | undefined> {
+    return this.lookUp(tagIdentity("user", identity), suffix);
+  }
+
+  /** The live sessions of this process, in order of creation, as of the call. */
+  sessions(): IterableIterator<ActiveSession<Services>> {
+    return [...this.#sessions.values()].values();
+  }
+
+  /** Figures of this process, counted at the call. */
+  stats(): ActiveSessionsStats {
+    let runners = 0;
+    let items = 0;
+    const clients = new Set<string>();
+    for (const session of this.#sessions.values()) {
+      const count = session.count();
+      runners += count.runners;
+      items += count.items;
+      clients.add(session.identity);
+    }
+    return { sessions: this.#sessions.size, groups: clients.size, runners, items };
+  }
+
+  /**
+   * Drains: no new sessions, all live ones end, their work is aborted. Resolves when everything is cleaned up, or after
+   * `timeout` ms (default 10,000; `Infinity` waits as long as it takes). Further calls get the same promise.
+   * @throws `INVALID_OPTION`
+   */
+  close({ timeout = 10_000 }: { readonly timeout?: number } = {}): Promise<CloseSummary> {
+    try {
+      checkDuration("close active sessions", "timeout", timeout);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    this.#closing ??= this.#drain(timeout);
+    return this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  // --- for the adapters --------------------------------------------------------------------------------------------
+
+  /** The live session of an identity, created if there is none. @internal */
+  obtain(identity: TaggedIdentity, suffix: string | undefined): ActiveSession<Services> {
+    const found = this.lookUp(identity, suffix);
+    if (found) return found;
+    if (this.#closing !== undefined) {
+      throw new ActiveSessionError("HOST_CLOSED", "Cannot create a session: the host must be open, received closed");
+    }
+    this.#lastGeneration = Math.max(this.#lastGeneration + 1, Date.now());
+    const session = new ActiveSession<Services>(this.#host, identity, suffix, this.#lastGeneration);
+    this.#sessions.set(tableKey(identity, suffix), session);
+    session.touch();
+    this.#lifetime.setFor(session.createdAt + this.#settings.maxLifetime);
+    return session;
+  }
+
+  /** The live session of an identity. @internal */
+  lookUp(identity: TaggedIdentity, suffix: string | undefined): ActiveSession<Services> | undefined {
+    checkSuffix(suffix);
+    const session = this.#sessions.get(tableKey(identity, suffix));
+    session?.touch();
+    return session;
+  }
+
+  /** Finds the runner of a key without using it; tells only this identity's own runners apart from the rest. @internal */
+  locate(identity: TaggedIdentity, text: string): Located {
+    const key = parseRunnerKey(text);
+    if (!key) return "unknown";
+    const session = this.#sessions.get(tableKey(identity, key.suffix));
+    const ownId = session?.id ?? sessionIdFor(this.#settings.secret, identity, key.suffix);
+    if (ownId !== key.sessionId || key.generation > Math.max(this.#lastGeneration, Date.now())) return "unknown";
+    if (session?.generation !== key.generation) return "gone";
+    if (!session.hasIssued(key.number)) return "unknown";
+    const runner = session.peek(key.number);
+    return runner ? { runner } : "gone";
+  }
+
+  // --- lifetimes ---------------------------------------------------------------------------------------------------
+
+  #forget(session: ActiveSession<Services>): void {
+    this.#sessions.delete(tableKey(session.identity, session.suffix));
+    this.#ending.add(session);
+  }
+
+  #idleRunnersFor(timeout: number): ExpiryList<RunnerEntry> {
+    let list = this.#idleRunners.get(timeout);
+    if (!list) {
+      list = new ExpiryList(timeout, ({ runner }) => void runner.dispose("idle"));
+      this.#idleRunners.set(timeout, list);
+    }
+    return list;
+  }
+
+  #endOldest(): void {
+    let left = sessionsExpiredPerTurn;
+    for (const session of this.#sessions.values()) {
+      const deadline = session.createdAt + this.#settings.maxLifetime;
+      if (deadline > performance.now() || left-- === 0) {
+        this.#lifetime.setFor(deadline);
+        return;
+      }
+      void session.end("lifetime");
+    }
+  }
+
+  async #drain(timeout: number): Promise<CloseSummary> {
+    const live = [...this.#sessions.values()];
+    const errors: unknown[] = [];
+    const unfinished = new Set([...this.#ending, ...live]);
+    const sessions = unfinished.size;
+    const cleanups = [...unfinished].map(async (session) => {
+      const summary = await session.end("shutdown");
+      errors.push(...summary.errors);
+      if (!summary.timedOut) unfinished.delete(session);
+    });
+    await settleWithin(Promise.all(cleanups), timeout);
+    this.#lifetime.cancel();
+    this.#idleSessions.close();
+    for (const list of this.#idleRunners.values()) list.close();
+    return { sessions, unfinished: [...unfinished].map((session) => session.id), errors };
+  }
+
+  #warn(message: string, details: object): void {
+    try {
+      const { logger } = this.#settings;
+      if (logger) logger.warn(details, `active-session: ${message}`);
+      else process.emitWarning(message, { type: "ActiveSessionWarning", detail: describeDetails(details) });
+    } catch {
+      // A logger that throws must not break the clean-up it was told of, and there is nobody else to tell.
+    }
+  }
+}
+
+/** A suffix has no colon and an identity has one, so no two pairs share a text. */
+function tableKey(identity: TaggedIdentity, suffix: string | undefined): string {
+  return suffix === undefined ? identity : `${suffix}:${identity}`;
+}
+
+function describeDetails(details: object): string {
+  return Object.entries(details)
+    .map(([name, value]) => `${name}: ${value instanceof Error ? (value.stack ?? value.message) : String(value)}`)
+    .join("\n");
+}
+
+/**
+ * Creates the host object of this process.
+ * @example
+ * const sessions = createActiveSessions({ idleTimeout: 10 * 60_000 });
+ * const session = await sessions.get("user-17");
+ * const runner = await session.createSequenceRunner([1, 2, 3]);
+ * const { result } = await runner.getRequired(); // [1, 2, 3]
+ * await sessions.close();
+ * @throws `INVALID_OPTION`
+ */
+export function createActiveSessions<Services = unknown>(
+  options: ActiveSessionsOptions<ActiveSession<Services>, Services> = {},
+): ActiveSessions<Services> {
+  return new ActiveSessions(options);
+}

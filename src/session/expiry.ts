@@ -1,0 +1,107 @@
+/**
+ * Idle time-outs for any number of objects with one timer for each distinct duration.
+ *
+ * All entries of a list share its duration, so a list in order of last use is also in order of expiry: using an entry moves
+ * it to the tail, the head is always the next to expire. Moving touches four pointers and no timer; a timer that finds its
+ * head used since then is set again for the new head.
+ */
+import { noop, startTimer } from "../base/async.js";
+
+/** At most so many entries expire in one go; then the event loop gets its turn. */
+const expiriesPerTurn = 1000;
+
+/** What can stand in one {@link ExpiryList}. */
+export abstract class Expirable {
+  /** @internal */
+  expiryPrevious: Expirable | null = null;
+  /** @internal */
+  expiryNext: Expirable | null = null;
+  /** By the monotonic clock, ms; 0: it stands in no list. @internal */
+  expiresAt = 0;
+}
+
+/** One timer that rings at the earliest of the deadlines it was set for; it never keeps the process alive. */
+export class Alarm {
+  readonly #ring: () => void;
+  #at = Number.POSITIVE_INFINITY;
+  #cancel: () => void = noop;
+
+  constructor(ring: () => void) {
+    this.#ring = ring;
+  }
+
+  /** Sees to it that the alarm rings at `deadline` (monotonic, ms) or before. */
+  setFor(deadline: number): void {
+    if (deadline >= this.#at) return;
+    this.#cancel();
+    this.#at = deadline;
+    const rings = () => {
+      this.#at = Number.POSITIVE_INFINITY;
+      this.#ring();
+    };
+    this.#cancel = startTimer(deadline - performance.now(), rings, { unref: true });
+  }
+
+  cancel(): void {
+    this.#cancel();
+    this.#at = Number.POSITIVE_INFINITY;
+  }
+}
+
+/** See the top of the file. */
+export class ExpiryList<E extends Expirable> {
+  readonly #duration: number;
+  readonly #expire: (entry: E) => void;
+  readonly #alarm = new Alarm(() => this.#sweep());
+  #head: Expirable | null = null;
+  #tail: Expirable | null = null;
+
+  /** @param expire is called once for each entry whose time is up, when it stands in no list any more; must not throw */
+  constructor(duration: number, expire: (entry: E) => void) {
+    this.#duration = duration;
+    this.#expire = expire;
+  }
+
+  /** Adds the entry, or starts its time anew. */
+  touch(entry: E): void {
+    if (this.#duration === Number.POSITIVE_INFINITY) return;
+    const now = performance.now();
+    const deadline = Math.ceil(now + this.#duration);
+    if (entry.expiresAt === deadline && this.#tail === entry) return;
+    this.remove(entry);
+    entry.expiresAt = deadline;
+    entry.expiryPrevious = this.#tail;
+    if (this.#tail) this.#tail.expiryNext = entry;
+    else this.#head = entry;
+    this.#tail = entry;
+    this.#alarm.setFor(this.#head!.expiresAt);
+  }
+
+  /** Takes the entry out: it does not expire until it is touched again. */
+  remove(entry: E): void {
+    if (entry.expiresAt === 0) return;
+    const { expiryPrevious: previous, expiryNext: next } = entry;
+    if (previous) previous.expiryNext = next;
+    else this.#head = next;
+    if (next) next.expiryPrevious = previous;
+    else this.#tail = previous;
+    entry.expiryPrevious = null;
+    entry.expiryNext = null;
+    entry.expiresAt = 0;
+  }
+
+  /** Stops the timer; to be called when the list is not used any more. */
+  close(): void {
+    this.#alarm.cancel();
+  }
+
+  #sweep(): void {
+    const now = performance.now();
+    for (let left = expiriesPerTurn; left > 0 && this.#head && this.#head.expiresAt <= now; left--) {
+      const entry = this.#head as E;
+      this.remove(entry);
+      this.#expire(entry);
+    }
+    if (this.#head) this.#alarm.setFor(this.#head.expiresAt);
+  }
+}

@@ -1,0 +1,182 @@
+/** What can be set, for the host and for each runner: checked when given, resolved once into full objects. */
+import { randomBytes } from "node:crypto";
+import { checkDuration, checkFunction, checkInteger, checkOptions } from "../base/check.js";
+import { isResource, type Resource } from "../base/dispose.js";
+import { ActiveSessionError, describe } from "../base/error.js";
+import type { Retain } from "../log/result-log.js";
+
+/** A logger in the shape that pino and most others have. */
+export interface Logger {
+  /** A clean-up failed or took too long, or other code of the application's threw where nobody could be told. */
+  warn(details: object, message: string): void;
+}
+
+/** Options of `createActiveSessions`. All times are in milliseconds; `Infinity` disables a time-out. */
+export interface ActiveSessionsOptions<Session = unknown, Services = unknown> {
+  /** A session that has not been used for so long ends. Default: 20 minutes. */
+  readonly idleTimeout?: number;
+  /** A session ends so long after its creation, used or not. Default: 2 hours. */
+  readonly maxLifetime?: number;
+  /** A runner that nobody has used for so long is aborted and removed. Default: 2 minutes. */
+  readonly runnerIdleTimeout?: number;
+  /** How many items a read returns that does not say. Default: 20. */
+  readonly defaultAdvance?: number;
+  /**
+   * A producer pauses when so many of its items are not acknowledged, which bounds what a runner holds in memory for a
+   * reader that stays behind. Default: 1000. A smaller number costs speed when items come fast.
+   */
+  readonly aheadLimit?: number;
+  /**
+   * Which acknowledged items are kept: none (`"unacknowledged"`, for one follower), the last n, or `"all"` (for reloads and
+   * several followers; memory grows with the sequence). Default: `"unacknowledged"`.
+   */
+  readonly retain?: Retain;
+  /** How long each step of a clean-up may take before nobody waits for it any more. Default: 10 seconds. */
+  readonly cleanupTimeout?: number;
+  /**
+   * Keys the hash that makes session ids out of identities. Default: random for each process. Set it when keys should stay
+   * the same over a restart.
+   */
+  readonly secret?: string | Uint8Array;
+  /** Makes the services of a session, at their first use; disposed, if disposable, when the session has ended. */
+  readonly services?: (session: Session) => Services;
+  /** Gets the warnings. Default: `process.emitWarning`. */
+  readonly logger?: Logger;
+}
+
+/** Options of every runner. */
+export interface RunnerOptions {
+  /** When the work begins: at once, or with the first `getRequired` or read over the wire. Default: `"now"`. */
+  readonly start?: "now" | "on-first-read";
+  /** Default: the host's. A process has none. */
+  readonly aheadLimit?: number;
+  /** Default: the host's. A process always keeps its newest value. */
+  readonly retain?: Retain;
+  /** How many positions a read asks for that does not say. Default: the host's; 1 for a process. */
+  readonly defaultAdvance?: number;
+  /** The runner is aborted and removed when nobody has used it for so many ms. Default: the host's `runnerIdleTimeout`. */
+  readonly idleTimeout?: number;
+  /** Aborts the runner when it aborts. */
+  readonly signal?: AbortSignal;
+  /** Released in reverse order after the runner's clean-up, also when its creation fails. */
+  readonly holds?: Iterable<Resource>;
+  /** The application's own; see `runner.data`. */
+  readonly data?: unknown;
+}
+
+/** The host's options, every one set. */
+export interface HostSettings {
+  readonly idleTimeout: number;
+  readonly maxLifetime: number;
+  readonly runnerIdleTimeout: number;
+  readonly defaultAdvance: number;
+  readonly aheadLimit: number;
+  readonly retain: Retain;
+  readonly cleanupTimeout: number;
+  readonly secret: string | Uint8Array;
+  readonly services: ((session: never) => unknown) | undefined;
+  readonly logger: Logger | undefined;
+}
+
+const minute = 60_000;
+
+/** Checks the host's options and fills in the defaults; throws `INVALID_OPTION`. */
+export function resolveOptions(options: ActiveSessionsOptions<never> = {}): HostSettings {
+  const action = "create active sessions";
+  const settings: HostSettings = {
+    idleTimeout: 20 * minute,
+    maxLifetime: 120 * minute,
+    runnerIdleTimeout: 2 * minute,
+    defaultAdvance: 20,
+    aheadLimit: 1000,
+    retain: "unacknowledged",
+    cleanupTimeout: 10_000,
+    secret: "",
+    services: undefined,
+    logger: undefined,
+    ...withoutUndefined(options),
+  };
+  checkOptions(action, options, Object.keys(settings));
+  for (const name of ["idleTimeout", "maxLifetime", "runnerIdleTimeout", "cleanupTimeout"] as const) {
+    checkDuration(action, name, settings[name]);
+  }
+  checkReading(action, settings);
+  checkFunction(action, "services", settings.services);
+  checkSecret(action, options.secret);
+  if (settings.logger !== undefined) checkFunction(action, "logger.warn", Object(settings.logger).warn ?? null);
+  return { ...settings, secret: options.secret ?? randomBytes(32) };
+}
+
+/** A runner's options, every one set. */
+export interface RunnerChoices {
+  readonly start: "now" | "on-first-read";
+  readonly aheadLimit: number;
+  readonly retain: Retain;
+  readonly defaultAdvance: number;
+  readonly idleTimeout: number;
+  readonly signal: AbortSignal | undefined;
+  readonly data: unknown;
+}
+
+const runnerOptionNames = [
+  ...["start", "aheadLimit", "retain", "defaultAdvance", "idleTimeout", "signal", "holds", "data"],
+] as const;
+
+/** Checks a runner's options and fills in the defaults; throws `INVALID_OPTION`. */
+export function resolveRunnerOptions(action: string, options: RunnerOptions, defaults: HostSettings): RunnerChoices {
+  checkOptions(action, options, runnerOptionNames);
+  const { start = "now", signal, data, idleTimeout = defaults.runnerIdleTimeout } = options;
+  const { aheadLimit = defaults.aheadLimit, retain = defaults.retain } = options;
+  const { defaultAdvance = defaults.defaultAdvance } = options;
+  if (start !== "now" && start !== "on-first-read") {
+    throw invalid(action, 'start must be "now" or "on-first-read"', start);
+  }
+  if (signal !== undefined && typeof Object(signal).addEventListener !== "function") {
+    throw invalid(action, "signal must be an AbortSignal", signal);
+  }
+  checkDuration(action, "idleTimeout", idleTimeout);
+  checkReading(action, { aheadLimit, retain, defaultAdvance });
+  return { start, aheadLimit, retain, defaultAdvance, idleTimeout, signal, data };
+}
+
+/** The resources that a creation is to take over; throws `INVALID_OPTION` if one of them cannot be released. */
+export function resolveHolds(action: string, holds: unknown): readonly Resource[] {
+  if (holds === undefined) return [];
+  const isIterable = typeof holds === "object" && holds !== null && Symbol.iterator in holds;
+  const list: unknown[] = isIterable ? [...(holds as Iterable<unknown>)] : [null];
+  if (list.every(isResource)) return list;
+  throw invalid(
+    action,
+    "holds must be disposables or functions",
+    isIterable ? list.find((e) => !isResource(e)) : holds,
+  );
+}
+
+function checkReading(
+  action: string,
+  { aheadLimit, retain, defaultAdvance }: Pick<HostSettings, "aheadLimit" | "retain" | "defaultAdvance">,
+): void {
+  checkInteger(action, "aheadLimit", aheadLimit, { min: 1, code: "INVALID_OPTION" });
+  checkInteger(action, "defaultAdvance", defaultAdvance, { min: 1, code: "INVALID_OPTION" });
+  if (retain === "unacknowledged" || retain === "all") return;
+  if (typeof retain === "number") checkInteger(action, "retain", retain, { code: "INVALID_OPTION" });
+  else throw invalid(action, 'retain must be "unacknowledged", "all" or an integer of at least 0', retain);
+}
+
+function checkSecret(action: string, secret: unknown): void {
+  const fits = typeof secret === "string" || secret instanceof Uint8Array;
+  if (secret === undefined || (fits && secret.length > 0)) return;
+  throw new ActiveSessionError(
+    "INVALID_OPTION",
+    `Cannot ${action}: secret must be a non-empty string or Uint8Array, received ${fits ? "an empty one" : typeof secret}`,
+  );
+}
+
+function invalid(action: string, requirement: string, value: unknown): ActiveSessionError {
+  return new ActiveSessionError("INVALID_OPTION", `Cannot ${action}: ${requirement}, received ${describe(value)}`);
+}
+
+/** An option given as `undefined` counts as left out. */
+function withoutUndefined<T extends object>(options: T): Partial<T> {
+  return Object.fromEntries(Object.entries(Object(options)).filter(([, value]) => value !== undefined)) as Partial<T>;
+}
