@@ -1,0 +1,108 @@
+/** The browser's (or any `fetch` user's) side of the routes of runners. */
+import { checkInteger } from "../base/check.js";
+import { ActiveSessionError, describe } from "../base/error.js";
+import { controlOf } from "./connection.js";
+import { type FollowOptions, RunnerFollower, type RunnerProgress, type RunnerStatus } from "./follow.js";
+import { type ClientOptions, request } from "./request.js";
+
+/** One page of a runner. */
+export interface RunnerPage<T> {
+  readonly items: T[];
+  /** The offset of the next page. */
+  readonly position: number;
+  readonly status: RunnerStatus;
+  /** Nothing will follow. */
+  readonly closed: boolean;
+}
+
+/** What to read. */
+export interface PageOptions {
+  /** Where to begin. Default: the beginning. */
+  readonly offset?: number;
+  /** At most so many items. Default: the server's page limit. */
+  readonly maxItems?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** The whole state of a runner. */
+export interface RunnerState {
+  readonly key: string;
+  readonly kind: "sequence" | "process";
+  readonly status: RunnerStatus;
+  readonly position: number;
+  readonly progress: RunnerProgress;
+  readonly isBackgroundCompleted: boolean;
+  readonly error?: { readonly code: string; readonly message: string };
+  readonly abortReason?: string;
+}
+
+/** Reads, follows and stops the runners behind one URL. Every method throws `RUNNER_GONE` for a runner that is not there. */
+export class RunnerClient {
+  readonly #url: string;
+  readonly #options: ClientOptions;
+
+  /** @internal */
+  constructor(url: string, options: ClientOptions) {
+    this.#url = url;
+    this.#options = options;
+  }
+
+  /** Follows a runner from an offset on; nothing happens before it is iterated. */
+  follow<T>(key: string, options: FollowOptions = {}): RunnerFollower<T> {
+    if (typeof options.offset === "number") checkOffset(options.offset);
+    return new RunnerFollower<T>(this.#urlOf(key), this.#options, options);
+  }
+
+  /** Reads one page of what is there. */
+  async read<T>(key: string, { offset, maxItems, signal }: PageOptions = {}): Promise<RunnerPage<T>> {
+    if (offset !== undefined) checkOffset(offset);
+    const query = new URLSearchParams({ offset: String(offset ?? -1) });
+    if (maxItems !== undefined) query.set("max-items", String(maxItems));
+    const response = await request(`${this.#urlOf(key)}?${query}`, signal ? { signal } : {}, this.#options);
+    const { streamNextOffset, runnerStatus, streamClosed = false } = controlOf(response.headers);
+    const items = (await response.json()) as T[];
+    return { items, position: Number(streamNextOffset), status: runnerStatus as RunnerStatus, closed: streamClosed };
+  }
+
+  /** The runner's state; asking is no use of the runner. */
+  async state(key: string): Promise<RunnerState> {
+    const response = await request(`${this.#urlOf(key)}/state`, {}, this.#options);
+    return (await response.json()) as RunnerState;
+  }
+
+  /** Stops the work. The producer's signal has fired when this resolves, with the state that the runner then has. */
+  async abort(key: string): Promise<RunnerState> {
+    const response = await request(`${this.#urlOf(key)}/abort`, { method: "POST" }, this.#options);
+    return (await response.json()) as RunnerState;
+  }
+
+  /** Stops the work and removes the runner. */
+  async remove(key: string): Promise<void> {
+    await request(this.#urlOf(key), { method: "DELETE" }, this.#options);
+  }
+
+  #urlOf(key: string): string {
+    return `${this.#url}/${encodeURIComponent(key)}`;
+  }
+}
+
+function checkOffset(offset: number): void {
+  checkInteger("read a runner", "offset", offset, { max: Number.MAX_SAFE_INTEGER });
+}
+
+/**
+ * Makes a client for the runners served at `url`.
+ * @param url where the server has mounted its `runnerRouter`; outside of a page it must be absolute
+ * @example
+ * const client = createClient("/runners");
+ * for await (const match of client.follow<Match>(key, { offset: 20 })) show(match);
+ * @throws `INVALID_OPTION`
+ */
+export function createClient(url: string, options: ClientOptions = {}): RunnerClient {
+  const isAbsolute = /^https?:\/\//i.test(url);
+  if (typeof url !== "string" || (!isAbsolute && typeof location === "undefined")) {
+    const requirement = "the URL must be absolute outside of a page";
+    throw new ActiveSessionError("INVALID_OPTION", `Cannot create a client: ${requirement}, received ${describe(url)}`);
+  }
+  return new RunnerClient(url.replace(/\/+$/, ""), options);
+}

@@ -1,0 +1,264 @@
+/**
+ * Following a runner: one connection after the other, each from where the last one came to, until the runner has ended.
+ *
+ *     idle ──iterated──▶ connecting ⇄ open ──the end has arrived, or the runner is gone──▶ closed
+ *                            ▲          │
+ *                            └─ waiting ┘   (a connection failed: back-off, or what the server asks for)
+ *
+ * - The offset of the next connection is that of the last complete update, so that a cut neither loses nor repeats an item.
+ * - An update is acknowledged when the next one is asked for: what the application has not seen is never given up.
+ * - Where SSE does not get through, long-polls take over from the same offset.
+ */
+import { abortable, noop, onAbort, startTimer } from "../base/async.js";
+import { ActiveSessionError } from "../base/error.js";
+import { formatOffset } from "../wire/offset.js";
+import { type ConnectionRequest, poll, type Received, stream } from "./connection.js";
+import { type ClientOptions, request, TemporaryError } from "./request.js";
+
+/** A runner's status, as the server tells it. */
+export type RunnerStatus = "not-started" | "stalled" | "progressed" | "completed" | "failed" | "aborted";
+
+/** How far the work has come, in items (sequence) or reports (process). */
+export interface RunnerProgress {
+  readonly current: number;
+  /** What `current` will be at the end, if known. */
+  readonly estimatedEnd?: number;
+}
+
+/** What has arrived in one piece, and what holds for it. */
+export interface RunnerUpdate<T> {
+  /** New items, in order; of a process the newest value, if it is new; often none. */
+  readonly items: readonly T[];
+  /** The offset to go on from. */
+  readonly position: number;
+  readonly status: RunnerStatus;
+  readonly progress: RunnerProgress;
+  /** Nothing will follow. */
+  readonly closed: boolean;
+  /** Why the runner failed; with the status `failed`. */
+  readonly error?: ActiveSessionError;
+}
+
+/** What the connection does: it is being made, it stands, it waits for the next try, or it is over. */
+export type ConnectionState = "connecting" | "open" | "waiting" | "closed";
+
+/** How to follow. */
+export interface FollowOptions {
+  /** Where to begin: a position, or `"now"` for only what comes. Default: the beginning. */
+  readonly offset?: number | "now";
+  /** Ends the following: the iteration throws the signal's reason. The runner goes on. */
+  readonly signal?: AbortSignal;
+  /** Default: SSE, and long-polls where that does not get through. */
+  readonly live?: "sse" | "long-poll";
+  /** Is told whenever the connection changes; `error` says why it waits. */
+  readonly onConnection?: (state: ConnectionState, error?: unknown) => void;
+}
+
+/** At least so long lies between two acknowledgements that only say that somebody is here, ms. */
+const signOfLifeEvery = 20_000;
+/** A connection that held so long, or brought items, is followed by the next one at once, ms. */
+const steadyAfter = 1000;
+const longestBackoff = 10_000;
+
+/** See the top of the file. Iterate it for items, or {@link updates} for items with status and progress. */
+export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
+  readonly #url: string;
+  readonly #client: ClientOptions;
+  readonly #options: FollowOptions;
+  #offset: string;
+  #cursor: string | undefined;
+  #live: "sse" | "long-poll";
+  #last: RunnerUpdate<T> | undefined;
+  #connection: ConnectionState = "closed";
+  #acknowledged = 0;
+  #acknowledgedAt = 0;
+  #acknowledging = false;
+  #iterating = false;
+
+  /** @internal */
+  constructor(url: string, client: ClientOptions, options: FollowOptions) {
+    this.#url = url;
+    this.#client = client;
+    this.#options = options;
+    this.#live = options.live ?? "sse";
+    const { offset } = options;
+    this.#offset = typeof offset === "number" ? formatOffset(offset) : (offset ?? "-1");
+  }
+
+  /** The latest status; `undefined` before the first answer. */
+  get status(): RunnerStatus | undefined {
+    return this.#last?.status;
+  }
+
+  /** The latest progress; `undefined` before the first answer. */
+  get progress(): RunnerProgress | undefined {
+    return this.#last?.progress;
+  }
+
+  /** The position after everything that has been given out. */
+  get position(): number {
+    return this.#last?.position ?? 0;
+  }
+
+  /** Why the runner failed, if it did. */
+  get error(): ActiveSessionError | undefined {
+    return this.#last?.error;
+  }
+
+  get connection(): ConnectionState {
+    return this.#connection;
+  }
+
+  /**
+   * The items, one by one. Ends when the runner is completed.
+   * @throws `RUNNER_FAILED` after the last item, `RUNNER_ABORTED`, and what {@link updates} throws
+   */
+  async *[Symbol.asyncIterator](): AsyncGenerator<T, void, undefined> {
+    for await (const { items, status, error } of this.updates()) {
+      yield* items;
+      if (status === "failed") throw error;
+      if (status === "aborted") throw new ActiveSessionError("RUNNER_ABORTED", "The runner was aborted");
+    }
+  }
+
+  /**
+   * What arrives, piece by piece, the last one with a final status, whichever it is. May be iterated again after an error, or
+   * when the loop was left: it goes on from the last update that was followed by another request.
+   * @throws `RUNNER_GONE` (removed, its session ended, or never there), `POSITION_GONE`, `RESULT_NOT_SERIALIZABLE`,
+   *   `UNEXPECTED_RESPONSE`, `READ_CONFLICT` if it is being iterated already, or the reason of `signal`
+   */
+  async *updates(): AsyncGenerator<RunnerUpdate<T>, void, undefined> {
+    if (this.#iterating) throw new ActiveSessionError("READ_CONFLICT", "Cannot follow: it is being followed already");
+    this.#iterating = true;
+    const stop = new AbortController();
+    const { signal } = this.#options;
+    const off = onAbort(signal, () => stop.abort(signal?.reason));
+    try {
+      for (let attempt = 0; ; attempt++) {
+        signal?.throwIfAborted();
+        const began = Date.now();
+        let problem: unknown;
+        try {
+          for await (const update of this.#connect(stop.signal)) {
+            if (update.items.length > 0) attempt = 0;
+            yield update;
+            if (update.closed) return;
+          }
+          if (Date.now() - began >= steadyAfter) attempt = 0;
+        } catch (error) {
+          if (!(error instanceof TemporaryError)) throw error;
+          problem = error;
+        }
+        await this.#pause(attempt, problem, stop.signal);
+      }
+    } finally {
+      off();
+      stop.abort();
+      this.#iterating = false;
+      this.#setConnection("closed");
+    }
+  }
+
+  async *#connect(signal: AbortSignal): AsyncGenerator<RunnerUpdate<T>, void, undefined> {
+    this.#setConnection("connecting");
+    const connection = (this.#live === "sse" ? stream<T> : poll<T>)(this.#request(signal));
+    try {
+      for (let step = await connection.next(); ; step = await connection.next()) {
+        if (step.done) {
+          if (!step.value) this.#live = "long-poll";
+          return;
+        }
+        const update = await this.#toUpdate(step.value, signal);
+        this.#last = update;
+        yield update;
+        this.#offset = step.value.control.streamNextOffset;
+        this.#cursor = step.value.control.streamCursor;
+        this.#acknowledge(step.value.control.runnerAheadLimit, signal);
+      }
+    } finally {
+      await connection.return(true);
+    }
+  }
+
+  #request(signal: AbortSignal): ConnectionRequest {
+    return {
+      ...{ url: this.#url, offset: this.#offset, cursor: this.#cursor, signal, options: this.#client },
+      onBytes: () => {
+        this.#setConnection("open");
+        if (this.#live === "sse" && Date.now() - this.#acknowledgedAt >= signOfLifeEvery) this.#signOfLife(signal);
+      },
+    };
+  }
+
+  async #toUpdate({ items, control }: Received<T>, signal: AbortSignal): Promise<RunnerUpdate<T>> {
+    const { runnerEstimatedEnd, runnerProgress, streamNextOffset, streamClosed = false } = control;
+    const status = control.runnerStatus as RunnerStatus;
+    const progress = {
+      current: runnerProgress,
+      ...(runnerEstimatedEnd !== undefined && { estimatedEnd: runnerEstimatedEnd }),
+    };
+    const update = { items, position: Number(streamNextOffset), status, progress, closed: streamClosed };
+    return status === "failed" ? { ...update, error: await this.#failure(signal) } : update;
+  }
+
+  /** The wire's events carry only the code of a failure; its message is in the state. */
+  async #failure(signal: AbortSignal): Promise<ActiveSessionError> {
+    let message = "The runner failed";
+    try {
+      const response = await request(`${this.#url}/state`, { signal }, this.#client);
+      const { error } = (await response.json()) as { error?: { message?: string } };
+      message = error?.message ?? message;
+    } catch {
+      // The failure is known without its message; the runner may be gone by now.
+    }
+    return new ActiveSessionError("RUNNER_FAILED", message);
+  }
+
+  // --- acknowledgement ---------------------------------------------------------------------------------------------
+
+  /** The application has taken an update: tell the server before the allowance is used up. */
+  #acknowledge(aheadLimit: number | undefined, signal: AbortSignal): void {
+    if (this.#live !== "sse" || aheadLimit === undefined) return;
+    if (this.position - this.#acknowledged >= Math.max(1, aheadLimit / 2)) this.#signOfLife(signal);
+  }
+
+  /** Acknowledges what the application has taken; at most one such request is under way. */
+  #signOfLife(signal: AbortSignal): void {
+    const position = Number(this.#offset);
+    if (this.#acknowledging || !(position >= 0)) return;
+    this.#acknowledging = true;
+    this.#acknowledgedAt = Date.now();
+    request(`${this.#url}/ack?offset=${this.#offset}`, { method: "POST", signal }, this.#client)
+      .then(() => {
+        this.#acknowledged = position;
+      }, noop) // the connection itself will learn what is wrong
+      .finally(() => {
+        this.#acknowledging = false;
+      });
+  }
+
+  // --- waiting -----------------------------------------------------------------------------------------------------
+
+  /** Waits before the next connection: not at all after one that worked, else longer with every try. */
+  async #pause(attempt: number, problem: unknown, signal: AbortSignal): Promise<void> {
+    if (attempt === 0 && !problem) return;
+    this.#setConnection("waiting", problem);
+    const backoff = Math.min(longestBackoff, 250 * 2 ** attempt) * (0.5 + Math.random() / 2);
+    const delay = (problem instanceof TemporaryError && problem.retryAfter) || backoff;
+    let cancel = noop;
+    const elapsed = new Promise<void>((resolve) => {
+      cancel = startTimer(delay, resolve);
+    });
+    try {
+      await abortable(elapsed, signal);
+    } finally {
+      cancel();
+    }
+  }
+
+  #setConnection(state: ConnectionState, error?: unknown): void {
+    if (state === this.#connection) return;
+    this.#connection = state;
+    this.#options.onConnection?.(state, error);
+  }
+}

@@ -1,0 +1,81 @@
+/** Requests to the routes of runners, and what their answers mean for whoever asked. */
+import { ActiveSessionError, type ErrorCode } from "../base/error.js";
+import type { ErrorBody } from "../wire/names.js";
+
+/** How a client makes its requests. */
+export interface ClientOptions {
+  /** Default: the global `fetch`. */
+  readonly fetch?: typeof fetch;
+  /** Headers for every request, or a function that gives them for each one. */
+  readonly headers?: HeadersInit | (() => HeadersInit);
+  /** As for `fetch`. Default: that of `fetch`, which sends cookies to the page's own origin. */
+  readonly credentials?: RequestCredentials;
+}
+
+/** Something that another try may mend: the network, a proxy, a server that is busy or restarting. */
+export class TemporaryError extends Error {
+  /** What the server asks to wait, ms. */
+  readonly retryAfter: number | undefined;
+
+  constructor(message: string, cause: unknown, retryAfter?: number) {
+    super(message, { cause });
+    this.retryAfter = retryAfter;
+  }
+}
+
+/**
+ * Makes a request and returns its answer if that is a success.
+ * @throws `RUNNER_GONE` (404 and 410), the code of the server's error, `UNEXPECTED_RESPONSE`; a {@link TemporaryError} where
+ *   another try makes sense; the reason of `init.signal`
+ */
+export async function request(url: string, init: RequestInit, options: ClientOptions): Promise<Response> {
+  const { headers, credentials, fetch: send = fetch } = options;
+  let response: Response;
+  try {
+    response = await send(url, {
+      ...init,
+      ...(credentials && { credentials }),
+      headers: (typeof headers === "function" ? headers() : headers) ?? {},
+    });
+  } catch (cause) {
+    if (init.signal?.aborted) throw init.signal.reason;
+    throw new TemporaryError("The server cannot be reached", cause);
+  }
+  if (response.ok) return response;
+  throw await errorOf(response);
+}
+
+/** Codes of the server for which another try is no use although their status says 5xx. */
+const lasting = ["RESULT_NOT_SERIALIZABLE", "RUNNER_START_FAILED"];
+
+async function errorOf(response: Response): Promise<Error> {
+  const { status } = response;
+  const { code, message } = await bodyOf(response);
+  const isGone = status === 404 || status === 410;
+  if (isGone && code !== "POSITION_GONE") return failure("RUNNER_GONE", "The runner is not available any more", code);
+  if (code && (status < 500 || lasting.includes(code))) return failure(code as ErrorCode, message, code);
+  if (status >= 500 || status === 408 || status === 425 || status === 429) {
+    return new TemporaryError(`The server answered ${status}`, code, retryAfter(response));
+  }
+  return failure("UNEXPECTED_RESPONSE", `The server answered ${status}`, code);
+}
+
+async function bodyOf(response: Response): Promise<Partial<ErrorBody> & { message: string }> {
+  try {
+    const body = (await response.json()) as Partial<ErrorBody> | null;
+    return { message: "", ...body };
+  } catch {
+    return { message: "" }; // some proxy's page
+  }
+}
+
+function failure(code: ErrorCode, message: string, cause: unknown): ActiveSessionError {
+  return new ActiveSessionError(code, message, { cause });
+}
+
+function retryAfter(response: Response): number | undefined {
+  const value = response.headers.get("Retry-After");
+  if (!value) return undefined;
+  const delay = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();
+  return delay >= 0 ? delay : undefined;
+}

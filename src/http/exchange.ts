@@ -1,0 +1,34 @@
+/** What a framework's adapter and the handler say to each other: a request and a response without any framework. */
+import type { TaggedIdentity } from "../session/identity.js";
+
+/** A request to a runner's URL, `{mount}/{key}` or `{mount}/{key}/{action}`. */
+export interface WireRequest {
+  readonly method: string;
+  /** The path segment that names the runner, as it came: not decoded. */
+  readonly key: string;
+  /** The path segment behind the key, or `undefined`. */
+  readonly action: string | undefined;
+  readonly query: URLSearchParams;
+  /** Request headers, lower-case names. */
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  /** Who asks; `undefined`: nobody known, who then has no runners. */
+  readonly identity: TaggedIdentity | undefined;
+  /** Aborts when the client has gone or the response is over. Looked at only by requests that wait. */
+  readonly signal: AbortSignal;
+}
+
+/** The answer. */
+export interface WireResponse {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  /** The whole body, or its parts as they come; `undefined`: no body. */
+  readonly body?: string | AsyncIterable<string>;
+  /**
+   * With a body in parts: when it aborts, the response is to be ended without waiting for the client to drain it, and the
+   * connection to be destroyed if it has not drained {@link drainTimeout} later.
+   */
+  readonly ended?: AbortSignal;
+}
+
+/** How long an ended response may take to drain, ms. */
+export const drainTimeout = 5000;

@@ -1,0 +1,238 @@
+/**
+ * The wire: what a request to a runner's URL is answered, without any framework. Reads follow the Durable Streams protocol
+ * (draft 1.0, JSON mode); `ack`, `abort` and `state` are ours. Adapters translate, write, and watch the connection.
+ *
+ * The order of checks tells a stranger nothing: method and action, then the key (the same 404 for everything that is not this
+ * identity's own), then where a changing request comes from, then its parameters.
+ */
+import { checkDuration, checkInteger, checkOptions } from "../base/check.js";
+import { ActiveSessionError, describe } from "../base/error.js";
+import type { AbortReason, Runner } from "../runner/runner.js";
+import type { ActiveSessions } from "../session/active-sessions.js";
+import { headerNames } from "../wire/names.js";
+import { formatOffset } from "../wire/offset.js";
+import { nextCursor } from "./cursor.js";
+import type { WireRequest, WireResponse } from "./exchange.js";
+import { checkOrigin } from "./origin.js";
+import { maxLongPollTimeout, parseAcknowledgement, parseReadQuery, type ReadQuery } from "./query.js";
+import { type EncodedSlice, encodeSlice, headHeaders, readHeaders } from "./read-headers.js";
+import { renewResponses, SseResponse } from "./sse-response.js";
+
+/** Options of the routes of runners. */
+export interface RunnerRouterOptions {
+  /** Items on a page: default and maximum of `max-items`. Default: 1000. */
+  readonly pageLimit?: number;
+  /** How long a long-poll waits that does not say, in seconds, 0 to 60. Default: 25. */
+  readonly longPollTimeout?: number;
+  /**
+   * An SSE response ends so long after its last sign of life (its opening, or an acknowledgement), ms; clients reconnect.
+   * Longer keeps abandoned connections, and with them the work, alive longer. `Infinity` disables. Default: 60,000.
+   */
+  readonly rotateAfter?: number;
+  /** An idle SSE response carries a comment so often, ms; `Infinity` disables. Default: 15,000. */
+  readonly heartbeat?: number;
+  /** Origins (`https://app.example`) or hosts, besides the request's own, that may stop and remove runners. Default: none. */
+  readonly allowedOrigins?: readonly string[];
+}
+
+type Settings = Required<RunnerRouterOptions>;
+
+/** Answers one request. Rejects only with what is no fault of the request: then the framework's own error handling is due. */
+export type RunnerHandler = (request: WireRequest) => Promise<WireResponse>;
+
+const alwaysHeaders = {
+  "Cache-Control": "private, no-cache, no-store",
+  "X-Content-Type-Options": "nosniff",
+  "Cross-Origin-Resource-Policy": "same-origin",
+  "Access-Control-Expose-Headers": ["ETag", "Location", "Retry-After", ...Object.values(headerNames)].join(", "),
+};
+
+const jsonHeaders = { "Content-Type": "application/json" };
+
+/** Makes the handler for a host's runners. Throws `INVALID_OPTION`. */
+export function createRunnerHandler(sessions: ActiveSessions, options: RunnerRouterOptions = {}): RunnerHandler {
+  const settings = resolveSettings(options);
+  return async (request) => {
+    try {
+      const response = await answer(sessions, settings, request);
+      return { ...response, headers: { ...alwaysHeaders, ...response.headers } };
+    } catch (error) {
+      return { ...errorResponse(error, request.method === "HEAD") };
+    }
+  };
+}
+
+/** The answer to a request that failed by a rule of ours; rethrows every other error. */
+function errorResponse(error: unknown, isHead: boolean): WireResponse {
+  if (!ActiveSessionError.is(error)) throw error;
+  const headers = {
+    ...alwaysHeaders,
+    ...jsonHeaders,
+    ...(error.firstPosition !== undefined && { [headerNames.firstOffset]: formatOffset(error.firstPosition) }),
+  };
+  return isHead ? { status: error.status, headers } : { status: error.status, headers, body: JSON.stringify(error) };
+}
+
+type Route = (runner: Runner, request: WireRequest, settings: Settings) => Promise<WireResponse>;
+
+/** Every route there is: by action (none: the runner itself), then by method. */
+const routes: Readonly<Record<string, Readonly<Record<string, Route>>>> = {
+  "": { GET: read, HEAD: head, DELETE: remove },
+  state: { GET: state },
+  ack: { POST: acknowledge },
+  abort: { POST: abort },
+};
+
+async function answer(sessions: ActiveSessions, settings: Settings, request: WireRequest): Promise<WireResponse> {
+  const { method, action, key, identity } = request;
+  const methods = Object.hasOwn(routes, action ?? "") ? routes[action ?? ""]! : undefined;
+  if (!methods) throw notFound();
+  const route = Object.hasOwn(methods, method) ? methods[method]! : undefined;
+  if (!route) return methodNotAllowed(method, Object.keys(methods));
+  const located = identity === undefined ? "unknown" : sessions.locate(identity, key);
+  if (located === "unknown") throw notFound();
+  if (located === "gone") throw new ActiveSessionError("RUNNER_GONE", "The runner is not available any more");
+  if (method === "POST" || method === "DELETE") checkOrigin(request.headers, settings.allowedOrigins);
+  return route(located.runner, request, settings);
+}
+
+// --- reads -----------------------------------------------------------------------------------------------------------
+
+async function read(runner: Runner, request: WireRequest, settings: Settings): Promise<WireResponse> {
+  const query = parseReadQuery(request.query, settings);
+  if (query.live === "sse") return tail(runner, request, query, settings);
+  return query.live === "long-poll" ? poll(runner, request, query) : page(runner, request, query);
+}
+
+/** What is there, at once. */
+async function page(runner: Runner, request: WireRequest, query: ReadQuery): Promise<WireResponse> {
+  const start = startOf(query);
+  const slice = encodeSlice(runner, await runner.read({ start, min: 0, max: maxOf(runner, query, start) }));
+  const headers = { ...jsonHeaders, ...readHeaders(slice, nextCursor(query.cursor)) };
+  if (start === "tail") return { status: 200, headers, body: "[]" };
+  const etag = `"${runner.key}:${slice.start}:${slice.end}:${slice.status}"`;
+  const tagged = { ...headers, ETag: etag };
+  if (matches(request.headers["if-none-match"], etag)) return { status: 304, headers: tagged };
+  return { status: 200, headers: tagged, body: slice.text };
+}
+
+/** What is there once enough is, or when the time is up. */
+async function poll(runner: Runner, { signal }: WireRequest, query: ReadQuery): Promise<WireResponse> {
+  const { minItems: min, timeout } = query;
+  let slice: EncodedSlice;
+  try {
+    const max = maxOf(runner, query, 0);
+    slice = encodeSlice(runner, await runner.read({ start: startOf(query), min, max, timeout, signal }));
+  } catch (error) {
+    if (signal.aborted) return goneClient;
+    throw error;
+  }
+  const headers = readHeaders(slice, nextCursor(query.cursor));
+  if (slice.isEmpty) return { status: 204, headers };
+  const etag = `"${runner.key}:${slice.start}:${slice.end}:${slice.status}"`;
+  return { status: 200, headers: { ...jsonHeaders, ...headers, ETag: etag }, body: slice.text };
+}
+
+/** What comes, as it comes. */
+async function tail(runner: Runner, request: WireRequest, query: ReadQuery, settings: Settings): Promise<WireResponse> {
+  const { rotateAfter, heartbeat } = settings;
+  const { maxItems, cursor } = query;
+  const { signal } = request;
+  try {
+    const options = { start: startOf(query), maxItems, cursor, heartbeat, rotateAfter, signal };
+    const { body, ended } = await SseResponse.open(runner, options);
+    const headers = { "Content-Type": "text/event-stream", "X-Accel-Buffering": "no", ...aheadLimitHeader(runner) };
+    return { status: 200, headers, body, ended };
+  } catch (error) {
+    if (signal.aborted) return goneClient;
+    throw error;
+  }
+}
+
+/** Nobody is left to read this. */
+const goneClient: WireResponse = { status: 204, headers: {} };
+
+function startOf({ offset }: ReadQuery): number | "tail" {
+  return offset === "beginning" ? 0 : offset;
+}
+
+/** A process has one value, whatever the limit; and whoever asks for a page from the tail on gets none. */
+function maxOf(runner: Runner, { maxItems }: ReadQuery, start: number | "tail"): number {
+  if (start === "tail") return 0;
+  return runner.kind === "process" ? Number.POSITIVE_INFINITY : maxItems;
+}
+
+function aheadLimitHeader(runner: Runner): Record<string, string> {
+  return "aheadLimit" in runner ? { [headerNames.aheadLimit]: String(runner.aheadLimit) } : {};
+}
+
+function matches(ifNoneMatch: string | string[] | undefined, etag: string): boolean {
+  const tags = String(ifNoneMatch ?? "").split(",");
+  return tags.some((tag) => tag.trim() === "*" || tag.trim().replace(/^W\//, "") === etag);
+}
+
+// --- the rest --------------------------------------------------------------------------------------------------------
+
+async function head(runner: Runner): Promise<WireResponse> {
+  return {
+    status: 200,
+    headers: { ...jsonHeaders, ...aheadLimitHeader(runner), ...headHeaders(await runner.logState()) },
+  };
+}
+
+async function state(runner: Runner): Promise<WireResponse> {
+  return { status: 200, headers: jsonHeaders, body: JSON.stringify(await runner.state()) };
+}
+
+async function acknowledge(runner: Runner, { query }: WireRequest): Promise<WireResponse> {
+  await runner.acknowledge(parseAcknowledgement(query));
+  renewResponses(runner);
+  return { status: 204, headers: {} };
+}
+
+async function abort(runner: Runner): Promise<WireResponse> {
+  await runner.abort();
+  return state(runner);
+}
+
+/** The work's signal has fired when this answers; its clean-up may go on. */
+async function remove(runner: Runner): Promise<WireResponse> {
+  const reason: AbortReason = "stopped";
+  void runner.dispose(reason);
+  return { status: 204, headers: {} };
+}
+
+function notFound(): ActiveSessionError {
+  return new ActiveSessionError("RUNNER_NOT_FOUND", "There is no such runner");
+}
+
+function methodNotAllowed(method: string, allowed: readonly string[]): WireResponse {
+  const message = `Cannot answer: the method must be one of ${allowed.join(", ")}, received ${describe(method)}`;
+  const response = errorResponse(new ActiveSessionError("METHOD_NOT_ALLOWED", message), false);
+  return { ...response, headers: { ...response.headers, Allow: allowed.join(", ") } };
+}
+
+function resolveSettings(options: RunnerRouterOptions): Settings {
+  const action = "serve runners";
+  const settings: Settings = {
+    pageLimit: options?.pageLimit ?? 1000,
+    longPollTimeout: options?.longPollTimeout ?? 25,
+    rotateAfter: options?.rotateAfter ?? 60_000,
+    heartbeat: options?.heartbeat ?? 15_000,
+    allowedOrigins: options?.allowedOrigins ?? [],
+  };
+  checkOptions(action, options, Object.keys(settings));
+  checkInteger(action, "pageLimit", settings.pageLimit, { min: 1, max: 1_000_000, code: "INVALID_OPTION" });
+  const { longPollTimeout } = settings;
+  checkInteger(action, "longPollTimeout", longPollTimeout, { max: maxLongPollTimeout, code: "INVALID_OPTION" });
+  checkDuration(action, "rotateAfter", settings.rotateAfter);
+  checkDuration(action, "heartbeat", settings.heartbeat);
+  const { allowedOrigins } = settings;
+  if (!Array.isArray(allowedOrigins) || !allowedOrigins.every((origin) => typeof origin === "string")) {
+    throw new ActiveSessionError(
+      "INVALID_OPTION",
+      `Cannot ${action}: allowedOrigins must be an array of strings, received ${describe(allowedOrigins)}`,
+    );
+  }
+  return settings;
+}

@@ -1,0 +1,87 @@
+/** Writes a wire response to a response of `node:http`, with back-pressure, for the adapters whose frameworks stand on it. */
+import type { ServerResponse } from "node:http";
+import { noop, onAbort, startTimer } from "../base/async.js";
+import { drainTimeout, type WireResponse } from "./exchange.js";
+
+/** Aborts when the response is over or its client has gone; listens only once somebody looks. */
+export class ConnectionSignal {
+  readonly #response: ServerResponse;
+  #controller: AbortController | undefined;
+
+  constructor(response: ServerResponse) {
+    this.#response = response;
+  }
+
+  get signal(): AbortSignal {
+    if (!this.#controller) {
+      const controller = new AbortController();
+      this.#controller = controller;
+      if (isOver(this.#response)) controller.abort();
+      else this.#response.once("close", () => controller.abort());
+    }
+    return this.#controller.signal;
+  }
+}
+
+/** Writes the whole response. Resolves when nothing is left to do for it; a client that has gone is no error. */
+export async function writeResponse(response: ServerResponse, wire: WireResponse): Promise<void> {
+  const { body, ended } = wire;
+  if (isOver(response)) return abandon(body);
+  response.statusCode = wire.status;
+  for (const [name, value] of Object.entries(wire.headers)) response.setHeader(name, value);
+  if (typeof body !== "object") {
+    response.end(body);
+    return;
+  }
+  response.on("error", noop); // a client that goes away in the middle is what `close` tells, and no error of ours
+  response.flushHeaders();
+  for await (const part of body) {
+    if (isOver(response)) break;
+    const isDrained = response.write(part);
+    (response as { flush?: () => void }).flush?.(); // a compressing middleware holds back what it is not told to pass on
+    if (!isDrained && !ended?.aborted) await drained(response, ended);
+    if (ended?.aborted) break;
+  }
+  await finish(response);
+}
+
+/** Lets a body that nobody will read clean up behind itself. */
+async function abandon(body: WireResponse["body"]): Promise<void> {
+  if (typeof body === "object") await body[Symbol.asyncIterator]().return?.();
+}
+
+function isOver(response: ServerResponse): boolean {
+  return response.destroyed || response.writableFinished || response.socket?.destroyed === true;
+}
+
+/** Resolves when the response takes more, is over, or is to be ended. */
+function drained(response: ServerResponse, ended: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve) => {
+    const off = onAbort(ended, settle);
+    response.once("drain", settle);
+    response.once("close", settle);
+    function settle() {
+      off();
+      response.off("drain", settle);
+      response.off("close", settle);
+      resolve();
+    }
+  });
+}
+
+/** Ends the response, and destroys the connection if the client does not take what is left in time. */
+function finish(response: ServerResponse): Promise<void> {
+  if (isOver(response)) return Promise.resolve();
+  return new Promise((resolve) => {
+    const cancel = startTimer(drainTimeout, () => response.destroy());
+    const settle = () => {
+      cancel();
+      response.off("finish", settle);
+      response.off("close", settle);
+      resolve();
+    };
+    response.once("finish", settle);
+    response.once("close", settle);
+    response.end();
+  });
+}

@@ -1,0 +1,35 @@
+/**
+ * Whether a request that changes something may come from where it comes from. The cookie is `SameSite=Lax` already; this
+ * also holds where an application uses an identity of its own, and against another site of the same domain.
+ */
+import { ActiveSessionError } from "../base/error.js";
+
+/**
+ * Throws `CROSS_SITE_REQUEST` if the request comes from a foreign page: `Sec-Fetch-Site` says so, or, where that leaves it
+ * open or is missing, `Origin` names a host that is neither the request's own nor in `allowedOrigins`. A request without
+ * both headers comes from no page at all.
+ */
+export function checkOrigin(
+  headers: Readonly<Record<string, string | string[] | undefined>>,
+  allowedOrigins: readonly string[],
+): void {
+  const site = headers["sec-fetch-site"];
+  if (site === "same-origin" || site === "none") return;
+  const origin = headers.origin;
+  const isForeign = origin !== undefined && !isAllowed(String(origin), headers.host, allowedOrigins);
+  if (site !== "cross-site" && !isForeign) return;
+  throw new ActiveSessionError(
+    "CROSS_SITE_REQUEST",
+    "Cannot change a runner: the request must come from this site, received one from another",
+  );
+}
+
+function isAllowed(origin: string, host: unknown, allowedOrigins: readonly string[]): boolean {
+  if (allowedOrigins.includes(origin)) return true;
+  try {
+    const { host: originHost } = new URL(origin);
+    return originHost !== "" && (originHost === host || allowedOrigins.includes(originHost));
+  } catch {
+    return false; // "null", or no origin at all
+  }
+}

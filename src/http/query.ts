@@ -1,0 +1,86 @@
+/** Query parameters of the wire, read strictly: every form that is not one of those documented is refused with 400. */
+import { ActiveSessionError, describe } from "../base/error.js";
+import { parseOffset } from "../wire/offset.js";
+
+/** Where a read starts: a position, the beginning (`-1`), or the tail (`now`). */
+export type WireOffset = number | "beginning" | "tail";
+
+/** How a read waits. */
+export type LiveMode = "page" | "long-poll" | "sse";
+
+/** The parameters of a GET. */
+export interface ReadQuery {
+  readonly live: LiveMode;
+  readonly offset: WireOffset;
+  readonly minItems: number;
+  readonly maxItems: number;
+  /** How long a long-poll waits, ms. */
+  readonly timeout: number;
+  readonly cursor: number | undefined;
+}
+
+/** What limits the parameters. */
+export interface QueryLimits {
+  /** Default and maximum of `max-items`. */
+  readonly pageLimit: number;
+  /** Default of `timeout`, seconds. */
+  readonly longPollTimeout: number;
+}
+
+const maxMinItems = 10_000;
+
+/** The longest `timeout` of a long-poll, seconds. */
+export const maxLongPollTimeout = 60;
+
+/** Reads the parameters of a GET; throws `INVALID_ARGUMENT`. */
+export function parseReadQuery(query: URLSearchParams, { pageLimit, longPollTimeout }: QueryLimits): ReadQuery {
+  const live = single(query, "live") ?? "page";
+  if (live !== "page" && live !== "long-poll" && live !== "sse") throw invalid("live", '"long-poll" or "sse"', live);
+  if (live === "page" && query.has("live")) throw invalid("live", '"long-poll" or "sse"', live);
+  return {
+    live,
+    offset: parseStart(single(query, "offset"), live),
+    minItems: live === "long-poll" ? integer(query, "min-items", 1, maxMinItems, 1) : 1,
+    maxItems: integer(query, "max-items", 1, pageLimit, pageLimit),
+    timeout: 1000 * (live === "long-poll" ? integer(query, "timeout", 0, maxLongPollTimeout, longPollTimeout) : 0),
+    cursor: parseOffset(query.get("cursor") ?? ""),
+  };
+}
+
+/** Reads the one `offset` of an acknowledgement, which must be a position; throws `INVALID_ARGUMENT`. */
+export function parseAcknowledgement(query: URLSearchParams): number {
+  const text = single(query, "offset");
+  const position = parseOffset(text ?? "");
+  if (position === undefined) throw invalid("offset", "a position of up to 16 digits", text);
+  return position;
+}
+
+function parseStart(text: string | undefined, live: LiveMode): WireOffset {
+  if (text === "-1" || (text === undefined && live === "page")) return "beginning";
+  if (text === "now") return "tail";
+  const position = parseOffset(text ?? "");
+  if (position === undefined) throw invalid("offset", '-1, "now" or a position of up to 16 digits', text);
+  return position;
+}
+
+function integer(query: URLSearchParams, name: string, min: number, max: number, byDefault: number): number {
+  const text = single(query, name);
+  if (text === undefined) return byDefault;
+  const value = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
+  if (value >= min && value <= max) return value;
+  throw invalid(name, `an integer from ${min} to ${max}`, text);
+}
+
+function single(query: URLSearchParams, name: string): string | undefined {
+  const values = query.getAll(name);
+  if (values.length > 1) throw invalid(name, "given once", values);
+  return values[0];
+}
+
+function invalid(name: string, requirement: string, value: unknown): ActiveSessionError {
+  const received = value === undefined ? "none" : describe(value);
+  return new ActiveSessionError(
+    "INVALID_ARGUMENT",
+    `Cannot answer: the parameter ${name} must be ${requirement}, received ${received}`,
+  );
+}

@@ -1,0 +1,143 @@
+/**
+ * A live response as Server-Sent Events: follows a runner from an offset on, and decides when it has lived long enough.
+ *
+ *     open ──the runner is closed, or the next item is gone──▶ last frame ──written──▶ closed
+ *       └──no sign of life for `rotateAfter`, or the allowance is used up──▶ ended ──▶ closed
+ *       └──the client has gone──▶ closed
+ *
+ * - **open**: pins the runner. The body waits at the log and writes what lies there as one data and one control event.
+ * - A connection alone is no sign of life; an acknowledgement is. The rotation timer and the allowance work whatever the
+ *   body does, also while it waits for a client that does not drain.
+ * - **ended**: pins nothing any more; `ended` has fired, which tells the adapter not to wait either.
+ * - **closed**: timers and listeners are gone. Nothing is lost: the client comes back with its own offset.
+ */
+import { noop, onAbort, startTimer } from "../base/async.js";
+import { LazySignal } from "../base/lazy-signal.js";
+import type { Runner } from "../runner/runner.js";
+import { SequenceRunner } from "../runner/sequence-runner.js";
+import { nextCursor } from "./cursor.js";
+import { controlEvent, type EncodedSlice, encodeSlice } from "./read-headers.js";
+
+/** At most so many items are written in one event. */
+const itemsPerEvent = 100;
+
+/** How one response is to be written. */
+export interface SseOptions {
+  /** Where it starts. */
+  readonly start: number | "tail";
+  readonly maxItems: number;
+  readonly cursor: number | undefined;
+  /** A comment is written when nothing else has been for so long, ms. */
+  readonly heartbeat: number;
+  /** The response ends so long after its last sign of life, ms. */
+  readonly rotateAfter: number;
+  /** Aborts when the client has gone. */
+  readonly signal: AbortSignal;
+}
+
+/** The open responses of each runner, for the signs of life that arrive on other connections. */
+const openResponses = new WeakMap<Runner, Set<SseResponse>>();
+
+/** Tells every open response of a runner that its client lives. */
+export function renewResponses(runner: Runner): void {
+  for (const response of openResponses.get(runner) ?? []) response.renew();
+}
+
+/** See the top of the file. */
+export class SseResponse {
+  readonly #runner: Runner;
+  readonly #options: SseOptions;
+  readonly #ended = new LazySignal();
+  readonly #release: () => void;
+  #opening = 0;
+  #offSignal: () => void = noop;
+  #stopRotation: () => void = noop;
+
+  private constructor(runner: Runner, options: SseOptions) {
+    this.#runner = runner;
+    this.#options = options;
+    this.#release = runner.hold();
+    this.#offSignal = onAbort(options.signal, () => this.#end());
+    const siblings = openResponses.get(runner) ?? new Set();
+    openResponses.set(runner, siblings.add(this));
+    this.renew();
+  }
+
+  /**
+   * Opens a response: its first read decides whether there is one at all.
+   * @throws what a read of the runner throws, and `RESULT_NOT_SERIALIZABLE`
+   */
+  static async open(runner: Runner, options: SseOptions): Promise<SseResponse & { body: AsyncIterable<string> }> {
+    const response = new SseResponse(runner, options);
+    try {
+      if (options.signal.aborted) throw options.signal.reason;
+      const first = await response.#read(options.start, 0, true);
+      response.#opening = first.start;
+      return Object.assign(response, { body: response.#frames(first) });
+    } catch (error) {
+      response.#end();
+      throw error;
+    }
+  }
+
+  /** Aborts when the response is to be ended, whatever its client does. */
+  get ended(): AbortSignal {
+    return this.#ended.signal;
+  }
+
+  /** A sign of life: the response may go on for another `rotateAfter`. */
+  renew(): void {
+    if (this.#ended.aborted) return;
+    this.#stopRotation();
+    this.#stopRotation = startTimer(this.#options.rotateAfter, () => this.#end());
+  }
+
+  async *#frames(first: EncodedSlice): AsyncGenerator<string, void, undefined> {
+    try {
+      let slice = first;
+      for (let isFirst = true; ; isFirst = false) {
+        if (this.#isAllowanceUsed(slice.end) && !slice.closed) this.#end();
+        yield isFirst || !slice.isEmpty || slice.closed ? this.#frame(slice) : ":\n\n";
+        if (slice.closed || this.#ended.aborted) return;
+        slice = await this.#read(slice.end, 1, false);
+      }
+    } catch {
+      // Ended, the next item is gone or cannot be encoded: whichever it is, the client's next request gets the answer.
+    } finally {
+      this.#end();
+    }
+  }
+
+  async #read(start: number | "tail", min: number, acknowledge: boolean): Promise<EncodedSlice> {
+    const slice = await this.#runner.read({
+      ...{ start, min, acknowledge },
+      max: Math.min(this.#options.maxItems, itemsPerEvent),
+      passive: true,
+      signal: this.ended,
+      timeout: min === 0 ? undefined : this.#options.heartbeat,
+    });
+    return encodeSlice(this.#runner, slice);
+  }
+
+  #frame(slice: EncodedSlice): string {
+    const control = JSON.stringify(controlEvent(this.#runner, slice, nextCursor(this.#options.cursor)));
+    const data = slice.isEmpty ? "" : `event: data\ndata:${slice.text}\n\n`;
+    return `${data}event: control\ndata:${control}\n\n`;
+  }
+
+  /** Whether as many items have been sent here, and not been acknowledged since, as a client may leave unacknowledged. */
+  #isAllowanceUsed(end: number): boolean {
+    const runner = this.#runner;
+    if (!(runner instanceof SequenceRunner)) return false;
+    return end - Math.max(runner.acknowledged, this.#opening) >= runner.aheadLimit;
+  }
+
+  /** From here on the response pins nothing, and no timer or listener of it is left. */
+  #end(): void {
+    this.#stopRotation();
+    this.#offSignal();
+    this.#release();
+    openResponses.get(this.#runner)?.delete(this);
+    this.#ended.abort(undefined);
+  }
+}
