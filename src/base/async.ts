@@ -62,14 +62,14 @@ const longestTimeout = 2 ** 31 - 1;
 /** Calls `callback` after `delay` milliseconds, right for any delay (`Infinity`: never). Returns what cancels it. */
 export function startTimer(delay: number, callback: () => void, { unref = false } = {}): () => void {
   if (delay === Number.POSITIVE_INFINITY) return noop;
-  let timer: unknown;
+  let timer: unknown; // a number here, an object there
   const arm = (left: number) => {
     const step = Math.min(left, longestTimeout);
     timer = setTimeout(() => (left > step ? arm(left - step) : callback()), step);
     if (unref) (timer as { unref?: () => void }).unref?.();
   };
   arm(Math.max(0, delay));
-  return () => clearTimeout(timer);
+  return () => clearTimeout(timer as number);
 }
 
 export function noop(): void {}

@@ -1,0 +1,54 @@
+/**
+ * Runs around every test and fails it if it leaves something behind: a timer or a listening server that our code or the test
+ * made, a fake timer, an unhandled rejection (Vitest itself fails on those).
+ */
+import { createHook } from "node:async_hooks";
+import { fileURLToPath } from "node:url";
+import { afterEach, beforeEach, expect, vi } from "vitest";
+import { cleanUp } from "./cleanup.js";
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+const guarded = new Set(["Timeout", "TCPSERVERWRAP", "PIPESERVERWRAP"]);
+const live = new Map<number, string>();
+
+createHook({
+  init(id, type) {
+    if (!guarded.has(type)) return;
+    const holder: { stack?: string } = {};
+    const limit = Error.stackTraceLimit;
+    Error.stackTraceLimit = 14;
+    Error.captureStackTrace(holder);
+    Error.stackTraceLimit = limit;
+    const frames = (holder.stack ?? "").split("\n").filter((line) => isOurs(line));
+    if (frames.length > 0) live.set(id, `${type}\n${frames.join("\n")}`);
+  },
+  destroy(id) {
+    live.delete(id);
+  },
+}).enable();
+
+function isOurs(frame: string): boolean {
+  return frame.includes(root) && !frame.includes("node_modules") && !frame.includes("leak-guard");
+}
+
+/** Closing takes some turns of the loop, and destroy hooks run in one of their own. */
+async function settle(): Promise<void> {
+  for (let turn = 0; turn < 200 && live.size > 0; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
+
+beforeEach(() => {
+  live.clear();
+});
+
+afterEach(async () => {
+  await cleanUp();
+  if (vi.isFakeTimers()) {
+    const pending = vi.getTimerCount();
+    vi.useRealTimers();
+    expect(pending, "fake timers left behind").toBe(0);
+  }
+  await settle();
+  const left = [...live.values()];
+  live.clear();
+  expect(left, "left behind by this test").toEqual([]);
+});

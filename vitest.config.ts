@@ -1,0 +1,13 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    include: ["src/**/*.test.ts", "test/**/*.test.ts", "examples/**/*.test.ts"],
+    setupFiles: ["test/support/leak-guard.ts"],
+    pool: "forks",
+    testTimeout: 30_000,
+    hookTimeout: 30_000,
+    fakeTimers: { toFake: ["setTimeout", "clearTimeout", "Date", "performance"] },
+    coverage: { provider: "v8", include: ["src/**"], exclude: ["src/**/*.test.ts"] },
+  },
+});
