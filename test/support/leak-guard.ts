@@ -19,8 +19,11 @@ createHook({
     Error.stackTraceLimit = 14;
     Error.captureStackTrace(holder);
     Error.stackTraceLimit = limit;
-    const frames = (holder.stack ?? "").split("\n").filter((line) => isOurs(line));
-    if (frames.length > 0) live.set(id, `${type}\n${frames.join("\n")}`);
+    const stack = (holder.stack ?? "").split("\n");
+    // Node makes timers of its own on behalf of whoever writes a response; ours are those that our code sets itself.
+    const setter = stack.findIndex((line) => /at set(Timeout|Interval) \(node:timers/.test(line));
+    const made = type === "Timeout" ? stack.slice(setter + 1, setter + 2) : stack;
+    if (made.some(isOurs)) live.set(id, [type, ...stack.filter(isOurs)].join("\n"));
   },
   destroy(id) {
     live.delete(id);
