@@ -6,9 +6,13 @@ import { delimiter, join } from "node:path";
 const names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 const places = ["/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"];
 
-/** The path of an executable Chromium, or `undefined`. */
-export function findChromium() {
-  return process.env.CHROMIUM_PATH || installed() || install();
+/**
+ * The path of an executable Chromium, or `undefined`.
+ * @param {{ mayInstall?: boolean }} [options] whether Debian's may be installed; default: true
+ * @returns {string | undefined}
+ */
+export function findChromium({ mayInstall = true } = {}) {
+  return process.env.CHROMIUM_PATH || installed() || (mayInstall ? install() : undefined);
 }
 
 function installed() {

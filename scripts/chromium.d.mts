@@ -1,0 +1,1 @@
+export function findChromium(options?: { mayInstall?: boolean }): string | undefined;

@@ -1,0 +1,41 @@
+/** A real Chromium for the tests that need one; see scripts/chromium.mjs for how it is found. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type BrowserContext, chromium, type Page } from "playwright-core";
+import { afterAll, beforeAll } from "vitest";
+import { findChromium } from "../../scripts/chromium.mjs";
+
+/** The browser's path; `undefined`: tests that need it are skipped, which `npm test` reports. */
+export const browserPath: string | undefined = process.env.CHROMIUM_PATH ?? findChromium({ mayInstall: false });
+
+/** A browser for the tests of a file: one process, a fresh profile, gone at the end. */
+export function useBrowser(): { readonly context: BrowserContext; open(url: string): Promise<Page> } {
+  let context: BrowserContext | undefined;
+  let profile: string;
+  beforeAll(async () => {
+    if (!browserPath) return;
+    profile = mkdtempSync(join(tmpdir(), "active-session-browser-"));
+    const flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"];
+    context = await chromium.launchPersistentContext(profile, {
+      executablePath: browserPath,
+      headless: true,
+      args: [...flags, "--disable-background-networking", "--disable-component-update"],
+    });
+  });
+  afterAll(async () => {
+    await context?.close();
+    if (profile) rmSync(profile, { recursive: true, force: true });
+  });
+  return {
+    get context() {
+      if (!context) throw new Error("There is no browser");
+      return context;
+    },
+    async open(url) {
+      const page = await this.context.newPage();
+      await page.goto(url);
+      return page;
+    },
+  };
+}
