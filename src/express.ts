@@ -22,8 +22,11 @@ declare global {
        * The live session of the request's client, made at the first access; installed by `activeSession`.
        * Throws `IDENTITY_TOO_LATE` if it needs a cookie and the headers have been sent, `HOST_CLOSED` while draining.
        */
-      readonly activeSession: ActiveSession;
+      readonly activeSession: ActiveSession<ActiveSessionServices>;
     }
+
+    /** What `activeSession.services` is, for an application that says so by adding to this interface. */
+    interface ActiveSessionServices {}
   }
 }
 
@@ -33,9 +36,9 @@ export interface ActiveSessionMiddlewareOptions {
    * The application's own id of the user who makes the request, `undefined` or `null` for none; may be async. Without it, or
    * when it gives none, the session belongs to a cookie. Anything but a non-empty string is refused with `INVALID_IDENTITY`.
    */
-  readonly identify?: (request: Request) => unknown;
+  readonly identify?: ((request: Request) => unknown) | undefined;
   /** How the session cookie is set. */
-  readonly cookie?: CookieOptions;
+  readonly cookie?: CookieOptions | undefined;
 }
 
 /** What the middleware knows of a request. */

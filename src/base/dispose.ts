@@ -37,6 +37,11 @@ export async function runSteps(steps: Iterable<() => unknown>, timeout: number):
   return mergeSummaries(summaries);
 }
 
+/** The steps that give resources back, the last one first. */
+export function toSteps(resources: readonly Resource[]): (() => unknown)[] {
+  return resources.map((resource) => () => disposeOf(resource)).reverse();
+}
+
 /** One summary for many. */
 export function mergeSummaries(summaries: readonly CleanupSummary[]): CleanupSummary {
   return {

@@ -18,10 +18,10 @@ export interface RunnerPage<T> {
 /** What to read. */
 export interface PageOptions {
   /** Where to begin. Default: the beginning. */
-  readonly offset?: number;
+  readonly offset?: number | undefined;
   /** At most so many items. Default: the server's page limit. */
-  readonly maxItems?: number;
-  readonly signal?: AbortSignal;
+  readonly maxItems?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** The whole state of a runner. */

@@ -35,7 +35,7 @@ const silentAtMost = 45_000;
 const pollAtMost = 75_000;
 
 /** Cuts the connection when nothing has happened for too long. */
-class Watchdog {
+export class Watchdog {
   readonly #controller = new AbortController();
   readonly #off: () => void;
   #cancel: () => void = noop;

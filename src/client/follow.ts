@@ -12,7 +12,7 @@
 import { abortable, noop, onAbort, startTimer } from "../base/async.js";
 import { ActiveSessionError } from "../base/error.js";
 import { formatOffset } from "../wire/offset.js";
-import { type ConnectionRequest, poll, type Received, stream } from "./connection.js";
+import { type ConnectionRequest, poll, type Received, stream, Watchdog } from "./connection.js";
 import { type ClientOptions, request, TemporaryError } from "./request.js";
 
 /** A runner's status, as the server tells it. */
@@ -45,13 +45,13 @@ export type ConnectionState = "connecting" | "open" | "waiting" | "closed";
 /** How to follow. */
 export interface FollowOptions {
   /** Where to begin: a position, or `"now"` for only what comes. Default: the beginning. */
-  readonly offset?: number | "now";
+  readonly offset?: number | "now" | undefined;
   /** Ends the following: the iteration throws the signal's reason. The runner goes on. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Default: SSE, and long-polls where that does not get through. */
-  readonly live?: "sse" | "long-poll";
+  readonly live?: "sse" | "long-poll" | undefined;
   /** Is told whenever the connection changes; `error` says why it waits. */
-  readonly onConnection?: (state: ConnectionState, error?: unknown) => void;
+  readonly onConnection?: ((state: ConnectionState, error?: unknown) => void) | undefined;
 }
 
 /** At least so long lies between two acknowledgements that only say that somebody is here, ms. */
@@ -59,17 +59,22 @@ const signOfLifeEvery = 20_000;
 /** A connection that held so long, or brought items, is followed by the next one at once, ms. */
 const steadyAfter = 1000;
 const longestBackoff = 10_000;
+/** How long the last update of a failed runner waits for the failure's message, ms. */
+const stateWithin = 5000;
 
 /** See the top of the file. Iterate it for items, or {@link updates} for items with status and progress. */
 export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
   readonly #url: string;
   readonly #client: ClientOptions;
   readonly #options: FollowOptions;
-  #offset: string;
+  /** Where the next connection begins: behind what has been given out. */
+  #from: number | "now" | "beginning";
   #cursor: string | undefined;
   #live: "sse" | "long-poll";
   #last: RunnerUpdate<T> | undefined;
   #connection: ConnectionState = "closed";
+  /** Behind what the application has taken: it has asked for more since. */
+  #taken = 0;
   #acknowledged = 0;
   #acknowledgedAt = 0;
   #acknowledging = false;
@@ -81,8 +86,7 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
     this.#client = client;
     this.#options = options;
     this.#live = options.live ?? "sse";
-    const { offset } = options;
-    this.#offset = typeof offset === "number" ? formatOffset(offset) : (offset ?? "-1");
+    this.#from = options.offset ?? "beginning";
   }
 
   /** The latest status; `undefined` before the first answer. */
@@ -97,7 +101,7 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
 
   /** The position after everything that has been given out. */
   get position(): number {
-    return this.#last?.position ?? 0;
+    return typeof this.#from === "number" ? this.#from : 0;
   }
 
   /** Why the runner failed, if it did. */
@@ -114,8 +118,11 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
    * @throws `RUNNER_FAILED` after the last item, `RUNNER_ABORTED`, and what {@link updates} throws
    */
   async *[Symbol.asyncIterator](): AsyncGenerator<T, void, undefined> {
-    for await (const { items, status, error } of this.updates()) {
-      yield* items;
+    for await (const { items, position, status, error } of this.updates()) {
+      for (const [index, item] of items.entries()) {
+        this.#from = position - (items.length - index - 1); // whoever leaves here goes on with the next item
+        yield item;
+      }
       if (status === "failed") throw error;
       if (status === "aborted") throw new ActiveSessionError("RUNNER_ABORTED", "The runner was aborted");
     }
@@ -123,7 +130,7 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
 
   /**
    * What arrives, piece by piece, the last one with a final status, whichever it is. May be iterated again after an error, or
-   * when the loop was left: it goes on from the last update that was followed by another request.
+   * when the loop was left: it goes on behind what has been given out.
    * @throws `RUNNER_GONE` (removed, its session ended, or never there), `POSITION_GONE`, `RESULT_NOT_SERIALIZABLE`,
    *   `UNEXPECTED_RESPONSE`, `READ_CONFLICT` if it is being iterated already, or the reason of `signal`
    */
@@ -170,9 +177,10 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
         }
         const update = await this.#toUpdate(step.value, signal);
         this.#last = update;
-        yield update;
-        this.#offset = step.value.control.streamNextOffset;
+        this.#from = update.position;
         this.#cursor = step.value.control.streamCursor;
+        yield update;
+        this.#taken = update.position;
         this.#acknowledge(step.value.control.runnerAheadLimit, signal);
       }
     } finally {
@@ -180,9 +188,14 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
     }
   }
 
+  /** Asking from an offset on is an acknowledgement and a sign of life in itself. */
   #request(signal: AbortSignal): ConnectionRequest {
+    const from = this.#from;
+    if (typeof from === "number") this.#acknowledged = this.#taken = from;
+    this.#acknowledgedAt = Date.now();
+    const offset = typeof from === "number" ? formatOffset(from) : from === "now" ? from : "-1";
     return {
-      ...{ url: this.#url, offset: this.#offset, cursor: this.#cursor, signal, options: this.#client },
+      ...{ url: this.#url, offset, cursor: this.#cursor, signal, options: this.#client },
       onBytes: () => {
         this.#setConnection("open");
         if (this.#live === "sse" && Date.now() - this.#acknowledgedAt >= signOfLifeEvery) this.#signOfLife(signal);
@@ -204,12 +217,16 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
   /** The wire's events carry only the code of a failure; its message is in the state. */
   async #failure(signal: AbortSignal): Promise<ActiveSessionError> {
     let message = "The runner failed";
+    const watchdog = new Watchdog(signal);
+    watchdog.expectWithin(stateWithin);
     try {
-      const response = await request(`${this.#url}/state`, { signal }, this.#client);
+      const response = await request(`${this.#url}/state`, { signal: watchdog.signal }, this.#client);
       const { error } = (await response.json()) as { error?: { message?: string } };
       message = error?.message ?? message;
     } catch {
       // The failure is known without its message; the runner may be gone by now.
+    } finally {
+      watchdog.close();
     }
     return new ActiveSessionError("RUNNER_FAILED", message);
   }
@@ -219,16 +236,16 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
   /** The application has taken an update: tell the server before the allowance is used up. */
   #acknowledge(aheadLimit: number | undefined, signal: AbortSignal): void {
     if (this.#live !== "sse" || aheadLimit === undefined) return;
-    if (this.position - this.#acknowledged >= Math.max(1, aheadLimit / 2)) this.#signOfLife(signal);
+    if (this.#taken - this.#acknowledged >= Math.max(1, aheadLimit / 2)) this.#signOfLife(signal);
   }
 
   /** Acknowledges what the application has taken; at most one such request is under way. */
   #signOfLife(signal: AbortSignal): void {
-    const position = Number(this.#offset);
-    if (this.#acknowledging || !(position >= 0)) return;
+    const position = this.#taken;
+    if (this.#acknowledging) return;
     this.#acknowledging = true;
     this.#acknowledgedAt = Date.now();
-    request(`${this.#url}/ack?offset=${this.#offset}`, { method: "POST", signal }, this.#client)
+    request(`${this.#url}/ack?offset=${formatOffset(position)}`, { method: "POST", signal }, this.#client)
       .then(() => {
         this.#acknowledged = position;
       }, noop) // the connection itself will learn what is wrong

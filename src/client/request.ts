@@ -5,11 +5,11 @@ import type { ErrorBody } from "../wire/names.js";
 /** How a client makes its requests. */
 export interface ClientOptions {
   /** Default: the global `fetch`. */
-  readonly fetch?: typeof fetch;
+  readonly fetch?: typeof fetch | undefined;
   /** Headers for every request, or a function that gives them for each one. */
-  readonly headers?: HeadersInit | (() => HeadersInit);
+  readonly headers?: (HeadersInit | (() => HeadersInit)) | undefined;
   /** As for `fetch`. Default: that of `fetch`, which sends cookies to the page's own origin. */
-  readonly credentials?: RequestCredentials;
+  readonly credentials?: RequestCredentials | undefined;
 }
 
 /** Something that another try may mend: the network, a proxy, a server that is busy or restarting. */
@@ -29,14 +29,11 @@ export class TemporaryError extends Error {
  *   another try makes sense; the reason of `init.signal`
  */
 export async function request(url: string, init: RequestInit, options: ClientOptions): Promise<Response> {
-  const { headers, credentials, fetch: send = fetch } = options;
+  const { credentials, fetch: send = fetch } = options;
+  const headers = (typeof options.headers === "function" ? options.headers() : options.headers) ?? {};
   let response: Response;
   try {
-    response = await send(url, {
-      ...init,
-      ...(credentials && { credentials }),
-      headers: (typeof headers === "function" ? headers() : headers) ?? {},
-    });
+    response = await send(url, { ...init, ...(credentials && { credentials }), headers });
   } catch (cause) {
     if (init.signal?.aborted) throw init.signal.reason;
     throw new TemporaryError("The server cannot be reached", cause);
@@ -46,7 +43,7 @@ export async function request(url: string, init: RequestInit, options: ClientOpt
 }
 
 /** Codes of the server for which another try is no use although their status says 5xx. */
-const lasting = ["RESULT_NOT_SERIALIZABLE", "RUNNER_START_FAILED"];
+const lasting = ["RESULT_NOT_SERIALIZABLE", "RUNNER_START_FAILED", "INVALID_SOURCE"];
 
 async function errorOf(response: Response): Promise<Error> {
   const { status } = response;

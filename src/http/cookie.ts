@@ -5,16 +5,19 @@ import { ActiveSessionError, describe } from "../base/error.js";
 
 /** Options of the session cookie. */
 export interface CookieOptions {
-  /** Default: `__Host-active-session` on HTTPS, else `active-session`. A `__Host-` name needs HTTPS, Path=/ and no domain. */
-  readonly name?: string;
+  /**
+   * Default: `active-session`; on HTTPS with the prefix `__Host-`, which browsers accept with `Secure`, Path=/ and no domain
+   * only, or `__Secure-` where path or domain are set.
+   */
+  readonly name?: string | undefined;
   /** Default: whether the request came by HTTPS (behind a proxy: as the framework's proxy settings say). */
-  readonly secure?: boolean;
-  /** Default: `"lax"`. `"none"` needs `secure`. */
-  readonly sameSite?: "strict" | "lax" | "none";
+  readonly secure?: boolean | undefined;
+  /** Default: `"lax"`. `"none"` needs `secure: true`. */
+  readonly sameSite?: "strict" | "lax" | "none" | undefined;
   /** Default: `/`. */
-  readonly path?: string;
+  readonly path?: string | undefined;
   /** Default: none, that is, the host that sets it. */
-  readonly domain?: string;
+  readonly domain?: string | undefined;
 }
 
 const valuePattern = /^[A-Za-z0-9_-]{22}$/;
@@ -36,6 +39,10 @@ export function checkCookieOptions(options: CookieOptions): void {
   check(sites.includes(sameSite), 'sameSite must be "strict", "lax" or "none"', sameSite);
   check(path === undefined || (attributePattern.test(path) && path.startsWith("/")), "path must begin with /", path);
   check(domain === undefined || attributePattern.test(domain), "domain must be a host name", domain);
+  check(sameSite !== "none" || secure === true, 'secure must be true with sameSite "none"', secure);
+  const isHostOnly = secure !== false && (path ?? "/") === "/" && domain === undefined;
+  check(isHostOnly || !name?.startsWith("__Host-"), "a __Host- cookie needs secure, path / and no domain", name);
+  check(secure !== false || !name?.startsWith("__Secure-"), "a __Secure- cookie needs secure", name);
 }
 
 /** The cookie of one request. */
@@ -49,7 +56,10 @@ export class SessionCookie {
   }
 
   get name(): string {
-    return this.#options.name ?? (this.#secure ? "__Host-active-session" : "active-session");
+    const { name, path = "/", domain } = this.#options;
+    if (name !== undefined) return name;
+    if (!this.#secure) return "active-session";
+    return path === "/" && domain === undefined ? "__Host-active-session" : "__Secure-active-session";
   }
 
   /** The value in a `Cookie` header; `undefined` if there is none of ours, or one that we cannot have made. */

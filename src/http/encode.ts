@@ -1,28 +1,51 @@
 /**
- * Results as JSON text. What JSON cannot carry (a BigInt, a cycle, a `toJSON` that throws) ends the slice before it; a slice
- * that would begin with it cannot be answered.
+ * Results as JSON text. The encoder sits in the read itself, so that just what it takes counts as handed out: what JSON cannot
+ * carry (a BigInt, a cycle, a `toJSON` that throws) ends the slice before it, and a slice cannot begin with it.
  */
 import { ActiveSessionError } from "../base/error.js";
+import type { Slice } from "../log/result-log.js";
+import type { InternalReadRequest, Runner } from "../runner/runner.js";
 
-/** The encoded beginning of some items: a JSON array, and how many items it holds. */
-export interface EncodedItems {
+/** A slice and its items as a JSON array. */
+export interface EncodedSlice {
+  readonly slice: Slice<unknown>;
   readonly text: string;
-  readonly count: number;
+  readonly isEmpty: boolean;
 }
 
 /**
- * Encodes as many items as JSON can carry.
- * @throws `RESULT_NOT_SERIALIZABLE` if there are items, and the first of them cannot be encoded
+ * Reads a slice that can be sent, of about `textLimit` characters at most, but of one item at least.
+ * @throws what a read throws, and `RESULT_NOT_SERIALIZABLE` if the first item has no JSON form
  */
-export function encodeItems(items: readonly unknown[]): EncodedItems {
+export async function readEncoded(
+  runner: Runner,
+  request: InternalReadRequest,
+  textLimit = Number.POSITIVE_INFINITY,
+): Promise<EncodedSlice> {
+  let text = "[]";
+  const accept = (items: readonly unknown[]) => {
+    const encoded = encodeItems(items, textLimit);
+    text = encoded.text;
+    return encoded.count;
+  };
+  const slice = await runner.read({ ...request, accept });
+  return { slice, text, isEmpty: text === "[]" };
+}
+
+/** Encodes as many of the items as JSON can carry and the limit allows; throws if it cannot carry the first. */
+export function encodeItems(items: readonly unknown[], textLimit: number): { text: string; count: number } {
+  let text: string;
   try {
-    return { text: JSON.stringify(items), count: items.length };
+    text = JSON.stringify(items);
   } catch {
     return encodeOneByOne(items);
   }
+  if (text.length <= textLimit || items.length <= 1) return { text, count: items.length };
+  const count = Math.max(1, Math.floor((items.length * textLimit) / text.length));
+  return { text: JSON.stringify(items.slice(0, count)), count };
 }
 
-function encodeOneByOne(items: readonly unknown[]): EncodedItems {
+function encodeOneByOne(items: readonly unknown[]): { text: string; count: number } {
   const texts: string[] = [];
   for (const item of items) {
     try {

@@ -7,35 +7,37 @@
  */
 import { checkDuration, checkInteger, checkOptions } from "../base/check.js";
 import { ActiveSessionError, describe } from "../base/error.js";
+import type { Slice } from "../log/result-log.js";
 import type { AbortReason, Runner } from "../runner/runner.js";
 import type { ActiveSessions } from "../session/active-sessions.js";
 import { headerNames } from "../wire/names.js";
 import { formatOffset } from "../wire/offset.js";
 import { nextCursor } from "./cursor.js";
+import { readEncoded } from "./encode.js";
 import type { WireRequest, WireResponse } from "./exchange.js";
 import { checkOrigin } from "./origin.js";
 import { maxLongPollTimeout, parseAcknowledgement, parseReadQuery, type ReadQuery } from "./query.js";
-import { type EncodedSlice, encodeSlice, headHeaders, readHeaders } from "./read-headers.js";
+import { headHeaders, readHeaders } from "./read-headers.js";
 import { renewResponses, SseResponse } from "./sse-response.js";
 
 /** Options of the routes of runners. */
 export interface RunnerRouterOptions {
   /** Items on a page: default and maximum of `max-items`. Default: 1000. */
-  readonly pageLimit?: number;
+  readonly pageLimit?: number | undefined;
   /** How long a long-poll waits that does not say, in seconds, 0 to 60. Default: 25. */
-  readonly longPollTimeout?: number;
+  readonly longPollTimeout?: number | undefined;
   /**
    * An SSE response ends so long after its last sign of life (its opening, or an acknowledgement), ms; clients reconnect.
    * Longer keeps abandoned connections, and with them the work, alive longer. `Infinity` disables. Default: 60,000.
    */
-  readonly rotateAfter?: number;
+  readonly rotateAfter?: number | undefined;
   /** An idle SSE response carries a comment so often, ms; `Infinity` disables. Default: 15,000. */
-  readonly heartbeat?: number;
+  readonly heartbeat?: number | undefined;
   /** Origins (`https://app.example`) or hosts, besides the request's own, that may stop and remove runners. Default: none. */
-  readonly allowedOrigins?: readonly string[];
+  readonly allowedOrigins?: readonly string[] | undefined;
 }
 
-type Settings = Required<RunnerRouterOptions>;
+type Settings = { [K in keyof RunnerRouterOptions]-?: Exclude<RunnerRouterOptions[K], undefined> };
 
 /** Answers one request. Rejects only with what is no fault of the request: then the framework's own error handling is due. */
 export type RunnerHandler = (request: WireRequest) => Promise<WireResponse>;
@@ -100,57 +102,50 @@ async function answer(sessions: ActiveSessions, settings: Settings, request: Wir
 
 async function read(runner: Runner, request: WireRequest, settings: Settings): Promise<WireResponse> {
   const query = parseReadQuery(request.query, settings);
-  if (query.live === "sse") return tail(runner, request, query, settings);
-  return query.live === "long-poll" ? poll(runner, request, query) : page(runner, request, query);
-}
-
-/** What is there, at once. */
-async function page(runner: Runner, request: WireRequest, query: ReadQuery): Promise<WireResponse> {
-  const start = startOf(query);
-  const slice = encodeSlice(runner, await runner.read({ start, min: 0, max: maxOf(runner, query, start) }));
-  const headers = { ...jsonHeaders, ...readHeaders(slice, nextCursor(query.cursor)) };
-  if (start === "tail") return { status: 200, headers, body: "[]" };
-  const etag = `"${runner.key}:${slice.start}:${slice.end}:${slice.status}"`;
-  const tagged = { ...headers, ETag: etag };
-  if (matches(request.headers["if-none-match"], etag)) return { status: 304, headers: tagged };
-  return { status: 200, headers: tagged, body: slice.text };
-}
-
-/** What is there once enough is, or when the time is up. */
-async function poll(runner: Runner, { signal }: WireRequest, query: ReadQuery): Promise<WireResponse> {
-  const { minItems: min, timeout } = query;
-  let slice: EncodedSlice;
   try {
-    const max = maxOf(runner, query, 0);
-    slice = encodeSlice(runner, await runner.read({ start: startOf(query), min, max, timeout, signal }));
+    if (query.live === "sse") return await tail(runner, request, query, settings);
+    return await (query.live === "long-poll" ? poll(runner, request, query) : page(runner, request, query));
   } catch (error) {
-    if (signal.aborted) return goneClient;
-    throw error;
-  }
-  const headers = readHeaders(slice, nextCursor(query.cursor));
-  if (slice.isEmpty) return { status: 204, headers };
-  const etag = `"${runner.key}:${slice.start}:${slice.end}:${slice.status}"`;
-  return { status: 200, headers: { ...jsonHeaders, ...headers, ETag: etag }, body: slice.text };
-}
-
-/** What comes, as it comes. */
-async function tail(runner: Runner, request: WireRequest, query: ReadQuery, settings: Settings): Promise<WireResponse> {
-  const { rotateAfter, heartbeat } = settings;
-  const { maxItems, cursor } = query;
-  const { signal } = request;
-  try {
-    const options = { start: startOf(query), maxItems, cursor, heartbeat, rotateAfter, signal };
-    const { body, ended } = await SseResponse.open(runner, options);
-    const headers = { "Content-Type": "text/event-stream", "X-Accel-Buffering": "no", ...aheadLimitHeader(runner) };
-    return { status: 200, headers, body, ended };
-  } catch (error) {
-    if (signal.aborted) return goneClient;
+    if (!ActiveSessionError.is(error) && request.signal.aborted) return goneClient;
     throw error;
   }
 }
 
 /** Nobody is left to read this. */
 const goneClient: WireResponse = { status: 204, headers: {} };
+
+/** What is there, at once. */
+async function page(runner: Runner, request: WireRequest, query: ReadQuery): Promise<WireResponse> {
+  const start = startOf(query);
+  // A page does not wait, unless its runner has to be started first.
+  const signal = runner.needsStart ? request.signal : undefined;
+  const { slice, text } = await readEncoded(runner, { start, max: maxOf(runner, query, start), signal });
+  const headers = { ...jsonHeaders, ...readHeaders(slice, nextCursor(query.cursor)) };
+  if (start === "tail") return { status: 200, headers, body: text };
+  const etag = etagOf(runner, slice);
+  const tagged = { ...headers, ETag: etag };
+  if (matches(request.headers["if-none-match"], etag)) return { status: 304, headers: tagged };
+  return { status: 200, headers: tagged, body: text };
+}
+
+/** What is there once enough is, or when the time is up. */
+async function poll(runner: Runner, { signal }: WireRequest, query: ReadQuery): Promise<WireResponse> {
+  const { minItems: min, timeout } = query;
+  const max = maxOf(runner, query, 0);
+  const read = await readEncoded(runner, { start: startOf(query), min, max, timeout, signal });
+  const headers = readHeaders(read.slice, nextCursor(query.cursor));
+  if (read.isEmpty) return { status: 204, headers };
+  return { status: 200, headers: { ...jsonHeaders, ...headers, ETag: etagOf(runner, read.slice) }, body: read.text };
+}
+
+/** What comes, as it comes. */
+async function tail(runner: Runner, request: WireRequest, query: ReadQuery, settings: Settings): Promise<WireResponse> {
+  const { rotateAfter, heartbeat } = settings;
+  const options = { start: startOf(query), maxItems: query.maxItems, cursor: query.cursor, heartbeat, rotateAfter };
+  const { body, ended } = await SseResponse.open(runner, { ...options, signal: request.signal });
+  const headers = { "Content-Type": "text/event-stream", "X-Accel-Buffering": "no", ...aheadLimitHeader(runner) };
+  return { status: 200, headers, body, ended };
+}
 
 function startOf({ offset }: ReadQuery): number | "tail" {
   return offset === "beginning" ? 0 : offset;
@@ -164,6 +159,11 @@ function maxOf(runner: Runner, { maxItems }: ReadQuery, start: number | "tail"):
 
 function aheadLimitHeader(runner: Runner): Record<string, string> {
   return "aheadLimit" in runner ? { [headerNames.aheadLimit]: String(runner.aheadLimit) } : {};
+}
+
+/** The status belongs to it: a stream that closes without a further item must not look unchanged. */
+function etagOf(runner: Runner, { start, position, status }: Slice<unknown>): string {
+  return `"${runner.key}:${start}:${position}:${status}"`;
 }
 
 function matches(ifNoneMatch: string | string[] | undefined, etag: string): boolean {

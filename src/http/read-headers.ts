@@ -5,53 +5,14 @@ import type { Runner } from "../runner/runner.js";
 import { SequenceRunner } from "../runner/sequence-runner.js";
 import { type ControlEvent, headerNames } from "../wire/names.js";
 import { formatOffset } from "../wire/offset.js";
-import { encodeItems } from "./encode.js";
-
-/** A slice as it is sent: its items as JSON, and what holds for just these. */
-export interface EncodedSlice {
-  readonly start: number;
-  readonly end: number;
-  /** The items as a JSON array. */
-  readonly text: string;
-  readonly isEmpty: boolean;
-  readonly status: RunnerStatus;
-  readonly closed: boolean;
-  readonly upToDate: boolean;
-  readonly error?: ActiveSessionError | undefined;
-  readonly progress: RunnerProgress;
-  readonly firstPosition: number;
-}
-
-/**
- * Encodes a slice. Items that JSON cannot carry are left for the next read, and the slice ends before them.
- * @throws `RESULT_NOT_SERIALIZABLE` if the first one is such an item
- */
-export function encodeSlice(runner: Runner, slice: Slice<unknown>): EncodedSlice {
-  const { start, progress, firstPosition, error } = slice;
-  const isSequence = runner.kind === "sequence";
-  const value = slice.position > start ? [slice.result] : [];
-  const items = isSequence ? (slice.result as unknown[]) : value;
-  const { text, count } = encodeItems(items);
-  const isWhole = count === items.length;
-  const end = isWhole ? slice.position : start + count;
-  const verdict = isWhole ? slice : { status: "progressed" as const, closed: false };
-  return {
-    ...{ start, end, text, progress, firstPosition },
-    isEmpty: count === 0,
-    status: verdict.status,
-    closed: verdict.closed,
-    upToDate: end >= progress.current,
-    error: isWhole ? error : undefined,
-  };
-}
 
 /** The headers of a page or a long-poll. */
-export function readHeaders(slice: EncodedSlice, cursor: string): Record<string, string> {
+export function readHeaders(slice: Slice<unknown>, cursor: string): Record<string, string> {
   return {
     ...stateHeaders(slice.status, slice.progress, slice.firstPosition, slice.error),
-    [headerNames.nextOffset]: formatOffset(slice.end),
+    [headerNames.nextOffset]: formatOffset(slice.position),
     [headerNames.cursor]: cursor,
-    ...(slice.upToDate && { [headerNames.upToDate]: "true" }),
+    ...(isUpToDate(slice) && { [headerNames.upToDate]: "true" }),
     ...(slice.closed && { [headerNames.closed]: "true" }),
   };
 }
@@ -68,12 +29,12 @@ export function headHeaders(state: LogState): Record<string, string> {
 }
 
 /** The control event that follows a data event. */
-export function controlEvent(runner: Runner, slice: EncodedSlice, cursor: string): ControlEvent {
+export function controlEvent(runner: Runner, slice: Slice<unknown>, cursor: string): ControlEvent {
   const { progress, error } = slice;
   return {
-    streamNextOffset: formatOffset(slice.end),
+    streamNextOffset: formatOffset(slice.position),
     ...(!slice.closed && { streamCursor: cursor }),
-    ...(slice.upToDate && { upToDate: true }),
+    ...(isUpToDate(slice) && { upToDate: true }),
     ...(slice.closed && { streamClosed: true }),
     runnerStatus: slice.status,
     runnerProgress: progress.current,
@@ -82,6 +43,10 @@ export function controlEvent(runner: Runner, slice: EncodedSlice, cursor: string
     runnerFirstOffset: formatOffset(slice.firstPosition),
     ...(runner instanceof SequenceRunner && { runnerAheadLimit: runner.aheadLimit }),
   };
+}
+
+function isUpToDate({ position, progress }: Slice<unknown>): boolean {
+  return position >= progress.current;
 }
 
 function stateHeaders(

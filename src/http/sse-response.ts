@@ -12,14 +12,17 @@
  * - **closed**: timers and listeners are gone. Nothing is lost: the client comes back with its own offset.
  */
 import { noop, onAbort, startTimer } from "../base/async.js";
+import { ActiveSessionError } from "../base/error.js";
 import { LazySignal } from "../base/lazy-signal.js";
 import type { Runner } from "../runner/runner.js";
 import { SequenceRunner } from "../runner/sequence-runner.js";
 import { nextCursor } from "./cursor.js";
-import { controlEvent, type EncodedSlice, encodeSlice } from "./read-headers.js";
+import { type EncodedSlice, readEncoded } from "./encode.js";
+import { controlEvent } from "./read-headers.js";
 
-/** At most so many items are written in one event. */
+/** At most so many items are written in one event, and about so much text: a slow client must get through one in time. */
 const itemsPerEvent = 100;
+const textPerEvent = 65_536;
 
 /** How one response is to be written. */
 export interface SseOptions {
@@ -60,20 +63,20 @@ export class SseResponse {
     this.#offSignal = onAbort(options.signal, () => this.#end());
     const siblings = openResponses.get(runner) ?? new Set();
     openResponses.set(runner, siblings.add(this));
-    this.renew();
   }
 
   /**
    * Opens a response: its first read decides whether there is one at all.
    * @throws what a read of the runner throws, and `RESULT_NOT_SERIALIZABLE`
    */
-  static async open(runner: Runner, options: SseOptions): Promise<SseResponse & { body: AsyncIterable<string> }> {
+  static async open(runner: Runner, options: SseOptions): Promise<{ body: AsyncIterable<string>; ended: AbortSignal }> {
     const response = new SseResponse(runner, options);
     try {
       if (options.signal.aborted) throw options.signal.reason;
-      const first = await response.#read(options.start, 0, true);
-      response.#opening = first.start;
-      return Object.assign(response, { body: response.#frames(first) });
+      const first = await response.#read(options.start, true);
+      response.#opening = first.slice.start;
+      response.renew();
+      return { body: { [Symbol.asyncIterator]: () => response.#parts(first) }, ended: response.ended };
     } catch (error) {
       response.#end();
       throw error;
@@ -92,14 +95,27 @@ export class SseResponse {
     this.#stopRotation = startTimer(this.#options.rotateAfter, () => this.#end());
   }
 
+  /** The body's parts. Closing them ends the response also when none has been asked for, which a generator would not see. */
+  #parts(first: EncodedSlice): AsyncIterator<string, void, undefined> {
+    const frames = this.#frames(first);
+    return {
+      next: () => frames.next(),
+      return: () => {
+        this.#end();
+        return frames.return();
+      },
+    };
+  }
+
   async *#frames(first: EncodedSlice): AsyncGenerator<string, void, undefined> {
     try {
-      let slice = first;
+      let read = first;
       for (let isFirst = true; ; isFirst = false) {
-        if (this.#isAllowanceUsed(slice.end) && !slice.closed) this.#end();
-        yield isFirst || !slice.isEmpty || slice.closed ? this.#frame(slice) : ":\n\n";
-        if (slice.closed || this.#ended.aborted) return;
-        slice = await this.#read(slice.end, 1, false);
+        const { position, closed } = read.slice;
+        if (this.#isAllowanceUsed(position) && !closed) this.#end();
+        yield isFirst || !read.isEmpty || closed ? this.#frame(read) : ":\n\n";
+        if (closed || this.#ended.aborted) return;
+        read = await this.#read(position, false);
       }
     } catch {
       // Ended, the next item is gone or cannot be encoded: whichever it is, the client's next request gets the answer.
@@ -108,20 +124,26 @@ export class SseResponse {
     }
   }
 
-  async #read(start: number | "tail", min: number, acknowledge: boolean): Promise<EncodedSlice> {
-    const slice = await this.#runner.read({
-      ...{ start, min, acknowledge },
-      max: Math.min(this.#options.maxItems, itemsPerEvent),
-      passive: true,
-      signal: this.ended,
-      timeout: min === 0 ? undefined : this.#options.heartbeat,
-    });
-    return encodeSlice(this.#runner, slice);
+  /** The opening read takes what is there and acknowledges; the later ones wait, and acknowledge nothing. */
+  #read(start: number | "tail", isOpening: boolean): Promise<EncodedSlice> {
+    const request = {
+      ...{ start, max: this.#mostItems, passive: true, acknowledge: isOpening, signal: this.ended },
+      ...(!isOpening && { min: 1, timeout: this.#options.heartbeat }),
+    };
+    return readEncoded(this.#runner, request, textPerEvent);
   }
 
-  #frame(slice: EncodedSlice): string {
+  /** A process has one value. Of a sequence, some events must fit into the allowance, for the client to acknowledge between. */
+  get #mostItems(): number {
+    const runner = this.#runner;
+    if (!(runner instanceof SequenceRunner)) return Number.POSITIVE_INFINITY;
+    const quarter = Math.max(1, Math.floor(runner.aheadLimit / 4));
+    return Math.min(this.#options.maxItems, itemsPerEvent, quarter);
+  }
+
+  #frame({ slice, text, isEmpty }: EncodedSlice): string {
     const control = JSON.stringify(controlEvent(this.#runner, slice, nextCursor(this.#options.cursor)));
-    const data = slice.isEmpty ? "" : `event: data\ndata:${slice.text}\n\n`;
+    const data = isEmpty ? "" : `event: data\ndata:${text}\n\n`;
     return `${data}event: control\ndata:${control}\n\n`;
   }
 
@@ -138,6 +160,6 @@ export class SseResponse {
     this.#offSignal();
     this.#release();
     openResponses.get(this.#runner)?.delete(this);
-    this.#ended.abort(undefined);
+    this.#ended.abort(new ActiveSessionError("RUNNER_GONE", "The response has ended"));
   }
 }

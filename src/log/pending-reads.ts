@@ -26,7 +26,8 @@ export class PendingRead<R> {
 
   /** The read is pending until this position exists. */
   get target(): number {
-    return this.start + this.request.min;
+    const { min } = this.request;
+    return min === undefined ? 0 : this.start + min;
   }
 
   /** The end of what it may hand out. */

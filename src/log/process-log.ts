@@ -134,6 +134,12 @@ export class ProcessLog<T> implements ResultLog<T | undefined>, ProcessSink<T> {
   #settle(read: PendingRead<T | undefined>): void {
     this.#reads?.remove(read);
     const position = this.#life.final === "aborted" ? this.#reported : Math.min(this.#reported, read.limit);
+    try {
+      if (position > read.start) read.request.accept?.([this.#value]);
+    } catch (error) {
+      read.reject(error);
+      return;
+    }
     const moves = position > read.start || read.request.start !== "tail";
     if (!this.#life.final && moves) {
       this.#position = Math.max(this.#position, position);

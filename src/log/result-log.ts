@@ -29,14 +29,20 @@ export type Retain = "unacknowledged" | number | "all";
 export interface ReadRequest {
   /** First position wanted. Default: the position at the moment of the call. `"tail"`: whatever comes next. */
   readonly start?: number | "tail";
-  /** The read waits until this many positions beyond `start` exist; 0 does not wait. */
-  readonly min: number;
+  /** The read waits until this many positions beyond `start` exist. Default: it does not wait. */
+  readonly min?: number | undefined;
   /** At most this many positions are handed out. */
   readonly max: number;
   /** Cancels this read: it rejects with the signal's reason and has taken nothing. */
   readonly signal?: AbortSignal | undefined;
   /** After so many ms the read settles with what is there. Default: never. */
   readonly timeout?: number | undefined;
+  /**
+   * Looks at the items that are about to be handed out and tells how many of them, 1 at least, the reader takes; called in the
+   * step that forms the slice. What it throws rejects the read, which then has taken nothing. Not called for no items; a
+   * process gives its value as the only item. Default: all.
+   */
+  readonly accept?: ((items: readonly unknown[]) => number) | undefined;
   /** Whether the read, once accepted, acknowledges everything before a numeric or defaulted `start`. Default: true. */
   readonly acknowledge?: boolean;
   /**
@@ -87,8 +93,8 @@ export interface ResultLog<R> {
   readonly size: number;
   state(): Promise<LogState>;
   /**
-   * Reads a slice. Rejects with `POSITION_GONE`, `POSITION_AHEAD`, `READ_CONFLICT`, or the reason of its signal; nothing is
-   * acknowledged and nothing moves then.
+   * Reads a slice. Rejects with `POSITION_GONE`, `POSITION_AHEAD`, `READ_CONFLICT`, or the reason of its signal; it has
+   * taken nothing then. A read that is refused acknowledges nothing either.
    */
   read(request: ReadRequest): Promise<Slice<R>>;
   /** Acknowledges everything before `position`; `POSITION_AHEAD` if that has not been handed out. */

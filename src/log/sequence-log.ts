@@ -61,6 +61,8 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
   readonly #life: Lifecycle;
   readonly #window = new Window<T>();
   #position = 0;
+  /** The furthest position that a reader has named; `acknowledged` follows as soon as no pending read is in the way. */
+  #received = 0;
   #acknowledged = 0;
   /** How far an aborted producer had come; a start up to here is no error of the reader. */
   #formerProgress = 0;
@@ -97,8 +99,10 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
 
   read(request: ReadRequest): Promise<Slice<T[]>> {
     return new Promise((resolve, reject) => {
-      const start = this.#admit(request);
+      const start = this.#locate(request);
       const read = new PendingRead<T[]>(start, request, resolve, reject);
+      if (request.signal?.aborted && !this.#isRipe(read)) throw request.signal.reason;
+      if (request.start !== "tail" && request.acknowledge !== false) this.#acknowledge(start);
       if (this.#isDue(read)) {
         this.#settle(read);
         this.#life.announce();
@@ -118,17 +122,18 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
 
   abort(): boolean {
     if (this.#life.final) return false;
-    const reads = this.#takeReads();
-    const ends = reads.map((read) => Math.min(read.limit, this.#window.end));
-    const end = reads.reduce((far, read, i) => (ends[i]! > read.start ? Math.max(far, ends[i]!) : far), this.#position);
-    const taken = reads.map((read, i) => this.#window.slice(read.start, Math.max(read.start, ends[i]!)));
+    const taken = this.#takeReads().flatMap((read) => {
+      const items = this.#itemsFor(read);
+      return items ? [{ read, items }] : [];
+    });
+    if (this.#life.final) return false; // the reader's own `accept` was quicker
+    const ends = taken.map(({ read, items }) => (items.length > 0 ? read.start + items.length : 0));
+    const end = Math.max(this.#position, ...ends);
     this.#formerProgress = this.#window.end;
     this.#window.cutAt(end);
     this.#position = end;
     this.#life.abort();
-    reads.forEach((read, i) => {
-      read.resolve(this.#slice(Math.min(read.start, end), taken[i]!));
-    });
+    for (const { read, items } of taken) read.resolve(this.#slice(Math.min(read.start, end), items));
     this.#releaseProducer();
     this.#life.announce();
     return true;
@@ -166,8 +171,8 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
 
   // --- admission and acknowledgement -------------------------------------------------------------------------------
 
-  /** Finds where a read starts, and acknowledges what lies before; throws if the read cannot be accepted. */
-  #admit(request: ReadRequest): number {
+  /** Finds where a read starts; throws if it cannot be accepted. */
+  #locate(request: ReadRequest): number {
     if (request.start === "tail") return this.#window.end;
     if (request.start === undefined && this.#reads?.hasDefault) {
       throw new ActiveSessionError(
@@ -175,12 +180,7 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
         "Cannot read: only one read at the default position may be pending, received another one without a start",
       );
     }
-    const start = this.#checked(request.start ?? this.#position);
-    if (request.acknowledge ?? true) this.#acknowledge(start);
-    return start;
-  }
-
-  #checked(start: number): number {
+    const start = request.start ?? this.#position;
     if (start > this.#window.end) {
       if (this.#isCutOff(start)) return this.#window.end;
       throw new ActiveSessionError(
@@ -206,10 +206,16 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
     return this.#life.final === "aborted" && position <= this.#formerProgress;
   }
 
-  /** Whoever names a position has everything before it; but what another read waits for is not given up. */
+  /** Whoever names a position has everything before it. */
   #acknowledge(position: number): void {
     if (!this.#life.final) this.#position = Math.max(this.#position, position);
-    const limit = Math.min(position, this.#reads?.lowestStart ?? position, this.#window.end);
+    this.#received = Math.max(this.#received, Math.min(position, this.#window.end));
+    this.#dropAcknowledged();
+  }
+
+  /** Drops what has been received, but not what another read still waits for. */
+  #dropAcknowledged(): void {
+    const limit = Math.min(this.#received, this.#reads?.lowestStart ?? this.#received);
     if (limit <= this.#acknowledged) return;
     this.#acknowledged = limit;
     const { retain } = this.#options;
@@ -229,16 +235,20 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
 
   // --- waiting -----------------------------------------------------------------------------------------------------
 
+  /** Whether the read can have what it asked for. */
+  #isRipe(read: PendingRead<T[]>): boolean {
+    return this.#life.ended || this.#window.end >= read.target;
+  }
+
   /** Whether nothing that could still happen would change what the read gets. */
   #isDue(read: PendingRead<T[]>): boolean {
     if (this.#life.ended) return true;
-    if (this.#window.end < read.target) return false;
-    return !this.#life.started || this.#window.end > read.limit;
+    return this.#isRipe(read) && (!this.#life.started || this.#window.end > read.limit);
   }
 
   #wait(read: PendingRead<T[]>): void {
     this.#reads ??= new PendingReads();
-    if (this.#window.end >= read.target) this.#linger(read);
+    if (this.#isRipe(read)) this.#linger(read);
     else {
       this.#reads.add(
         read,
@@ -267,7 +277,7 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
   #wake(): void {
     for (const read of [...this.#reads!]) {
       if (this.#isDue(read)) this.#settle(read);
-      else if (!read.ripe && this.#window.end >= read.target) this.#linger(read);
+      else if (!read.ripe && this.#isRipe(read)) this.#linger(read);
     }
     this.#readsChanged();
   }
@@ -277,6 +287,7 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
     let wakeAt = Number.POSITIVE_INFINITY;
     for (const read of this.#reads!) wakeAt = Math.min(wakeAt, read.ripe ? read.limit + 1 : read.target);
     this.#wakeAt = wakeAt;
+    this.#dropAcknowledged();
     this.#moveBound();
   }
 
@@ -295,13 +306,26 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
   /** Forms the slice of a read and settles it, all in this step. */
   #settle(read: PendingRead<T[]>): void {
     this.#reads?.remove(read);
-    const items = this.#window.slice(read.start, Math.max(read.start, Math.min(read.limit, this.#window.end)));
+    const items = this.#itemsFor(read);
+    if (!items) return;
     const end = read.start + items.length;
     if (!this.#life.final && (items.length > 0 || read.request.start !== "tail")) {
       this.#position = Math.max(this.#position, end);
       if (this.#life.ended && end === this.#window.end) this.#life.finish();
     }
     read.resolve(this.#slice(read.start, items));
+  }
+
+  /** What a read gets; nothing if its reader can take none of it, which rejects the read. */
+  #itemsFor({ start, limit, request, reject }: PendingRead<T[]>): T[] | undefined {
+    const items = this.#window.slice(start, Math.max(start, Math.min(limit, this.#window.end)));
+    if (!request.accept || items.length === 0) return items;
+    try {
+      return items.slice(0, request.accept(items));
+    } catch (error) {
+      reject(error);
+      return undefined;
+    }
   }
 
   #slice(start: number, result: T[]): Slice<T[]> {

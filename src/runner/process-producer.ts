@@ -9,7 +9,7 @@
  * - After `stop` a report throws the signal's reason into the body; a report after the body's own end is ignored, since it
  *   comes from a call-back that outlived the body and an error there would hit nobody who could handle it.
  */
-import { createDeferred, noop } from "../base/async.js";
+import { createDeferred } from "../base/async.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 import type { ProcessSink } from "../log/process-log.js";
 import type { Producer, RunnerContext } from "./producer.js";
@@ -20,7 +20,8 @@ export interface ProcessContext<T, Session = unknown, Services = unknown> extend
    * Replaces the runner's value and adds 1 to its progress.
    * @param value the intermediate result
    * @param estimatedEnd how many reports there will be in all, the final value included; absent: unknown
-   * @throws the reason of the `signal`, once the work must stop; nothing changes then
+   * @throws the reason of the `signal`, once the work must stop; `INVALID_ARGUMENT` if the estimate is no number from 0;
+   *   nothing changes then
    */
   report(value: T, estimatedEnd?: number): void;
 }
@@ -39,6 +40,15 @@ export function checkBody(body: unknown): void {
   );
 }
 
+function checkEstimate(estimatedEnd: unknown): void {
+  if (estimatedEnd === undefined) return;
+  if (typeof estimatedEnd === "number" && estimatedEnd >= 0 && estimatedEnd < Number.POSITIVE_INFINITY) return;
+  throw new ActiveSessionError(
+    "INVALID_ARGUMENT",
+    `Cannot report: the estimated end must be a number of at least 0, received ${describe(estimatedEnd)}`,
+  );
+}
+
 type BodyGenerator<T> = AsyncGenerator<T, T | undefined | void, undefined>;
 
 /** See the top of the file. */
@@ -48,6 +58,7 @@ export class ProcessProducer<T> implements Producer {
   readonly #closed = createDeferred<readonly unknown[]>();
   #state: "idle" | "running" | "stopped" | "closed" = "idle";
   #generator: BodyGenerator<T> | undefined;
+  #returned: Promise<void> | undefined;
   /** What a stopped body threw, other than that it has stopped. */
   readonly #lateErrors: unknown[] = [];
 
@@ -72,8 +83,7 @@ export class ProcessProducer<T> implements Producer {
     if (state !== "idle" && state !== "running") return;
     this.#state = "stopped";
     if (state === "idle") this.#closed.resolve([]);
-    // Queued behind a pending step; the generator's own clean-up runs within.
-    else this.#generator?.return(undefined).then(noop, (error: unknown) => this.#lateErrors.push(error));
+    if (this.#generator) void this.#return(this.#generator);
   }
 
   async #run(context: RunnerContext): Promise<void> {
@@ -91,15 +101,30 @@ export class ProcessProducer<T> implements Producer {
 
   async #step(generator: BodyGenerator<T>): Promise<T | undefined | void> {
     this.#generator = generator;
-    for (;;) {
+    while (this.#state === "running") {
       const step = await generator.next();
       if (step.done) return step.value;
       if (this.#state === "running") this.#sink.report(step.value);
     }
+    await this.#return(generator);
+  }
+
+  /** Ends the generator, once; that is queued behind a pending step, and its own clean-up runs within. */
+  #return(generator: BodyGenerator<T>): Promise<void> {
+    this.#returned ??= (async () => {
+      try {
+        await generator.return?.(undefined);
+      } catch (error) {
+        this.#lateErrors.push(error);
+      }
+      this.#closed.resolve(this.#lateErrors);
+    })();
+    return this.#returned;
   }
 
   #contextFor(context: RunnerContext): ProcessContext<T> {
     const report = (value: T, estimatedEnd?: number) => {
+      checkEstimate(estimatedEnd);
       if (this.#state === "stopped") throw context.signal.reason;
       if (this.#state === "running") this.#sink.report(value, estimatedEnd);
     };

@@ -14,7 +14,7 @@
  */
 import { abortable, createDeferred, noop, onAbort, settleWithin } from "../base/async.js";
 import { checkInteger } from "../base/check.js";
-import { type CleanupSummary, disposeOf, mergeSummaries, type Resource, runSteps } from "../base/dispose.js";
+import { type CleanupSummary, mergeSummaries, type Resource, runSteps, toSteps } from "../base/dispose.js";
 import { ActiveSessionError } from "../base/error.js";
 import { LazySignal } from "../base/lazy-signal.js";
 import type { LogState, ReadRequest, ResultLog, RunnerProgress, RunnerStatus, Slice } from "../log/result-log.js";
@@ -54,15 +54,15 @@ export interface ReadOptions {
    * `defaultAdvance` (`getRequired` of a sequence), 1 (of a process). 0: the default advance of a sequence; of a process
    * with a `start`, exactly that point.
    */
-  readonly advance?: number;
+  readonly advance?: number | undefined;
   /** The first position wanted; whoever names one has received everything before it. Default: `position`. */
-  readonly start?: number;
+  readonly start?: number | undefined;
 }
 
 /** What to read and how long to wait. */
 export interface RequiredReadOptions extends ReadOptions {
   /** Cancels this read, and only it: it rejects with the signal's reason and has taken nothing. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** What a runner needs of its owner. */
@@ -75,8 +75,8 @@ export interface RunnerOwner {
   readonly cleanupTimeout: number;
   /** Keeps the runner from idling out until the returned function is called; both are a use of it. */
   hold(runner: Runner): () => void;
-  /** The runner is not to be found any more. */
-  remove(runner: Runner): void;
+  /** The runner is not to be found any more; its clean-up goes on until `disposal` resolves. */
+  remove(runner: Runner, disposal: Promise<CleanupSummary>): void;
   /** Something of the user's code went wrong where nobody could be told. */
   report(message: string, runner: Runner, error: unknown): void;
 }
@@ -100,9 +100,13 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   data: unknown;
 
   readonly #parts: RunnerParts<R>;
-  readonly #stop = new LazySignal();
+  /** What the work listens to. */
+  readonly #workSignal = new LazySignal();
+  /** What readers listen to. */
   readonly #finalSignal = new LazySignal();
   readonly #cleanup = createDeferred<CleanupSummary>();
+  readonly #holdsReleased = createDeferred<CleanupSummary>();
+  #cleanedUp = false;
   #starting: Promise<void> | undefined;
   #abortReason: AbortReason | undefined;
   #abortCause: unknown;
@@ -171,7 +175,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
     return this.status === "aborted" ? this.#abortReason : undefined;
   }
 
-  /** Aborts as soon as the status is final, whichever it is. */
+  /** Aborts as soon as the status is final, whichever it is. A listener that throws is an uncaught exception, as in Node. */
   get signal(): AbortSignal {
     return this.#finalSignal.signal;
   }
@@ -205,7 +209,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
    */
   async getAvailable(options: ReadOptions = {}): Promise<RunnerResult<R>> {
     const { start, max } = this.#range("read what is available", options, Number.POSITIVE_INFINITY);
-    return toResult(await this.#read({ start, min: 0, max }));
+    return toResult(await this.#readLog({ start, max }));
   }
 
   /**
@@ -224,7 +228,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
    * @internal
    */
   async read(request: InternalReadRequest): Promise<Slice<R>> {
-    if (this.#needsStart) {
+    if (this.needsStart) {
       this.#checkReadable();
       const release = this.#parts.owner.hold(this);
       try {
@@ -233,10 +237,10 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
         release();
       }
     }
-    return this.#read(request);
+    return this.#readLog(request);
   }
 
-  async #read({ start, ...request }: InternalReadRequest): Promise<Slice<R>> {
+  async #readLog({ start, ...request }: InternalReadRequest): Promise<Slice<R>> {
     this.#checkReadable();
     const release = request.passive ? noop : this.#parts.owner.hold(this);
     try {
@@ -264,16 +268,12 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
 
   // --- starting, aborting, ending ----------------------------------------------------------------------------------
 
-  get #needsStart(): boolean {
-    return this.#starting !== undefined || this.status === "not-started";
-  }
-
   /**
    * Starts the background, once. Rejects with `RUNNER_START_FAILED` or `INVALID_SOURCE`; the next call tries again then.
    * @internal
    */
   start(): Promise<void> {
-    if (!this.#needsStart) return Promise.resolve();
+    if (!this.needsStart) return Promise.resolve();
     this.#starting ??= this.#parts.producer.start(this.#context()).finally(() => {
       this.#starting = undefined;
     });
@@ -318,6 +318,11 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
     else this.#offSignal = onAbort(signal, () => this.abortFor("signal", signal?.reason));
   }
 
+  /** Whether a read has to start the background first, or to wait for a start under way. @internal */
+  get needsStart(): boolean {
+    return this.#starting !== undefined || this.status === "not-started";
+  }
+
   /** The log's status has become final. @internal */
   onFinal(): void {
     this.#offSignal();
@@ -327,7 +332,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
       return;
     }
     const error = abortError(this.#abortReason, this.#abortCause);
-    this.#stop.abort(error);
+    this.#workSignal.abort(error);
     this.#finalSignal.abort(error);
   }
 
@@ -343,20 +348,17 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
       this.abortFor(reason);
       this.#limitCleanup();
       this.#offSignal();
-      this.#parts.owner.remove(this);
+      this.#parts.owner.remove(this, this.#disposal);
     }
     return this.#disposal;
   }
-
-  readonly #holdsReleased = createDeferred<CleanupSummary>();
 
   #finishCleanup(summary: CleanupSummary): void {
     if (this.#cleanedUp) return;
     this.#cleanedUp = true;
     this.#cleanup.resolve(summary);
     const { holds, owner } = this.#parts;
-    const steps = holds.map((hold) => () => disposeOf(hold));
-    void runSteps(steps.reverse(), owner.cleanupTimeout).then((released) => {
+    void runSteps(toSteps(holds), owner.cleanupTimeout).then((released) => {
       const all = mergeSummaries([summary, released]);
       for (const error of all.errors) owner.report("the clean-up of a runner failed", this, error);
       if (all.timedOut) owner.report(`the clean-up of a runner took over ${owner.cleanupTimeout} ms`, this, undefined);
@@ -364,14 +366,12 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
     });
   }
 
-  #cleanedUp = false;
-
   #context(): RunnerContext {
     const { owner } = this.#parts;
-    const stop = this.#stop;
+    const work = this.#workSignal;
     return {
       get signal() {
-        return stop.signal;
+        return work.signal;
       },
       session: owner.session,
       get services() {

@@ -15,7 +15,14 @@ import { ActiveSessionError } from "../base/error.js";
 import type { SequenceSink } from "../log/sequence-log.js";
 import { isSliceOver, nextSlice } from "../log/turn.js";
 import type { Producer, RunnerContext } from "./producer.js";
-import { discardSource, type OpenSource, openSource, type SequenceSource, type Source } from "./source.js";
+import {
+  discardSource,
+  type OpenSource,
+  openSource,
+  type SequenceSource,
+  type Source,
+  type SourcePoint,
+} from "./source.js";
 
 /** An async source is asked for this many items between two looks at the clock. */
 const itemsPerClockCheck = 16;
@@ -28,6 +35,7 @@ export class SequenceProducer<T> implements Producer {
   #source: SequenceSource<T> | undefined;
   #open: OpenSource<T> | undefined;
   #state: "idle" | "opening" | "pumping" | "closing" = "idle";
+  #isResting = false;
 
   constructor(sink: SequenceSink<T>, source: SequenceSource<T>) {
     this.#sink = sink;
@@ -43,9 +51,11 @@ export class SequenceProducer<T> implements Producer {
     this.#state = "opening";
     try {
       const made = typeof this.#source === "function" ? this.#source(context) : this.#source!;
-      await Promise.race([made, this.#stopping.promise]);
-      if (this.#isStopped()) return this.#discard(made);
-      this.#open = openSource(await made);
+      const source = await Promise.race([made, this.#stopping.promise]);
+      if (source === undefined || this.#isStopped()) return this.#discard(made);
+      const open = openSource(source); // runs code of the source, which may stop us
+      if (this.#isStopped()) return this.#close(open, "between");
+      this.#open = open;
     } catch (cause) {
       if (this.#isStopped()) return this.#closed.resolve([]);
       this.#state = "idle";
@@ -63,7 +73,7 @@ export class SequenceProducer<T> implements Producer {
     this.#state = "closing";
     this.#stopping.resolve();
     if (state === "idle") this.#discard(typeof this.#source === "function" ? undefined : this.#source);
-    if (this.#open?.isAsync) this.#close(this.#open, false);
+    if (this.#open?.isAsync) this.#close(this.#open, this.#isResting ? "between" : "stepping");
   }
 
   #isStopped(): boolean {
@@ -86,13 +96,13 @@ export class SequenceProducer<T> implements Producer {
         if (this.#isStopped()) return;
         if (step.done) break;
         if (sink.isFull) {
-          await sink.room();
+          await this.#rest(sink.room());
           if (this.#isStopped()) return;
         }
         sink.append(step.value);
         if (--untilCheck > 0) continue;
         untilCheck = itemsPerClockCheck;
-        if (isSliceOver()) await nextSlice();
+        if (isSliceOver()) await this.#rest(nextSlice());
         if (this.#isStopped()) return;
       }
       this.#finish(() => sink.end());
@@ -100,7 +110,14 @@ export class SequenceProducer<T> implements Producer {
       if (this.#isStopped()) return; // the late answer of a source that has been closed
       this.#finish(() => sink.fail(error));
     }
-    this.#close(open, true);
+    this.#close(open, "ended");
+  }
+
+  /** Waits for something other than the source: if we are stopped now, no step of the source is pending. */
+  async #rest(wait: Promise<void>): Promise<void> {
+    this.#isResting = true;
+    await wait;
+    this.#isResting = false;
   }
 
   async #pumpSync(open: OpenSource<T>): Promise<void> {
@@ -121,7 +138,7 @@ export class SequenceProducer<T> implements Producer {
       hasEnded = true;
       this.#finish(() => sink.fail(error));
     }
-    this.#close(open, hasEnded);
+    this.#close(open, hasEnded ? "ended" : "between");
   }
 
   /** The source has ended by itself, unless it was stopped before: then the log is told nothing. */
@@ -131,13 +148,14 @@ export class SequenceProducer<T> implements Producer {
     tell();
   }
 
-  #close(open: OpenSource<T>, hasEnded: boolean): void {
-    void open.close(hasEnded).then(this.#closed.resolve);
+  #close(open: OpenSource<T>, at: SourcePoint): void {
+    void open.close(at).then(this.#closed.resolve);
   }
 }
 
+/** A foreign error of ours, from within the source, must not look as if this runner's reader had erred. */
 function startFailed(cause: unknown): ActiveSessionError {
-  if (ActiveSessionError.is(cause)) return cause;
+  if (ActiveSessionError.is(cause) && cause.code === "INVALID_SOURCE") return cause;
   return new ActiveSessionError("RUNNER_START_FAILED", "Cannot start the runner: its source could not be opened", {
     cause,
   });

@@ -1,6 +1,6 @@
 /** A runner whose results are an ordered sequence of items, and the ways to walk along it. */
-import { noop } from "../base/async.js";
 import type { Resource } from "../base/dispose.js";
+import { LazySignal } from "../base/lazy-signal.js";
 import { SequenceLog, type SequenceLogOptions } from "../log/sequence-log.js";
 import { abortError, Runner, type RunnerOwner } from "./runner.js";
 import { SequenceProducer } from "./sequence-producer.js";
@@ -34,11 +34,27 @@ export class SequenceRunner<T = unknown> extends Runner<T[]> implements AsyncIte
   /** Iterates from the current position on. A failed runner throws its error after the last item, an aborted one
    * `RUNNER_ABORTED`; `READ_CONFLICT` if another read at the default position is pending. */
   [Symbol.asyncIterator](): AsyncIterator<T, undefined, undefined> {
-    return { next: () => this.#next() };
+    const left = new LazySignal();
+    const done = { done: true, value: undefined } as const;
+    return {
+      next: async () => {
+        if (left.aborted) return done;
+        try {
+          return await this.#next(left.signal);
+        } catch (error) {
+          if (left.aborted) return done; // a pull that waited when the loop was left has taken nothing
+          throw error;
+        }
+      },
+      return: async () => {
+        left.abort(undefined);
+        return done;
+      },
+    };
   }
 
-  async #next(): Promise<IteratorResult<T, undefined>> {
-    const { result, status, error } = await this.getRequired({ advance: 1 });
+  async #next(signal: AbortSignal): Promise<IteratorResult<T, undefined>> {
+    const { result, status, error } = await this.getRequired({ advance: 1, signal });
     if (result.length > 0) return { done: false, value: result[0] as T };
     if (status === "failed" && error) throw error;
     if (status === "aborted") throw abortError(this.abortReason);
@@ -47,14 +63,20 @@ export class SequenceRunner<T = unknown> extends Runner<T[]> implements AsyncIte
 
   /** The rest of the sequence as a web stream, with the rules of iteration. Cancelling it does not abort the runner. */
   toReadableStream(): ReadableStream<T> {
+    const iterator = this[Symbol.asyncIterator]();
+    let isCancelled = false;
     return new ReadableStream<T>(
       {
-        pull: async (controller) => {
-          const step = await this.#next();
+        async pull(controller) {
+          const step = await iterator.next();
+          if (isCancelled) return;
           if (step.done) controller.close();
           else controller.enqueue(step.value);
         },
-        cancel: noop,
+        async cancel() {
+          isCancelled = true;
+          await iterator.return?.();
+        },
       },
       { highWaterMark: 0 },
     );

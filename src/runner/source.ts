@@ -21,9 +21,12 @@ export interface OpenSource<T> {
   /** True: `next` gives a promise. */
   readonly isAsync: boolean;
   next(): IteratorResult<T> | Promise<IteratorResult<T>>;
-  /** Closes the iterator (unless it has ended by itself) and then the source, if that can be disposed. */
-  close(hasEnded: boolean): Promise<readonly unknown[]>;
+  /** Closes the iterator, unless it has ended by itself, and the source, if that can be disposed. */
+  close(at: SourcePoint): Promise<readonly unknown[]>;
 }
+
+/** Where a source stands when it is closed: ended by itself, between two steps, or within a step that is pending. */
+export type SourcePoint = "ended" | "between" | "stepping";
 
 /** Throws `INVALID_SOURCE` unless `source` is one of the kinds above. Opens nothing. */
 export function checkSource(source: unknown): void {
@@ -66,7 +69,7 @@ function openStream<T>(stream: ReadableStream<T>): OpenSource<T> {
   return {
     isAsync: true,
     next: () => reader.read() as Promise<IteratorResult<T>>,
-    close: (hasEnded) => collect([() => (hasEnded ? undefined : reader.cancel()), () => reader.releaseLock()]),
+    close: (at) => collect([() => (at === "ended" ? undefined : reader.cancel()), () => reader.releaseLock()]),
   };
 }
 
@@ -78,11 +81,13 @@ function openIterator<T>(
   return {
     isAsync,
     next: () => iterator.next(),
-    close: (hasEnded) =>
-      collect([
-        () => (hasEnded || isNodeStream(source) ? undefined : iterator.return?.()),
-        () => disposeSource(source),
-      ]),
+    close: async (at) => {
+      const end = () => (at === "ended" || isNodeStream(source) ? undefined : iterator.return?.());
+      const dispose = () => disposeSource(source);
+      // `return()` may be queued behind the pending step, and only the source's own end may settle that.
+      if (at === "stepping") return (await Promise.all([collect([end]), collect([dispose])])).flat();
+      return collect([end, dispose]);
+    },
   };
 }
 

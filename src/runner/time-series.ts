@@ -20,13 +20,13 @@ export interface TimeSeries<T> {
   /** Milliseconds between two measurements; the first is taken at once. */
   readonly interval: number;
   /** How many measurements are taken in all. Default: no end. */
-  readonly count?: number;
+  readonly count?: number | undefined;
   /**
    * What happens to measurements that became due while the gauge was busy or the reader stayed behind: `"catch-up"` takes
    * them one after the other without waiting, `"skip"` leaves them out and goes on with the next one due. Default:
    * `"catch-up"`.
    */
-  readonly onLag?: "catch-up" | "skip";
+  readonly onLag?: "catch-up" | "skip" | undefined;
 }
 
 /** Throws `INVALID_ARGUMENT` unless `series` can be measured. */
@@ -52,7 +52,7 @@ export async function* measure<T>(series: TimeSeries<T>, signal: AbortSignal): A
   const begin = performance.now();
   let tick = 0;
   for (let taken = 0; taken < count; taken++) {
-    if (onLag === "skip") tick = Math.max(tick, Math.ceil((performance.now() - begin) / interval));
+    if (onLag === "skip" && taken > 0) tick = Math.max(tick, Math.ceil((performance.now() - begin) / interval));
     await sleepUntil(begin + tick * interval, signal);
     if (signal.aborted) return;
     const time = new Date();

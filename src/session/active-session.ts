@@ -11,51 +11,50 @@
  * - **cleaned up**: `cleanup` resolves, with what went wrong on the way. A step that failed never stopped the next one.
  */
 import { createDeferred } from "../base/async.js";
-import { type CleanupSummary, disposeOf, isResource, mergeSummaries, type Resource, runStep } from "../base/dispose.js";
+import {
+  type CleanupSummary,
+  disposeOf,
+  isResource,
+  mergeSummaries,
+  type Resource,
+  runStep,
+  runSteps,
+  toSteps,
+} from "../base/dispose.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 import { LazySignal } from "../base/lazy-signal.js";
 import { checkBody, type ProcessBody, type ProcessContext } from "../runner/process-producer.js";
 import { createProcess, type ProcessRunner } from "../runner/process-runner.js";
 import type { RunnerContext } from "../runner/producer.js";
-import type { AbortReason, Runner } from "../runner/runner.js";
+import type { AbortReason, Runner, RunnerOwner } from "../runner/runner.js";
 import { createSequence, type RunnerSettings, type SequenceRunner } from "../runner/sequence-runner.js";
 import { checkSource, type SequenceSource } from "../runner/source.js";
 import { checkTimeSeries, type Measurement, measure, type TimeSeries } from "../runner/time-series.js";
-import { Expirable, type ExpiryList } from "./expiry.js";
+import { Expirable, type ExpiryList, type ExpiryLists } from "./expiry.js";
 import { sessionIdFor, type TaggedIdentity } from "./identity.js";
 import {
   type HostSettings,
   type RunnerChoices,
   type RunnerOptions,
-  resolveHolds,
   resolveRunnerOptions,
+  takeHolds,
 } from "./options.js";
 import { Ownership, releaseAll } from "./owned-resources.js";
 import { parseRunnerKey } from "./runner-key.js";
+import { type RunnerEntry, RunnerTable } from "./runner-table.js";
 
 /** What a session needs of its host. */
 export interface SessionHost {
   readonly settings: HostSettings;
   /** The list in which idle sessions wait for their end. */
   readonly idleSessions: ExpiryList<ActiveSession>;
-  /** The list for runners with this idle time-out. */
-  idleRunners(timeout: number): ExpiryList<RunnerEntry>;
+  /** The lists in which idle runners wait for theirs. */
+  readonly idleRunners: ExpiryLists<RunnerEntry>;
   /** The session has ended and must not be found any more. */
   forget(session: ActiveSession): void;
   /** The clean-up of an ended session is over. */
   cleanedUp(session: ActiveSession): void;
   warn(message: string, details: object): void;
-}
-
-/** A runner in its session's table. */
-export class RunnerEntry extends Expirable {
-  /** How many reads and responses keep it from idling out. */
-  holders = 0;
-  runner!: Runner;
-
-  constructor(readonly idle: ExpiryList<RunnerEntry>) {
-    super();
-  }
 }
 
 /** The server-side object of one client: its runners, its resources, its lifetime. */
@@ -74,7 +73,8 @@ export class ActiveSession<Services = unknown> extends Expirable {
   #nextNumber = 0;
   #holders = 0;
   #isFresh = true;
-  #entries: Map<number, RunnerEntry> | undefined;
+  #runners: RunnerTable | undefined;
+  #owner: RunnerOwner | undefined;
   #owned: Set<Ownership> | undefined;
   #signal: LazySignal | undefined;
   #services: { readonly value: Services } | undefined;
@@ -138,9 +138,9 @@ export class ActiveSession<Services = unknown> extends Expirable {
     source: SequenceSource<T, RunnerContext<ActiveSession<Services>, Services>>,
     options: RunnerOptions = {},
   ): Promise<SequenceRunner<T>> {
-    return this.#create("create a sequence runner", options, (entry, settings, choices) => {
+    return this.#create("create a sequence runner", options, (owner, settings, choices) => {
       checkSource(source);
-      return createSequence(this.#ownerOf(entry), source as SequenceSource<T>, { ...choices, ...settings });
+      return createSequence(owner, source as SequenceSource<T>, { ...choices, ...settings });
     });
   }
 
@@ -152,10 +152,10 @@ export class ActiveSession<Services = unknown> extends Expirable {
     series: TimeSeries<T>,
     options: RunnerOptions = {},
   ): Promise<SequenceRunner<Measurement<T>>> {
-    return this.#create("create a time-series runner", options, (entry, settings, choices) => {
+    return this.#create("create a time-series runner", options, (owner, settings, choices) => {
       checkTimeSeries(series);
       const source = ({ signal }: RunnerContext) => measure(series, signal);
-      return createSequence(this.#ownerOf(entry), source, { ...choices, ...settings });
+      return createSequence(owner, source, { ...choices, ...settings });
     });
   }
 
@@ -164,12 +164,16 @@ export class ActiveSession<Services = unknown> extends Expirable {
    * @throws `INVALID_SOURCE`, `INVALID_OPTION`, `SESSION_ENDED`
    */
   createProcessRunner<T>(
-    body: ProcessBody<T, ProcessContext<T, ActiveSession<Services>, Services>>,
+    // biome-ignore lint/suspicious/noExplicitAny: a T here would be inferred from what is reported, not from the result
+    body: ProcessBody<T, ProcessContext<any, ActiveSession<Services>, Services>>,
     options: RunnerOptions = {},
   ): Promise<ProcessRunner<T>> {
-    return this.#create("create a process runner", { defaultAdvance: 1, ...options }, (entry, settings) => {
+    return this.#create("create a process runner", options, (owner, settings) => {
       checkBody(body);
-      return createProcess(this.#ownerOf(entry), body as ProcessBody<T>, settings);
+      return createProcess(owner, body as ProcessBody<T>, {
+        ...settings,
+        defaultAdvance: options.defaultAdvance ?? 1,
+      });
     });
   }
 
@@ -177,39 +181,36 @@ export class ActiveSession<Services = unknown> extends Expirable {
   async #create<R extends Runner>(
     action: string,
     options: RunnerOptions,
-    make: (entry: RunnerEntry, settings: RunnerSettings, choices: RunnerChoices) => R,
+    make: (owner: RunnerOwner, settings: RunnerSettings, choices: RunnerChoices) => R,
   ): Promise<R> {
-    this.#checkAvailable(action);
     const number = this.#nextNumber++;
-    const holds = resolveHolds(action, Object(options).holds);
+    const holds = takeHolds(options);
     let runner: R | undefined;
     try {
-      const choices = resolveRunnerOptions(action, options, this.#host.settings);
-      const { defaultAdvance, data, idleTimeout, signal } = choices;
-      const entry = new RunnerEntry(this.#host.idleRunners(idleTimeout));
-      runner = make(entry, { number, defaultAdvance, holds, data }, choices);
-      entry.runner = runner;
-      this.#entries ??= new Map();
-      this.#entries.set(number, entry);
-      await this.#launch(entry, choices.start, signal);
+      this.#checkAvailable(action);
+      const choices = resolveRunnerOptions(action, options, holds, this.#host.settings);
+      this.#owner ??= this.#makeOwner();
+      const { defaultAdvance, data } = choices;
+      runner = make(this.#owner, { number, defaultAdvance, holds: holds.resources, data }, choices);
+      this.#runners ??= new RunnerTable(this.#host.idleRunners);
+      this.#runners.add(runner, choices.idleTimeout);
+      await this.#launch(runner, choices);
       this.#checkAvailable(action);
       this.#isFresh = false;
       return runner;
     } catch (error) {
       if (runner) await runner.dispose("stopped");
-      else
-        for (const hold of [...holds].reverse())
-          await runStep(() => disposeOf(hold), this.#host.settings.cleanupTimeout);
+      else await runSteps(toSteps(holds.resources), this.#host.settings.cleanupTimeout);
       throw error;
     }
   }
 
   /** Starts a new runner if it is to start now; it cannot idle out meanwhile. */
-  async #launch(entry: RunnerEntry, start: RunnerChoices["start"], signal: AbortSignal | undefined): Promise<void> {
-    const release = this.#hold(entry);
+  async #launch(runner: Runner, { start, signal }: RunnerChoices): Promise<void> {
+    const release = this.#hold(runner);
     try {
-      entry.runner.follow(signal);
-      if (start === "now") await entry.runner.start();
+      runner.follow(signal);
+      if (start === "now") await runner.start();
     } finally {
       release();
     }
@@ -224,11 +225,11 @@ export class ActiveSession<Services = unknown> extends Expirable {
    */
   async findRunner(key: string | number): Promise<Runner | undefined> {
     this.#checkAvailable("find a runner");
-    const entry = this.#entries?.get(typeof key === "number" ? key : this.#numberOf(key));
-    if (!entry) return undefined;
+    const runner = this.#runners?.get(typeof key === "number" ? key : this.#numberOf(key));
+    if (!runner) return undefined;
     this.#isFresh = false;
-    this.#hold(entry)();
-    return entry.runner;
+    this.#hold(runner)();
+    return runner;
   }
 
   /** Like {@link findRunner}, for a sequence runner with items of type `T`; `undefined` if it is of another kind. */
@@ -245,7 +246,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
 
   /** The session's runners in order of creation, as of the call. Looking at them is no use. */
   async *runners(): AsyncGenerator<Runner, void, undefined> {
-    yield* [...(this.#entries?.values() ?? [])].map((entry) => entry.runner);
+    yield* this.#runners?.all() ?? [];
   }
 
   /** The number in a key of this session's generation; -1, which no runner has, for every other text. */
@@ -261,13 +262,13 @@ export class ActiveSession<Services = unknown> extends Expirable {
 
   /** The runner with this number, without using it. @internal */
   peek(number: number): Runner | undefined {
-    return this.#entries?.get(number)?.runner;
+    return this.#runners?.get(number);
   }
 
   /** Runners and retained items, for the host's figures. @internal */
   count(): { runners: number; items: number } {
-    const entries = [...(this.#entries?.values() ?? [])];
-    return { runners: entries.length, items: entries.reduce((sum, { runner }) => sum + runner.retained, 0) };
+    const runners = this.#runners?.all() ?? [];
+    return { runners: runners.length, items: runners.reduce((sum, { retained }) => sum + retained, 0) };
   }
 
   // --- resources and lifetime --------------------------------------------------------------------------------------
@@ -310,7 +311,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
     this.#endReason = reason;
     this.#host.idleSessions.remove(this);
     this.#host.forget(this);
-    const runners = [...(this.#entries?.values() ?? [])].map((entry) => entry.runner);
+    const runners = this.#runners?.all() ?? [];
     for (const runner of runners) runner.abortFor(reason);
     this.#signal ??= new LazySignal();
     this.#signal.abort(sessionEnded("go on", reason));
@@ -321,7 +322,8 @@ export class ActiveSession<Services = unknown> extends Expirable {
 
   async #cleanUp(runners: readonly Runner[], reason: AbortReason): Promise<void> {
     const timeout = this.#host.settings.cleanupTimeout;
-    const ofRunners = await Promise.all(runners.map((runner) => runner.dispose(reason)));
+    for (const runner of runners) void runner.dispose(reason);
+    const ofRunners = (await this.#runners?.disposed()) ?? [];
     const ofResources = await releaseAll(this.#owned ?? new Set(), timeout);
     const services = this.#services?.value;
     // Services are some object of the application's; a function in their place is no disposer.
@@ -341,8 +343,10 @@ export class ActiveSession<Services = unknown> extends Expirable {
     if (this.#endReason) throw sessionEnded(action, this.#endReason);
   }
 
-  #ownerOf(entry: RunnerEntry) {
+  /** What runners need of this session; one object for all of them. */
+  #makeOwner(): RunnerOwner {
     const session = this;
+    const { settings } = this.#host;
     return {
       session,
       get services() {
@@ -352,27 +356,22 @@ export class ActiveSession<Services = unknown> extends Expirable {
         return session.id;
       },
       generation: this.generation,
-      cleanupTimeout: this.#host.settings.cleanupTimeout,
-      hold: () => this.#hold(entry),
-      remove: (runner: Runner) => {
-        entry.idle.remove(entry);
-        this.#entries?.delete(runner.number);
-      },
-      report: (message: string, runner: Runner, error: unknown) =>
-        this.#host.warn(message, { runner: String(runner.id), error }),
+      cleanupTimeout: settings.cleanupTimeout,
+      hold: (runner) => this.#hold(runner),
+      remove: (runner, disposal) => this.#runners?.remove(runner, disposal),
+      report: (message, runner, error) => this.#host.warn(message, { runner: String(runner.id), error }),
     };
   }
 
   /** Keeps a runner, and with it the session, from idling out. Taking and releasing are a use of both. */
-  #hold(entry: RunnerEntry): () => void {
-    if (entry.holders++ === 0) entry.idle.remove(entry);
+  #hold(runner: Runner): () => void {
+    const release = this.#runners?.hold(runner);
     if (this.#holders++ === 0) this.#host.idleSessions.remove(this);
     let held = true;
     return () => {
       if (!held) return;
       held = false;
-      const isThere = this.#entries?.get(entry.runner.number) === entry;
-      if (--entry.holders === 0 && isThere) entry.idle.touch(entry);
+      release?.();
       this.#holders--;
       this.touch();
     };

@@ -6,12 +6,12 @@
  * The table is in order of creation, because a session enters it once and leaves it when it ends; so its first entry is also
  * the next to reach `maxLifetime`. Idle sessions and runners stand in lists of their own, in order of last use.
  */
-import { settleWithin } from "../base/async.js";
+import { createDeferred, settleWithin } from "../base/async.js";
 import { checkDuration } from "../base/check.js";
 import { ActiveSessionError } from "../base/error.js";
 import type { Runner } from "../runner/runner.js";
-import { ActiveSession, type RunnerEntry, type SessionHost } from "./active-session.js";
-import { Alarm, ExpiryList } from "./expiry.js";
+import { ActiveSession, type SessionHost } from "./active-session.js";
+import { Alarm, ExpiryList, ExpiryLists } from "./expiry.js";
 import { checkSuffix, sessionIdFor, type TaggedIdentity, tagIdentity } from "./identity.js";
 import { type ActiveSessionsOptions, type HostSettings, resolveOptions } from "./options.js";
 import { parseRunnerKey } from "./runner-key.js";
@@ -48,7 +48,6 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
   readonly #settings: HostSettings;
   readonly #sessions = new Map<string, ActiveSession<Services>>();
   readonly #ending = new Set<ActiveSession<Services>>();
-  readonly #idleRunners = new Map<number, ExpiryList<RunnerEntry>>();
   readonly #idleSessions: ExpiryList<ActiveSession>;
   readonly #lifetime = new Alarm(() => this.#endOldest());
   readonly #host: SessionHost;
@@ -56,13 +55,13 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
   #closing: Promise<CloseSummary> | undefined;
 
   /** @internal */
-  constructor(options: ActiveSessionsOptions<ActiveSession<Services>, Services>) {
+  constructor(options: ActiveSessionsOptions<ActiveSession, Services>) {
     this.#settings = resolveOptions(options);
     this.#idleSessions = new ExpiryList(this.#settings.idleTimeout, (session) => void session.end("idle"));
     this.#host = {
       settings: this.#settings,
       idleSessions: this.#idleSessions,
-      idleRunners: (timeout) => this.#idleRunnersFor(timeout),
+      idleRunners: new ExpiryLists(({ runner }) => void runner.dispose("idle")),
       forget: (session) => this.#forget(session as ActiveSession<Services>),
       cleanedUp: (session) => void this.#ending.delete(session as ActiveSession<Services>),
       warn: (message, details) => this.#warn(message, details),
@@ -114,7 +113,11 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     } catch (error) {
       return Promise.reject(error);
     }
-    this.#closing ??= this.#drain(timeout);
+    if (this.#closing === undefined) {
+      const closed = createDeferred<CloseSummary>();
+      this.#closing = closed.promise; // before anything ends: who is told of an end must not begin anew
+      void this.#drain(timeout).then(closed.resolve);
+    }
     return this.#closing;
   }
 
@@ -167,15 +170,6 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     this.#ending.add(session);
   }
 
-  #idleRunnersFor(timeout: number): ExpiryList<RunnerEntry> {
-    let list = this.#idleRunners.get(timeout);
-    if (!list) {
-      list = new ExpiryList(timeout, ({ runner }) => void runner.dispose("idle"));
-      this.#idleRunners.set(timeout, list);
-    }
-    return list;
-  }
-
   #endOldest(): void {
     let left = sessionsExpiredPerTurn;
     for (const session of this.#sessions.values()) {
@@ -201,7 +195,6 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     await settleWithin(Promise.all(cleanups), timeout);
     this.#lifetime.cancel();
     this.#idleSessions.close();
-    for (const list of this.#idleRunners.values()) list.close();
     return { sessions, unfinished: [...unfinished].map((session) => session.id), errors };
   }
 
@@ -216,9 +209,9 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
   }
 }
 
-/** A suffix has no colon and an identity has one, so no two pairs share a text. */
+/** No tag of an identity begins with a dot and no suffix has a colon, so no two pairs share a text. */
 function tableKey(identity: TaggedIdentity, suffix: string | undefined): string {
-  return suffix === undefined ? identity : `${suffix}:${identity}`;
+  return suffix === undefined ? identity : `.${suffix}:${identity}`;
 }
 
 function describeDetails(details: object): string {
@@ -238,7 +231,7 @@ function describeDetails(details: object): string {
  * @throws `INVALID_OPTION`
  */
 export function createActiveSessions<Services = unknown>(
-  options: ActiveSessionsOptions<ActiveSession<Services>, Services> = {},
+  options: ActiveSessionsOptions<ActiveSession, Services> = {},
 ): ActiveSessions<Services> {
   return new ActiveSessions(options);
 }

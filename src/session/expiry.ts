@@ -105,3 +105,28 @@ export class ExpiryList<E extends Expirable> {
     if (this.#head) this.#alarm.setFor(this.#head.expiresAt);
   }
 }
+
+/** Lists for any number of durations; one is there as long as somebody uses it. */
+export class ExpiryLists<E extends Expirable> {
+  readonly #expire: (entry: E) => void;
+  readonly #lists = new Map<number, { readonly list: ExpiryList<E>; users: number }>();
+
+  constructor(expire: (entry: E) => void) {
+    this.#expire = expire;
+  }
+
+  /** The list for a duration, kept until {@link leave} has been called as often as this. */
+  join(duration: number): ExpiryList<E> {
+    const known = this.#lists.get(duration) ?? { list: new ExpiryList(duration, this.#expire), users: 0 };
+    this.#lists.set(duration, known);
+    known.users++;
+    return known.list;
+  }
+
+  leave(duration: number): void {
+    const known = this.#lists.get(duration);
+    if (!known || --known.users > 0) return;
+    known.list.close();
+    this.#lists.delete(duration);
+  }
+}

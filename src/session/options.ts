@@ -12,56 +12,56 @@ export interface Logger {
 }
 
 /** Options of `createActiveSessions`. All times are in milliseconds; `Infinity` disables a time-out. */
-export interface ActiveSessionsOptions<Session = unknown, Services = unknown> {
+export interface ActiveSessionsOptions<Session = never, Services = unknown> {
   /** A session that has not been used for so long ends. Default: 20 minutes. */
-  readonly idleTimeout?: number;
+  readonly idleTimeout?: number | undefined;
   /** A session ends so long after its creation, used or not. Default: 2 hours. */
-  readonly maxLifetime?: number;
+  readonly maxLifetime?: number | undefined;
   /** A runner that nobody has used for so long is aborted and removed. Default: 2 minutes. */
-  readonly runnerIdleTimeout?: number;
+  readonly runnerIdleTimeout?: number | undefined;
   /** How many items a read returns that does not say. Default: 20. */
-  readonly defaultAdvance?: number;
+  readonly defaultAdvance?: number | undefined;
   /**
    * A producer pauses when so many of its items are not acknowledged, which bounds what a runner holds in memory for a
    * reader that stays behind. Default: 1000. A smaller number costs speed when items come fast.
    */
-  readonly aheadLimit?: number;
+  readonly aheadLimit?: number | undefined;
   /**
    * Which acknowledged items are kept: none (`"unacknowledged"`, for one follower), the last n, or `"all"` (for reloads and
    * several followers; memory grows with the sequence). Default: `"unacknowledged"`.
    */
-  readonly retain?: Retain;
+  readonly retain?: Retain | undefined;
   /** How long each step of a clean-up may take before nobody waits for it any more. Default: 10 seconds. */
-  readonly cleanupTimeout?: number;
+  readonly cleanupTimeout?: number | undefined;
   /**
    * Keys the hash that makes session ids out of identities. Default: random for each process. Set it when keys should stay
    * the same over a restart.
    */
-  readonly secret?: string | Uint8Array;
+  readonly secret?: string | Uint8Array | undefined;
   /** Makes the services of a session, at their first use; disposed, if disposable, when the session has ended. */
-  readonly services?: (session: Session) => Services;
+  readonly services?: ((session: Session) => Services) | undefined;
   /** Gets the warnings. Default: `process.emitWarning`. */
-  readonly logger?: Logger;
+  readonly logger?: Logger | undefined;
 }
 
 /** Options of every runner. */
 export interface RunnerOptions {
   /** When the work begins: at once, or with the first `getRequired` or read over the wire. Default: `"now"`. */
-  readonly start?: "now" | "on-first-read";
+  readonly start?: "now" | "on-first-read" | undefined;
   /** Default: the host's. A process has none. */
-  readonly aheadLimit?: number;
+  readonly aheadLimit?: number | undefined;
   /** Default: the host's. A process always keeps its newest value. */
-  readonly retain?: Retain;
+  readonly retain?: Retain | undefined;
   /** How many positions a read asks for that does not say. Default: the host's; 1 for a process. */
-  readonly defaultAdvance?: number;
+  readonly defaultAdvance?: number | undefined;
   /** The runner is aborted and removed when nobody has used it for so many ms. Default: the host's `runnerIdleTimeout`. */
-  readonly idleTimeout?: number;
+  readonly idleTimeout?: number | undefined;
   /** Aborts the runner when it aborts. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Released in reverse order after the runner's clean-up, also when its creation fails. */
-  readonly holds?: Iterable<Resource>;
+  readonly holds?: Iterable<Resource> | undefined;
   /** The application's own; see `runner.data`. */
-  readonly data?: unknown;
+  readonly data?: unknown | undefined;
 }
 
 /** The host's options, every one set. */
@@ -80,23 +80,24 @@ export interface HostSettings {
 
 const minute = 60_000;
 
+const defaultSettings = {
+  idleTimeout: 20 * minute,
+  maxLifetime: 120 * minute,
+  runnerIdleTimeout: 2 * minute,
+  defaultAdvance: 20,
+  aheadLimit: 1000,
+  retain: "unacknowledged",
+  cleanupTimeout: 10_000,
+  secret: "",
+  services: undefined,
+  logger: undefined,
+} as const satisfies HostSettings;
+
 /** Checks the host's options and fills in the defaults; throws `INVALID_OPTION`. */
 export function resolveOptions(options: ActiveSessionsOptions<never> = {}): HostSettings {
   const action = "create active sessions";
-  const settings: HostSettings = {
-    idleTimeout: 20 * minute,
-    maxLifetime: 120 * minute,
-    runnerIdleTimeout: 2 * minute,
-    defaultAdvance: 20,
-    aheadLimit: 1000,
-    retain: "unacknowledged",
-    cleanupTimeout: 10_000,
-    secret: "",
-    services: undefined,
-    logger: undefined,
-    ...withoutUndefined(options),
-  };
-  checkOptions(action, options, Object.keys(settings));
+  checkOptions(action, options, Object.keys(defaultSettings));
+  const settings: HostSettings = { ...defaultSettings, ...withoutUndefined(options) };
   for (const name of ["idleTimeout", "maxLifetime", "runnerIdleTimeout", "cleanupTimeout"] as const) {
     checkDuration(action, name, settings[name]);
   }
@@ -123,7 +124,12 @@ const runnerOptionNames = [
 ] as const;
 
 /** Checks a runner's options and fills in the defaults; throws `INVALID_OPTION`. */
-export function resolveRunnerOptions(action: string, options: RunnerOptions, defaults: HostSettings): RunnerChoices {
+export function resolveRunnerOptions(
+  action: string,
+  options: RunnerOptions,
+  { isInvalid }: Holds,
+  defaults: HostSettings,
+): RunnerChoices {
   checkOptions(action, options, runnerOptionNames);
   const { start = "now", signal, data, idleTimeout = defaults.runnerIdleTimeout } = options;
   const { aheadLimit = defaults.aheadLimit, retain = defaults.retain } = options;
@@ -134,22 +140,28 @@ export function resolveRunnerOptions(action: string, options: RunnerOptions, def
   if (signal !== undefined && typeof Object(signal).addEventListener !== "function") {
     throw invalid(action, "signal must be an AbortSignal", signal);
   }
+  if (isInvalid) throw invalid(action, "holds must be disposables or functions", options.holds);
   checkDuration(action, "idleTimeout", idleTimeout);
   checkReading(action, { aheadLimit, retain, defaultAdvance });
   return { start, aheadLimit, retain, defaultAdvance, idleTimeout, signal, data };
 }
 
-/** The resources that a creation is to take over; throws `INVALID_OPTION` if one of them cannot be released. */
-export function resolveHolds(action: string, holds: unknown): readonly Resource[] {
-  if (holds === undefined) return [];
-  const isIterable = typeof holds === "object" && holds !== null && Symbol.iterator in holds;
-  const list: unknown[] = isIterable ? [...(holds as Iterable<unknown>)] : [null];
-  if (list.every(isResource)) return list;
-  throw invalid(
-    action,
-    "holds must be disposables or functions",
-    isIterable ? list.find((e) => !isResource(e)) : holds,
-  );
+/** What a creation takes over before anything of it can fail: all of `holds` that can be released. */
+export interface Holds {
+  readonly resources: readonly Resource[];
+  /** Whether `holds` was something else than resources only. */
+  readonly isInvalid: boolean;
+}
+
+/** Takes over the resources in `holds`; throws nothing but what its iteration throws. */
+export function takeHolds(options: RunnerOptions): Holds {
+  const holds: unknown = Object(options).holds;
+  if (holds === undefined) return { resources: [], isInvalid: false };
+  if (typeof holds !== "object" || holds === null || !(Symbol.iterator in holds))
+    return { resources: [], isInvalid: true };
+  const list = [...(holds as Iterable<unknown>)];
+  const resources = list.filter(isResource);
+  return { resources, isInvalid: resources.length < list.length };
 }
 
 function checkReading(
@@ -177,6 +189,6 @@ function invalid(action: string, requirement: string, value: unknown): ActiveSes
 }
 
 /** An option given as `undefined` counts as left out. */
-function withoutUndefined<T extends object>(options: T): Partial<T> {
-  return Object.fromEntries(Object.entries(Object(options)).filter(([, value]) => value !== undefined)) as Partial<T>;
+function withoutUndefined<T extends object>(options: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(Object(options)).filter(([, value]) => value !== undefined)) as never;
 }

@@ -16,9 +16,12 @@ export class Ownership implements AsyncDisposable {
 
   /** Gives the resource back, once; further calls get the same promise. Rejects with what the resource throws. */
   [Symbol.asyncDispose](): Promise<void> {
-    this.#owner.delete(this);
     this.#released ??= (async () => {
-      await disposeOf(this.#resource);
+      try {
+        await disposeOf(this.#resource);
+      } finally {
+        this.#owner.delete(this); // until then the session's end waits for it
+      }
     })();
     return this.#released;
   }
