@@ -119,7 +119,10 @@ export function activeSession<Services>(
   };
   return (request, response, next) => {
     const installed = async () => install(request, response, await identify?.(request));
-    installed().then(() => next(), next);
+    installed().then(
+      () => next(),
+      (error: unknown) => next(toError(error)),
+    );
   };
 }
 
@@ -146,7 +149,7 @@ export function runnerRouter<Services>(
         method: request.method,
         key,
         action,
-        query: new URLSearchParams(request.url.split("?")[1] ?? ""),
+        query: new URLSearchParams(request.url.slice(request.path.length)),
         headers: request.headers,
         identity: identityOf(request, sessions),
         get signal() {
@@ -155,8 +158,13 @@ export function runnerRouter<Services>(
       });
       await writeResponse(response, wire);
     };
-    serve().catch(next); // Express 4 does not look at promises
+    serve().catch((error: unknown) => next(toError(error))); // Express 4 does not look at promises
   };
+}
+
+/** Express takes nothing and some texts ("route") for no error at all. */
+function toError(thrown: unknown): unknown {
+  return typeof thrown === "object" && thrown !== null ? thrown : new Error("Something was thrown", { cause: thrown });
 }
 
 function identityOf(request: Request, sessions: ActiveSessions): TaggedIdentity | undefined {

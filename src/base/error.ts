@@ -50,6 +50,11 @@ const statusByCode = {
 /** Stable code of an {@link ActiveSessionError}. */
 export type ErrorCode = keyof typeof statusByCode;
 
+/** Whether a text, from wherever it comes, is one of the codes. */
+export function isErrorCode(text: unknown): text is ErrorCode {
+  return typeof text === "string" && Object.hasOwn(statusByCode, text);
+}
+
 /** Options of {@link ActiveSessionError}. */
 export interface ActiveSessionErrorOptions {
   /** What led to this error; kept as the standard, not enumerable, `cause`. */

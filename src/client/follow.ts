@@ -120,6 +120,7 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
   async *[Symbol.asyncIterator](): AsyncGenerator<T, void, undefined> {
     for await (const { items, position, status, error } of this.updates()) {
       for (const [index, item] of items.entries()) {
+        this.#options.signal?.throwIfAborted();
         this.#from = position - (items.length - index - 1); // whoever leaves here goes on with the next item
         yield item;
       }
@@ -176,6 +177,8 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
           return;
         }
         const update = await this.#toUpdate(step.value, signal);
+        signal.throwIfAborted();
+        if (this.#from === "now") this.#acknowledged = this.#taken = update.position - update.items.length;
         this.#last = update;
         this.#from = update.position;
         this.#cursor = step.value.control.streamCursor;
@@ -224,7 +227,7 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
       const { error } = (await response.json()) as { error?: { message?: string } };
       message = error?.message ?? message;
     } catch {
-      // The failure is known without its message; the runner may be gone by now.
+      signal.throwIfAborted(); // else the failure is known without its message; the runner may be gone by now
     } finally {
       watchdog.close();
     }

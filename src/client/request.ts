@@ -1,6 +1,6 @@
 /** Requests to the routes of runners, and what their answers mean for whoever asked. */
-import { ActiveSessionError, type ErrorCode } from "../base/error.js";
-import type { ErrorBody } from "../wire/names.js";
+import { ActiveSessionError, type ErrorCode, isErrorCode } from "../base/error.js";
+import { type ErrorBody, headerNames } from "../wire/names.js";
 
 /** How a client makes its requests. */
 export interface ClientOptions {
@@ -39,35 +39,46 @@ export async function request(url: string, init: RequestInit, options: ClientOpt
     throw new TemporaryError("The server cannot be reached", cause);
   }
   if (response.ok) return response;
-  throw await errorOf(response);
+  throw await errorOf(response, await bodyOf(response, init.signal));
 }
 
 /** Codes of the server for which another try is no use although their status says 5xx. */
 const lasting = ["RESULT_NOT_SERIALIZABLE", "RUNNER_START_FAILED", "INVALID_SOURCE"];
 
-async function errorOf(response: Response): Promise<Error> {
+function errorOf(response: Response, { code, message = "" }: Partial<ErrorBody>): Error {
   const { status } = response;
-  const { code, message } = await bodyOf(response);
-  const isGone = status === 404 || status === 410;
-  if (isGone && code !== "POSITION_GONE") return failure("RUNNER_GONE", "The runner is not available any more", code);
-  if (code && (status < 500 || lasting.includes(code))) return failure(code as ErrorCode, message, code);
+  const isOurs = isErrorCode(code);
+  if ((status === 404 || status === 410) && code !== "POSITION_GONE") {
+    return failure("RUNNER_GONE", "The runner is not available any more", code);
+  }
+  if (isOurs && (status < 500 || lasting.includes(code))) {
+    const firstOffset = response.headers.get(headerNames.firstOffset);
+    return failure(code, message, code, firstOffset === null ? undefined : Number(firstOffset));
+  }
   if (status >= 500 || status === 408 || status === 425 || status === 429) {
     return new TemporaryError(`The server answered ${status}`, code, retryAfter(response));
   }
   return failure("UNEXPECTED_RESPONSE", `The server answered ${status}`, code);
 }
 
-async function bodyOf(response: Response): Promise<Partial<ErrorBody> & { message: string }> {
+/** What an error's body says; nothing, if it is not one of ours but some proxy's page. */
+async function bodyOf(response: Response, signal: AbortSignal | null | undefined): Promise<Partial<ErrorBody>> {
+  let text: string;
   try {
-    const body = (await response.json()) as Partial<ErrorBody> | null;
-    return { message: "", ...body };
+    text = await response.text();
+  } catch (cause) {
+    if (signal?.aborted) throw signal.reason;
+    throw new TemporaryError("The connection was cut", cause);
+  }
+  try {
+    return Object(JSON.parse(text)) as Partial<ErrorBody>;
   } catch {
-    return { message: "" }; // some proxy's page
+    return {};
   }
 }
 
-function failure(code: ErrorCode, message: string, cause: unknown): ActiveSessionError {
-  return new ActiveSessionError(code, message, { cause });
+function failure(code: ErrorCode, message: string, cause: unknown, firstPosition?: number): ActiveSessionError {
+  return new ActiveSessionError(code, message, { cause, ...(firstPosition !== undefined && { firstPosition }) });
 }
 
 function retryAfter(response: Response): number | undefined {

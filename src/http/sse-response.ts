@@ -38,6 +38,8 @@ export interface SseOptions {
   readonly signal: AbortSignal;
 }
 
+async function* noFrames(): AsyncGenerator<string, void, undefined> {}
+
 /** The open responses of each runner, for the signs of life that arrive on other connections. */
 const openResponses = new WeakMap<Runner, Set<SseResponse>>();
 
@@ -63,10 +65,12 @@ export class SseResponse {
     this.#offSignal = onAbort(options.signal, () => this.#end());
     const siblings = openResponses.get(runner) ?? new Set();
     openResponses.set(runner, siblings.add(this));
+    this.renew();
   }
 
   /**
-   * Opens a response: its first read decides whether there is one at all.
+   * Opens a response: its first read decides whether there is one at all. If that takes too long (the runner's source does
+   * not open), the response ends like any other, without a word.
    * @throws what a read of the runner throws, and `RESULT_NOT_SERIALIZABLE`
    */
   static async open(runner: Runner, options: SseOptions): Promise<{ body: AsyncIterable<string>; ended: AbortSignal }> {
@@ -78,9 +82,16 @@ export class SseResponse {
       response.renew();
       return { body: { [Symbol.asyncIterator]: () => response.#parts(first) }, ended: response.ended };
     } catch (error) {
+      const { isTimeUp, ended } = response;
       response.#end();
+      if (isTimeUp && !options.signal.aborted) return { body: { [Symbol.asyncIterator]: noFrames }, ended };
       throw error;
     }
+  }
+
+  /** Whether it has ended by itself. */
+  get isTimeUp(): boolean {
+    return this.#ended.aborted;
   }
 
   /** Aborts when the response is to be ended, whatever its client does. */

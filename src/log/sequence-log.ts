@@ -45,6 +45,8 @@ export interface SequenceSink<T> {
   start(): void;
   /** Adds the next item. After an abort it is ignored. */
   append(item: T): void;
+  /** The producer waits for its share of the event loop; while it does, it may yet have something to report. */
+  isYielding: boolean;
   /** Whether the producer must await {@link room} before it appends. */
   readonly isFull: boolean;
   /** Resolves when there is room, or nothing more is wanted. */
@@ -72,6 +74,7 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
   /** At this progress the producer pauses. */
   #bound: number;
   #room: Deferred<void> | undefined;
+  isYielding = false;
 
   constructor(options: SequenceLogOptions, events: LogEvents) {
     this.#options = options;
@@ -267,6 +270,7 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
     this.#reads!.ripen(read);
     afterTurn(() => {
       if (!this.#reads!.has(read)) return;
+      if (this.isYielding) return this.#linger(read);
       this.#settle(read);
       this.#readsChanged();
       this.#life.announce();

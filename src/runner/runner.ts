@@ -228,16 +228,34 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
    * @internal
    */
   async read(request: InternalReadRequest): Promise<Slice<R>> {
-    if (this.needsStart) {
-      this.#checkReadable();
-      const release = this.#parts.owner.hold(this);
-      try {
-        await abortable(this.start(), request.signal);
-      } finally {
-        release();
-      }
+    if (!this.needsStart) return this.#readLog(request);
+    this.#checkReadable();
+    return request.min === undefined ? this.#readStarted(request) : this.#readStarting(request);
+  }
+
+  /** A read that does not wait for items waits for the start all the same: there is nothing before. */
+  async #readStarted(request: InternalReadRequest): Promise<Slice<R>> {
+    const release = this.#parts.owner.hold(this);
+    try {
+      await abortable(this.start(), request.signal);
+      return await this.#readLog(request);
+    } finally {
+      release();
     }
-    return this.#readLog(request);
+  }
+
+  /** A read that waits takes its place in the log at once; a start that fails rejects it. */
+  async #readStarting(request: InternalReadRequest): Promise<Slice<R>> {
+    const { signal } = request;
+    const cancel = new AbortController();
+    const off = onAbort(signal, () => cancel.abort(signal?.reason));
+    if (signal?.aborted) cancel.abort(signal.reason);
+    this.start().catch((error: unknown) => cancel.abort(error));
+    try {
+      return await this.#readLog({ ...request, signal: cancel.signal });
+    } finally {
+      off();
+    }
   }
 
   async #readLog({ start, ...request }: InternalReadRequest): Promise<Slice<R>> {

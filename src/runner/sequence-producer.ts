@@ -49,16 +49,19 @@ export class SequenceProducer<T> implements Producer {
   async start(context: RunnerContext): Promise<void> {
     if (this.#state !== "idle") return;
     this.#state = "opening";
+    let opened: Source<T> | undefined;
     try {
       const made = typeof this.#source === "function" ? this.#source(context) : this.#source!;
       const source = await Promise.race([made, this.#stopping.promise]);
       if (source === undefined || this.#isStopped()) return this.#discard(made);
+      opened = source;
       const open = openSource(source); // runs code of the source, which may stop us
       if (this.#isStopped()) return this.#close(open, "between");
       this.#open = open;
     } catch (cause) {
-      if (this.#isStopped()) return this.#closed.resolve([]);
+      if (this.#isStopped()) return this.#discard(opened);
       this.#state = "idle";
+      if (typeof this.#source === "function") void discardSource(opened); // the next try makes another one
       throw startFailed(cause);
     }
     this.#source = undefined;
@@ -102,7 +105,7 @@ export class SequenceProducer<T> implements Producer {
         sink.append(step.value);
         if (--untilCheck > 0) continue;
         untilCheck = itemsPerClockCheck;
-        if (isSliceOver()) await this.#rest(nextSlice());
+        if (isSliceOver()) await this.#rest(this.#yield());
         if (this.#isStopped()) return;
       }
       this.#finish(() => sink.end());
@@ -111,6 +114,13 @@ export class SequenceProducer<T> implements Producer {
       this.#finish(() => sink.fail(error));
     }
     this.#close(open, "ended");
+  }
+
+  /** Lets everybody else have the event loop. */
+  async #yield(): Promise<void> {
+    this.#sink.isYielding = true;
+    await nextSlice();
+    this.#sink.isYielding = false;
   }
 
   /** Waits for something other than the source: if we are stopped now, no step of the source is pending. */
@@ -125,7 +135,7 @@ export class SequenceProducer<T> implements Producer {
     let hasEnded = false;
     try {
       while (!this.#isStopped()) {
-        if (isSliceOver()) await nextSlice();
+        if (isSliceOver()) await this.#yield();
         if (this.#isStopped()) break;
         const step = open.next() as IteratorResult<T>;
         hasEnded = step.done === true;

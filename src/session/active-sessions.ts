@@ -195,7 +195,7 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     await settleWithin(Promise.all(cleanups), timeout);
     this.#lifetime.cancel();
     this.#idleSessions.close();
-    return { sessions, unfinished: [...unfinished].map((session) => session.id), errors };
+    return { sessions, unfinished: [...unfinished].map((session) => session.id), errors: [...errors] };
   }
 
   #warn(message: string, details: object): void {
