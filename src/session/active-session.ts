@@ -200,7 +200,8 @@ export class ActiveSession<Services = unknown> extends Expirable {
       return runner;
     } catch (error) {
       if (runner) await runner.dispose("stopped");
-      else await runSteps(toSteps(holds.resources), this.#host.settings.cleanupTimeout);
+      else
+        this.#warnOf(await runSteps(toSteps(holds.resources), this.#host.settings.cleanupTimeout), "a failed creation");
       throw error;
     }
   }
@@ -329,14 +330,16 @@ export class ActiveSession<Services = unknown> extends Expirable {
     // Services are some object of the application's; a function in their place is no disposer.
     const dispose = () => (typeof services === "object" && isResource(services) ? disposeOf(services) : undefined);
     const ofServices = await runStep(dispose, timeout);
-    for (const error of [...ofResources.errors, ...ofServices.errors]) {
-      this.#host.warn("the clean-up of a session failed", { session: this.id, error });
-    }
-    if (ofResources.timedOut || ofServices.timedOut) {
-      this.#host.warn(`the clean-up of a session took over ${timeout} ms`, { session: this.id });
-    }
+    this.#warnOf(mergeSummaries([ofResources, ofServices]), "a session");
     this.#host.cleanedUp(this);
     this.#cleanup?.resolve(mergeSummaries([...ofRunners, ofResources, ofServices]));
+  }
+
+  #warnOf({ errors, timedOut }: CleanupSummary, what: string): void {
+    const host = this.#host;
+    const session = this.id;
+    for (const error of errors) host.warn(`the clean-up of ${what} failed`, { session, error });
+    if (timedOut) host.warn(`the clean-up of ${what} took over ${host.settings.cleanupTimeout} ms`, { session });
   }
 
   #checkAvailable(action: string): void {

@@ -7,7 +7,7 @@
  * the next to reach `maxLifetime`. Idle sessions and runners stand in lists of their own, in order of last use.
  */
 import { createDeferred, settleWithin } from "../base/async.js";
-import { checkDuration } from "../base/check.js";
+import { checkDuration, checkOptions } from "../base/check.js";
 import { ActiveSessionError } from "../base/error.js";
 import type { Runner } from "../runner/runner.js";
 import { ActiveSession, type SessionHost } from "./active-session.js";
@@ -107,8 +107,10 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
    * `timeout` ms (default 10,000; `Infinity` waits as long as it takes). Further calls get the same promise.
    * @throws `INVALID_OPTION`
    */
-  close({ timeout = 10_000 }: { readonly timeout?: number } = {}): Promise<CloseSummary> {
+  close(options: { readonly timeout?: number | undefined } = {}): Promise<CloseSummary> {
+    const timeout = options?.timeout ?? 10_000;
     try {
+      checkOptions("close active sessions", options, ["timeout"]);
       checkDuration("close active sessions", "timeout", timeout);
     } catch (error) {
       return Promise.reject(error);

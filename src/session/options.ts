@@ -105,7 +105,8 @@ export function resolveOptions(options: ActiveSessionsOptions<never> = {}): Host
   checkFunction(action, "services", settings.services);
   checkSecret(action, options.secret);
   if (settings.logger !== undefined) checkFunction(action, "logger.warn", Object(settings.logger).warn ?? null);
-  return { ...settings, secret: options.secret ?? randomBytes(32) };
+  const { secret = randomBytes(32) } = options;
+  return { ...settings, secret: typeof secret === "string" ? secret : Uint8Array.from(secret) };
 }
 
 /** A runner's options, every one set. */

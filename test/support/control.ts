@@ -85,7 +85,7 @@ export class PushSource<T> implements AsyncIterable<T> {
 
 /** A host that is closed when the test is over. */
 export function openHost<Services = unknown>(
-  options: ActiveSessionsOptions<ActiveSession<Services>, Services> = {},
+  options: ActiveSessionsOptions<ActiveSession, Services> = {},
 ): ActiveSessions<Services> {
   const host = createActiveSessions<Services>(options);
   atEnd(() => host.close());

@@ -1,0 +1,48 @@
+import { expect, test, vi } from "vitest";
+import { LazySignal } from "./lazy-signal.js";
+
+test("the signal is made at the first look, and is the same ever after", () => {
+  const lazy = new LazySignal();
+  expect(lazy.signal).toBe(lazy.signal);
+  expect(lazy.signal.aborted).toBe(false);
+  expect(lazy.aborted).toBe(false);
+});
+
+test("abort fires a signal that somebody has looked at, with the reason", () => {
+  const lazy = new LazySignal();
+  const listener = vi.fn();
+  lazy.signal.addEventListener("abort", listener);
+  lazy.abort("enough");
+  expect(listener).toHaveBeenCalledTimes(1);
+  expect(lazy.signal.reason).toBe("enough");
+});
+
+test("a signal looked at after the abort is aborted already, with the reason", () => {
+  const lazy = new LazySignal();
+  const reason = new Error("enough");
+  lazy.abort(reason);
+  expect(lazy.aborted).toBe(true);
+  expect(lazy.signal.aborted).toBe(true);
+  expect(lazy.signal.reason).toBe(reason);
+});
+
+test("only the first abort counts, looked at or not", () => {
+  const seen = new LazySignal();
+  const listener = vi.fn();
+  seen.signal.addEventListener("abort", listener);
+  const unseen = new LazySignal();
+  for (const lazy of [seen, unseen]) {
+    lazy.abort("first");
+    lazy.abort("second");
+    expect(lazy.signal.reason).toBe("first");
+  }
+  expect(listener).toHaveBeenCalledTimes(1);
+});
+
+test("who listens already sees aborted as true", () => {
+  const lazy = new LazySignal();
+  const seen: boolean[] = [];
+  lazy.signal.addEventListener("abort", () => seen.push(lazy.aborted));
+  lazy.abort("x");
+  expect(seen).toEqual([true]);
+});

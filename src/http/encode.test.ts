@@ -1,0 +1,72 @@
+import { expect, test } from "vitest";
+import { encodeItems } from "./encode.js";
+
+const encode = (items: readonly unknown[], textLimit = Number.POSITIVE_INFINITY) => encodeItems(items, textLimit);
+
+const cycle: { self?: unknown } = {};
+cycle.self = cycle;
+const throwing = {
+  toJSON() {
+    throw new Error("no JSON form");
+  },
+};
+
+test("items become one JSON array", () => {
+  expect(encode([1, "two", { three: [3] }, null, true])).toEqual({
+    text: '[1,"two",{"three":[3]},null,true]',
+    count: 5,
+  });
+});
+
+test("no items are an empty array, and no error", () => {
+  expect(encode([])).toEqual({ text: "[]", count: 0 });
+});
+
+test.each([
+  ["a Date", new Date(Date.UTC(2024, 1, 29, 12)), '["2024-02-29T12:00:00.000Z"]'],
+  ["undefined", undefined, "[null]"],
+  ["a function", () => 1, "[null]"],
+  ["a symbol", Symbol("s"), "[null]"],
+  ["NaN", Number.NaN, "[null]"],
+  ["an object with toJSON", { toJSON: () => ({ shown: 1 }) }, '[{"shown":1}]'],
+  ["a toJSON that gives nothing", { toJSON: () => undefined }, "[null]"],
+  ["text with line breaks", "a\r\nb\n\ndata:x", '["a\\r\\nb\\n\\ndata:x"]'],
+])("%s has a form", (_, item, text) => {
+  expect(encode([item])).toEqual({ text, count: 1 });
+});
+
+const unserialisable: [string, unknown][] = [
+  ["a BigInt", 5n],
+  ["a BigInt deep inside", { a: [{ b: 5n }] }],
+  ["a cycle", cycle],
+  ["a toJSON that throws", throwing],
+];
+
+test.each(unserialisable)("%s ends the slice before it", (_, item) => {
+  expect(encode([1, undefined, new Date(0), item, 4])).toEqual({
+    text: '[1,null,"1970-01-01T00:00:00.000Z"]',
+    count: 3,
+  });
+});
+
+test.each(unserialisable)("a slice that begins with %s cannot be answered", (_, item) => {
+  expect(() => encode([item, 1])).toThrow(
+    expect.objectContaining({ code: "RESULT_NOT_SERIALIZABLE", status: 500, cause: expect.any(Error) }),
+  );
+});
+
+test("the item that cannot be encoded does not show in the error", () => {
+  expect(() => encode([{ password: 5n }])).toThrow(/^Cannot answer: the result has no JSON form$/);
+});
+
+test.each([1, 10, 50, 100, 390, 391, 1000])(
+  "a limit of %d characters gives at least one item, and just the items it counts",
+  (limit) => {
+    const items = Array.from({ length: 100 }, (_, i) => i + 100);
+    const { text, count } = encode(items, limit);
+    expect(count).toBeGreaterThanOrEqual(1);
+    expect(JSON.parse(text)).toEqual(items.slice(0, count));
+    if (count > 1) expect(text.length).toBeLessThanOrEqual(limit + 2);
+    if (limit >= 401) expect(count).toBe(100);
+  },
+);

@@ -1,0 +1,449 @@
+import { describe, expect, test, vi } from "vitest";
+import { isPending, openHost, PushSource, turns } from "../../test/support/control.js";
+import type { RunnerOptions } from "../session/options.js";
+
+async function openRunner(options: RunnerOptions = {}) {
+  const session = await openHost().get("user");
+  const source = new PushSource<number>();
+  const runner = await session.createSequenceRunner(source, options);
+  return { runner, source, session };
+}
+
+/** Pushes and lets the items arrive in the log. */
+async function give(source: PushSource<number>, ...items: number[]): Promise<void> {
+  source.push(...items);
+  await turns();
+}
+
+describe("iteration", () => {
+  test("gives every item once, in order, and ends with the sequence", async () => {
+    const { runner, source } = await openRunner();
+    source.push(1, 2, 3);
+    source.end();
+    const seen: number[] = [];
+    for await (const item of runner) seen.push(item);
+    expect(seen).toEqual([1, 2, 3]);
+    expect(runner.status).toBe("completed");
+  });
+
+  test("acknowledges an item with the pull of the next one", async () => {
+    const { runner, source } = await openRunner();
+    await give(source, 1, 2, 3);
+    const iterator = runner[Symbol.asyncIterator]();
+    await iterator.next();
+    expect([runner.position, runner.acknowledged]).toEqual([1, 0]);
+    await iterator.next();
+    expect([runner.position, runner.acknowledged]).toEqual([2, 1]);
+  });
+
+  test("does not read ahead", async () => {
+    const { runner, source } = await openRunner();
+    await give(source, 1, 2, 3);
+    const iterator = runner[Symbol.asyncIterator]();
+    await turns();
+    expect(runner.position).toBe(0);
+    await iterator.next();
+    await turns();
+    expect(runner.position).toBe(1);
+  });
+
+  test("leaving the loop neither aborts nor loses anything", async () => {
+    const { runner, source } = await openRunner();
+    await give(source, 1, 2, 3);
+    for await (const item of runner) if (item === 2) break;
+    expect(runner.status).toBe("progressed");
+    expect(source.returns).toBe(0);
+    expect((await runner.getAvailable({ start: 1 })).result).toEqual([2, 3]); // the last one again
+    await give(source, 4);
+    const rest: number[] = [];
+    for await (const item of runner) {
+      rest.push(item);
+      if (item === 4) break;
+    }
+    expect(rest).toEqual([4]);
+  });
+
+  test("an exception in the loop leaves the runner as it is", async () => {
+    const { runner, source } = await openRunner();
+    await give(source, 1, 2);
+    const loop = async () => {
+      for await (const item of runner) throw new Error(`at ${item}`);
+    };
+    await expect(loop()).rejects.toThrow("at 1");
+    expect((await runner.getAvailable()).result).toEqual([2]);
+  });
+
+  test("of a failed runner throws its error after the last item", async () => {
+    const { runner, source } = await openRunner();
+    const cause = new Error("broken");
+    source.push(1, 2);
+    source.fail(cause);
+    const seen: number[] = [];
+    const loop = async () => {
+      for await (const item of runner) seen.push(item);
+    };
+    await expect(loop()).rejects.toMatchObject({ code: "RUNNER_FAILED", cause });
+    expect(seen).toEqual([1, 2]);
+  });
+
+  test("of an aborted runner throws RUNNER_ABORTED, with the reason of the abort", async () => {
+    const { runner, source } = await openRunner();
+    await give(source, 1);
+    const iterator = runner[Symbol.asyncIterator]();
+    await iterator.next();
+    const waiting = iterator.next();
+    await turns();
+    await runner.abort();
+    await expect(waiting).rejects.toMatchObject({
+      code: "RUNNER_ABORTED",
+      message: expect.stringContaining("stopped"),
+    });
+  });
+
+  test("hands out the item it has when the abort comes, and throws only then", async () => {
+    const { runner, source } = await openRunner();
+    await give(source, 1);
+    const iterator = runner[Symbol.asyncIterator]();
+    const reading = iterator.next(); // has its item and waits out its turn
+    await runner.abort();
+    expect(await reading).toEqual({ done: false, value: 1 });
+    await expect(iterator.next()).rejects.toMatchObject({ code: "RUNNER_ABORTED" });
+  });
+
+  test("counts as a read at the default position", async () => {
+    const { runner } = await openRunner();
+    const waiting = runner[Symbol.asyncIterator]().next();
+    await expect(runner.getAvailable()).rejects.toMatchObject({ code: "READ_CONFLICT" });
+    await runner.abort();
+    await expect(waiting).rejects.toMatchObject({ code: "RUNNER_ABORTED" });
+  });
+
+  test("starts a runner that starts with the first read", async () => {
+    const session = await openHost().get("user");
+    const runner = await session.createSequenceRunner([1, 2], { start: "on-first-read" });
+    const seen: number[] = [];
+    for await (const item of runner) seen.push(item);
+    expect(seen).toEqual([1, 2]);
+  });
+
+  test("goes on beyond the ahead limit without an acknowledgement of its own", async () => {
+    const session = await openHost().get("user");
+    const runner = await session.createSequenceRunner(
+      Array.from({ length: 50 }, (_, i) => i),
+      { aheadLimit: 3 },
+    );
+    let count = 0;
+    for await (const item of runner) expect(item).toBe(count++);
+    expect(count).toBe(50);
+  });
+});
+
+describe("the web stream", () => {
+  test("gives every item and closes", async () => {
+    const { runner, source } = await openRunner();
+    source.push(1, 2, 3);
+    source.end();
+    const seen: number[] = [];
+    for await (const item of runner.toReadableStream()) seen.push(item);
+    expect(seen).toEqual([1, 2, 3]);
+  });
+
+  test("does not read ahead", async () => {
+    const { runner, source } = await openRunner();
+    await give(source, 1, 2, 3);
+    const reader = runner.toReadableStream().getReader();
+    await turns();
+    expect(runner.position).toBe(0);
+    expect(await reader.read()).toEqual({ done: false, value: 1 });
+    await turns();
+    expect([runner.position, runner.acknowledged]).toEqual([1, 0]);
+  });
+
+  test("fails with the runner's error after the last item", async () => {
+    const { runner, source } = await openRunner();
+    source.push(1);
+    source.fail(new Error("broken"));
+    const reader = runner.toReadableStream().getReader();
+    expect((await reader.read()).value).toBe(1);
+    await expect(reader.read()).rejects.toMatchObject({ code: "RUNNER_FAILED" });
+  });
+
+  test("fails with RUNNER_ABORTED when the runner is aborted", async () => {
+    const { runner } = await openRunner();
+    const reader = runner.toReadableStream().getReader();
+    const waiting = reader.read();
+    await turns();
+    await runner.abort();
+    await expect(waiting).rejects.toMatchObject({ code: "RUNNER_ABORTED" });
+  });
+
+  test("cancelling it between two items neither aborts the runner nor loses anything", async () => {
+    const { runner, source } = await openRunner();
+    await give(source, 1, 2);
+    const reader = runner.toReadableStream().getReader();
+    await reader.read();
+    await reader.cancel();
+    expect(runner.status).toBe("progressed");
+    expect((await runner.getAvailable()).result).toEqual([2]);
+  });
+
+  test("cancelling it while it waits takes its read away and loses nothing", async () => {
+    const { runner, source } = await openRunner();
+    const reader = runner.toReadableStream().getReader();
+    const waiting = reader.read();
+    await turns();
+    await reader.cancel();
+    expect(await waiting).toEqual({ done: true, value: undefined });
+    await give(source, 1, 2);
+    expect(runner.position).toBe(0);
+    expect((await runner.getAvailable()).result).toEqual([1, 2]);
+  });
+
+  test("cancelling it while its item waits out the source's turn loses nothing either", async () => {
+    const { runner, source } = await openRunner();
+    await give(source, 1, 2);
+    const reader = runner.toReadableStream().getReader();
+    await reader.read();
+    const reading = reader.read(); // 2 is there, and the source may still report its end
+    await Promise.resolve();
+    await reader.cancel();
+    expect(await reading).toEqual({ done: true, value: undefined });
+    await turns(5);
+    expect((await runner.getAvailable()).result).toEqual([2]);
+  });
+
+  test("a cancelled one does not stand in the way of the next read", async () => {
+    const { runner, source } = await openRunner();
+    const reader = runner.toReadableStream().getReader();
+    const waiting = reader.read();
+    await turns();
+    await reader.cancel();
+    await waiting;
+    const next = runner.getRequired({ advance: 1 });
+    source.push(1);
+    expect((await next).result).toEqual([1]);
+  });
+});
+
+describe("a synchronous source", () => {
+  /** A generator that takes `cost` ms of (faked) time for each item, and notes at which turn of the loop it made it. */
+  function* burn(count: number, cost: number, turnOf: () => number, made: number[]) {
+    for (let i = 0; i < count; i++) {
+      vi.advanceTimersByTime(cost);
+      made.push(turnOf());
+      yield i;
+    }
+  }
+
+  /** Counts the turns of the loop until it is stopped. */
+  function countTurns() {
+    let turn = 0;
+    let on = true;
+    const count = () => {
+      turn++;
+      if (on) setImmediate(count);
+    };
+    const stop = () => {
+      on = false;
+    };
+    setImmediate(count);
+    return { now: () => turn, stop };
+  }
+
+  /** The largest number of items made within one turn. */
+  function mostPerTurn(made: readonly number[]): number {
+    const perTurn = new Map<number, number>();
+    for (const turn of made) perTurn.set(turn, (perTurn.get(turn) ?? 0) + 1);
+    return Math.max(...perTurn.values());
+  }
+
+  test("lets the event loop go on after about 10 ms of items", async () => {
+    vi.useFakeTimers();
+    vi.advanceTimersByTime(1_000_000);
+    const session = await openHost().get("user");
+    const turn = countTurns();
+    const made: number[] = [];
+    const runner = await session.createSequenceRunner(burn(40, 3, turn.now, made));
+    const { result, status } = await runner.getRequired({ advance: 40 });
+    turn.stop();
+    expect([result.length, status]).toEqual([40, "completed"]);
+    expect(mostPerTurn(made)).toBeLessThanOrEqual(4); // the fourth one begins at 9 ms
+    await turns();
+  });
+
+  test("shares those 10 ms with all others, which advance in turns", async () => {
+    vi.useFakeTimers();
+    vi.advanceTimersByTime(2_000_000);
+    const session = await openHost().get("user");
+    const turn = countTurns();
+    const made: number[] = [];
+    const count = 5;
+    const runners = await Promise.all(
+      Array.from({ length: count }, () => session.createSequenceRunner(burn(12, 3, turn.now, made))),
+    );
+    const first = runners[0]!.getRequired({ advance: 5 });
+    await first;
+    // Nobody has finished before everybody has begun.
+    expect(runners.every((runner) => runner.progress.current > 0)).toBe(true);
+    await Promise.all(runners.map((runner) => runner.getRequired({ start: 0, advance: 12 })));
+    turn.stop();
+    expect(made).toHaveLength(12 * count);
+    expect(mostPerTurn(made)).toBeLessThanOrEqual(4);
+    await turns();
+  });
+
+  test("that never ends does not keep others from being served", async () => {
+    vi.useFakeTimers();
+    vi.advanceTimersByTime(3_000_000);
+    const session = await openHost().get("user");
+    function* endless() {
+      for (let i = 0; ; i++) {
+        vi.advanceTimersByTime(1);
+        yield i;
+      }
+    }
+    const runner = await session.createSequenceRunner(endless(), { aheadLimit: 1_000_000_000 });
+    await turns(10);
+    expect(runner.status).toBe("progressed");
+    await runner.abort();
+    const { current } = runner.progress;
+    await turns(10);
+    expect(runner.progress.current).toBe(current);
+    expect(await runner.cleanup).toEqual({ timedOut: false, errors: [] });
+  });
+
+  test("that always has more does not keep a read of what is available from its answer", async () => {
+    vi.useFakeTimers();
+    vi.advanceTimersByTime(7_000_000);
+    const session = await openHost().get("user");
+    function* endless() {
+      for (let i = 0; ; i++) {
+        vi.advanceTimersByTime(20); // every item uses up the slice
+        yield i;
+      }
+    }
+    const runner = await session.createSequenceRunner(endless(), { aheadLimit: 1_000_000_000 });
+    await turns(3);
+    let isAnswered = false;
+    const reading = runner.getAvailable().finally(() => {
+      isAnswered = true;
+    });
+    await turns(20); // one, in which the source may report its end, is all it needs
+    const inTime = isAnswered;
+    await runner.abort();
+    await reading;
+    expect(inTime).toBe(true);
+  });
+
+  test("is not asked again after an abort that came between two slices", async () => {
+    vi.useFakeTimers();
+    vi.advanceTimersByTime(4_000_000);
+    const session = await openHost().get("user");
+    const made: number[] = [];
+    const runner = await session.createSequenceRunner(burn(100, 20, () => 0, made)); // one item a slice
+    await turns(2);
+    const before = made.length;
+    expect(before).toBeGreaterThan(0);
+    expect(before).toBeLessThan(100);
+    await runner.abort();
+    await turns(10);
+    expect(made).toHaveLength(before);
+  });
+
+  test("an asynchronous source that never waits for anything lets the loop go on too", async () => {
+    vi.useFakeTimers();
+    vi.advanceTimersByTime(5_000_000);
+    const session = await openHost().get("user");
+    const turn = countTurns();
+    const made: number[] = [];
+    async function* source() {
+      yield* burn(200, 3, turn.now, made);
+    }
+    const runner = await session.createSequenceRunner(source());
+    await runner.getRequired({ advance: 200 });
+    turn.stop();
+    expect(mostPerTurn(made)).toBeLessThan(64);
+    await turns();
+  });
+});
+
+describe("exactly as many items as exist", () => {
+  test("of a synchronous source come with its end, whoever else is producing (#38)", async () => {
+    vi.useFakeTimers();
+    vi.advanceTimersByTime(6_000_000);
+    const session = await openHost().get("user");
+    // Every item uses up the slice, so each producer gets its next step only when all others have had theirs.
+    function* source() {
+      for (let i = 0; i < 3; i++) {
+        vi.advanceTimersByTime(20);
+        yield i;
+      }
+    }
+    const runners = await Promise.all(Array.from({ length: 6 }, () => session.createSequenceRunner(source())));
+    const results = await Promise.all(runners.map((runner) => runner.getRequired({ advance: 3 })));
+    expect(results.map(({ status }) => status)).toEqual(Array.from({ length: 6 }, () => "completed"));
+  });
+});
+
+describe("back-pressure on the source (#45)", () => {
+  test("the source is asked for one item beyond the limit, which waits in the producer's hand", async () => {
+    const { runner, source } = await openRunner({ aheadLimit: 3 });
+    await give(source, 1, 2, 3, 4, 5, 6);
+    expect(runner.progress.current).toBe(3);
+    expect(source.pulls).toBe(4);
+    await runner.getRequired({ advance: 3 });
+    await turns();
+    expect(runner.progress.current).toBe(3); // handed out is not acknowledged
+    await runner.getAvailable({ start: 2 });
+    await turns();
+    expect(runner.progress.current).toBe(5);
+  });
+
+  test("a source that has no more can say so although the log is full", async () => {
+    const { runner, source } = await openRunner({ aheadLimit: 2 });
+    source.push(1, 2);
+    source.end();
+    await turns();
+    expect(runner.isBackgroundCompleted).toBe(true);
+    expect(await runner.getRequired({ advance: 2 })).toEqual({ result: [1, 2], status: "completed", position: 2 });
+  });
+
+  test("a source can fail although the log is full", async () => {
+    const { runner, source } = await openRunner({ aheadLimit: 2 });
+    source.push(1, 2);
+    source.fail(new Error("broken"));
+    await turns();
+    expect(await runner.getRequired({ advance: 2 })).toMatchObject({ result: [1, 2], status: "failed" });
+  });
+
+  test("an abort frees a producer that waits for room, and its item is not added (#46)", async () => {
+    const { runner, source } = await openRunner({ aheadLimit: 2 });
+    await give(source, 1, 2, 3);
+    await runner.getAvailable();
+    await runner.abort();
+    expect(await runner.cleanup).toEqual({ timedOut: false, errors: [] });
+    expect(source.returns).toBe(1);
+    expect(runner.progress).toEqual({ current: 2, estimatedEnd: 2 });
+    expect((await runner.getAvailable({ start: 0 })).result).toEqual([1, 2]);
+  });
+});
+
+describe("default advance (#21)", () => {
+  test("0 means it for both methods; left out it is meant by getRequired only", async () => {
+    const { runner, source } = await openRunner({ defaultAdvance: 2, retain: "all" });
+    await give(source, 1, 2, 3, 4, 5);
+    expect((await runner.getAvailable({ start: 0, advance: 0 })).result).toEqual([1, 2]);
+    expect((await runner.getRequired({ start: 0, advance: 0 })).result).toEqual([1, 2]);
+    expect((await runner.getRequired({ start: 0 })).result).toEqual([1, 2]);
+    expect((await runner.getAvailable({ start: 0 })).result).toEqual([1, 2, 3, 4, 5]);
+  });
+
+  test("is 20 for a host and a runner that do not say", async () => {
+    const { runner, source } = await openRunner();
+    const waiting = runner.getRequired();
+    await give(source, ...Array.from({ length: 19 }, (_, i) => i));
+    expect(await isPending(waiting)).toBe(true);
+    await give(source, 19, 20);
+    expect((await waiting).result).toHaveLength(20);
+  });
+});

@@ -1,0 +1,530 @@
+/** The reading rules of the design, one by one, in process; rules 10 and 11 are about responses. */
+import { describe, expect, test, vi } from "vitest";
+import { createDeferred } from "../src/base/async.js";
+import type { ProcessContext } from "../src/runner/process-producer.js";
+import type { RunnerOptions } from "../src/session/options.js";
+import { atEnd } from "./support/cleanup.js";
+import { isPending, listenerCount, openHost, PushSource, turns } from "./support/control.js";
+
+/** A web stream of these items. */
+function streamOf<T>(items: readonly T[]): ReadableStream<T> {
+  const rest = [...items];
+  return new ReadableStream<T>({
+    pull(controller) {
+      if (rest.length === 0) controller.close();
+      else controller.enqueue(rest.shift() as T);
+    },
+  });
+}
+
+async function openSequence(options: RunnerOptions = {}, host = openHost()) {
+  const session = await host.get("user");
+  const source = new PushSource<number>();
+  const runner = await session.createSequenceRunner(source, options);
+  /** Pushes and lets the items arrive in the log. */
+  const give = async (...items: number[]) => {
+    source.push(...items);
+    await turns();
+  };
+  return { runner, source, give, session };
+}
+
+async function openProcess(options: RunnerOptions = {}) {
+  const session = await openHost().get("user");
+  const end = createDeferred<string | undefined>();
+  atEnd(() => end.resolve(undefined));
+  let context!: ProcessContext<string>;
+  const runner = await session.createProcessRunner<string>((given) => {
+    context = given as ProcessContext<string>;
+    return end.promise;
+  }, options);
+  return { runner, end, report: context.report, signal: context.signal };
+}
+
+describe("rule 1, reads", () => {
+  test("without a start go on at the position, one slice after the other, without gap or repeat", async () => {
+    const { runner, give } = await openSequence();
+    await give(0, 1, 2, 3, 4, 5);
+    expect((await runner.getRequired({ advance: 2 })).result).toEqual([0, 1]);
+    expect((await runner.getAvailable({ advance: 3 })).result).toEqual([2, 3, 4]);
+    expect(await runner.getAvailable()).toEqual({ result: [5], status: "stalled", position: 6 });
+  });
+
+  test("with a start give consecutive items from there", async () => {
+    const { runner, give } = await openSequence();
+    await give(0, 1, 2, 3, 4, 5);
+    expect(await runner.getAvailable({ start: 2, advance: 3 })).toMatchObject({ result: [2, 3, 4], position: 5 });
+  });
+
+  test("the position is the end of the furthest item handed out and never moves back", async () => {
+    const { runner, give } = await openSequence({ retain: "all" });
+    await give(0, 1, 2, 3, 4, 5);
+    await runner.getAvailable({ start: 3, advance: 2 });
+    expect(runner.position).toBe(5);
+    expect((await runner.getAvailable({ start: 0, advance: 1 })).position).toBe(1);
+    expect(runner.position).toBe(5);
+    expect((await runner.getAvailable()).result).toEqual([5]);
+  });
+
+  test("the default start is the position at the moment of the call", async () => {
+    const { runner, give } = await openSequence();
+    const waiting = runner.getRequired({ advance: 3 });
+    const ahead = runner.getRequired({ start: 0, advance: 1 });
+    await give(0, 1, 2);
+    expect((await ahead).result).toEqual([0]);
+    expect((await waiting).result).toEqual([0, 1, 2]);
+  });
+});
+
+describe("rule 2, acknowledgement", () => {
+  test("a start acknowledges everything before it, and frees it", async () => {
+    const { runner, give } = await openSequence();
+    await give(0, 1, 2, 3);
+    await runner.getAvailable();
+    expect([runner.acknowledged, runner.retained]).toEqual([0, 4]);
+    await runner.getAvailable({ start: 3 });
+    expect([runner.acknowledged, runner.retained]).toEqual([3, 1]);
+  });
+
+  test("handing out, state() and an abort acknowledge nothing", async () => {
+    const { runner, give } = await openSequence();
+    await give(0, 1, 2, 3);
+    await runner.getAvailable();
+    await runner.state();
+    await runner.abort();
+    expect([runner.acknowledged, runner.retained]).toEqual([0, 4]);
+  });
+
+  test("a lost page can be read again with the same start, perhaps with later items behind it", async () => {
+    const { runner, give } = await openSequence();
+    await give(0, 1, 2);
+    expect((await runner.getRequired({ start: 0, advance: 3 })).result).toEqual([0, 1, 2]);
+    await give(3);
+    expect((await runner.getRequired({ start: 0, advance: 3 })).result).toEqual([0, 1, 2]);
+    expect((await runner.getAvailable({ start: 0 })).result).toEqual([0, 1, 2, 3]);
+  });
+
+  test("the last page can be read again also after completion and failure", async () => {
+    for (const failure of [undefined, new Error("broken")]) {
+      const { runner, source, give } = await openSequence();
+      await give(0, 1, 2);
+      if (failure) source.fail(failure);
+      else source.end();
+      await runner.getRequired({ start: 0, advance: 2 });
+      const last = await runner.getRequired({ start: 2, advance: 2 });
+      expect(last).toMatchObject({ result: [2], status: failure ? "failed" : "completed" });
+      expect(await runner.getRequired({ start: 2, advance: 2 })).toEqual(last);
+      expect(await runner.getAvailable({ start: 2 })).toEqual(last);
+    }
+  });
+
+  test("what another pending read waits for is never given up", async () => {
+    const { runner, give } = await openSequence();
+    await give(0, 1, 2);
+    const slow = runner.getRequired({ start: 1, advance: 4 });
+    await runner.getAvailable({ start: 3 });
+    expect(runner.acknowledged).toBe(1);
+    await give(3, 4);
+    expect((await slow).result).toEqual([1, 2, 3, 4]);
+    await runner.getAvailable({ start: 5 });
+    expect(runner.acknowledged).toBe(5);
+  });
+
+  test("retain n keeps the last n acknowledged items in addition", async () => {
+    const { runner, give } = await openSequence({ retain: 2 });
+    await give(0, 1, 2, 3, 4);
+    await runner.getAvailable();
+    await runner.getAvailable({ start: 4 });
+    expect(runner.retained).toBe(3);
+    expect((await runner.getAvailable({ start: 2 })).result).toEqual([2, 3, 4]);
+    await expect(runner.getAvailable({ start: 1 })).rejects.toMatchObject({ code: "POSITION_GONE", firstPosition: 2 });
+  });
+
+  test("retain all keeps everything, for reloads and for several followers", async () => {
+    const { runner, source, give } = await openSequence({ retain: "all" });
+    await give(0, 1, 2);
+    source.end();
+    await runner.getAvailable();
+    await runner.getAvailable({ start: 3 });
+    expect(await runner.getAvailable({ start: 0 })).toEqual({ result: [0, 1, 2], status: "completed", position: 3 });
+  });
+
+  test("the host's retain holds for runners that do not say", async () => {
+    const { runner, give } = await openSequence({}, openHost({ retain: "all" }));
+    await give(0, 1);
+    await runner.getAvailable();
+    await runner.getAvailable({ start: 2 });
+    expect((await runner.getAvailable({ start: 0 })).result).toEqual([0, 1]);
+  });
+});
+
+describe("rule 3, positions that are not there", () => {
+  test("before the window: POSITION_GONE, with the first position that is kept", async () => {
+    const { runner, give } = await openSequence();
+    await give(0, 1, 2, 3);
+    await runner.getAvailable({ start: 2 });
+    for (const read of [runner.getAvailable({ start: 1 }), runner.getRequired({ start: 0 })]) {
+      await expect(read).rejects.toMatchObject({ code: "POSITION_GONE", status: 410, firstPosition: 2 });
+    }
+  });
+
+  test("beyond the progress: POSITION_AHEAD, for both methods", async () => {
+    const { runner, give } = await openSequence();
+    await give(0, 1);
+    for (const read of [runner.getAvailable({ start: 3 }), runner.getRequired({ start: 3 })]) {
+      await expect(read).rejects.toMatchObject({ code: "POSITION_AHEAD", status: 400 });
+    }
+  });
+
+  test("the progress itself is there: the read waits", async () => {
+    const { runner, give } = await openSequence();
+    await give(0, 1);
+    const waiting = runner.getRequired({ start: 2, advance: 1 });
+    expect(await isPending(waiting)).toBe(true);
+    await give(2, 3);
+    expect((await waiting).result).toEqual([2]);
+  });
+
+  test("a refused read acknowledges nothing and moves nothing", async () => {
+    const { runner, give } = await openSequence();
+    await give(0, 1);
+    await expect(runner.getAvailable({ start: 9 })).rejects.toMatchObject({ code: "POSITION_AHEAD" });
+    expect([runner.position, runner.acknowledged]).toEqual([0, 0]);
+    expect((await runner.getAvailable()).result).toEqual([0, 1]);
+  });
+});
+
+describe("rule 4, back-pressure", () => {
+  test.each(["unacknowledged", 100, "all"] as const)(
+    "pauses at aheadLimit unacknowledged items with retain %s",
+    async (retain) => {
+      const { runner, give } = await openSequence({ aheadLimit: 3, retain });
+      await give(0, 1, 2, 3, 4, 5, 6, 7);
+      expect(runner.progress.current).toBe(3);
+      await runner.getAvailable();
+      await turns();
+      expect(runner.progress.current).toBe(3); // handed out, but nobody has said that it arrived
+      await runner.getAvailable({ start: 2, advance: 1 });
+      await turns();
+      expect(runner.progress.current).toBe(5);
+    },
+  );
+
+  test("a pending read raises the bound to the end it waits for, so nothing deadlocks", async () => {
+    const { runner, give } = await openSequence({ aheadLimit: 2 });
+    await give(0, 1, 2, 3, 4, 5, 6, 7);
+    expect(runner.progress.current).toBe(2);
+    const page = await runner.getRequired({ advance: 6 });
+    expect(page).toMatchObject({ result: [0, 1, 2, 3, 4, 5], position: 6 });
+    await turns();
+    expect(runner.progress.current).toBe(6);
+  });
+
+  test("until it settles: a cancelled one raises nothing any more", async () => {
+    const { runner, give } = await openSequence({ aheadLimit: 2 });
+    const controller = new AbortController();
+    const reading = runner.getRequired({ advance: 100, signal: controller.signal });
+    await give(0, 1, 2, 3);
+    expect(runner.progress.current).toBe(4);
+    controller.abort("x");
+    await expect(reading).rejects.toBe("x");
+    await give(4, 5);
+    expect(runner.progress.current).toBe(4);
+  });
+
+  test("an abort frees a paused producer at once", async () => {
+    const { runner, source, give } = await openSequence({ aheadLimit: 1 });
+    await give(0, 1, 2);
+    await runner.abort();
+    expect(await runner.cleanup).toEqual({ timedOut: false, errors: [] });
+    expect(source.returns).toBe(1);
+  });
+});
+
+describe("rule 5, several reads", () => {
+  test("may wait at once when each names its start", async () => {
+    const { runner, give } = await openSequence();
+    const reads = [1, 2, 3].map((advance) => runner.getRequired({ start: 0, advance }));
+    await give(0, 1, 2, 3);
+    expect((await Promise.all(reads)).map(({ result }) => result)).toEqual([[0], [0, 1], [0, 1, 2]]);
+  });
+
+  test("a second one at the default position is refused, getAvailable too; the first is not disturbed", async () => {
+    const { runner, give } = await openSequence();
+    const first = runner.getRequired({ advance: 1 });
+    await expect(runner.getRequired()).rejects.toMatchObject({ code: "READ_CONFLICT", status: 409 });
+    await expect(runner.getAvailable()).rejects.toMatchObject({ code: "READ_CONFLICT" });
+    await give(0);
+    expect((await first).result).toEqual([0]);
+    await expect(runner.getAvailable()).resolves.toMatchObject({ result: [] });
+  });
+
+  test("a cancelled one takes nothing away and leaves no listener", async () => {
+    const { runner, give } = await openSequence();
+    const controller = new AbortController();
+    const reading = runner.getRequired({ advance: 5, signal: controller.signal });
+    await give(0, 1);
+    const reason = new Error("the client has gone");
+    controller.abort(reason);
+    await expect(reading).rejects.toBe(reason);
+    expect(listenerCount(controller.signal)).toBe(0);
+    expect(runner.position).toBe(0);
+    expect((await runner.getAvailable()).result).toEqual([0, 1]);
+  });
+
+  test("one that is cancelled before it begins takes nothing away", async () => {
+    const { runner, give } = await openSequence();
+    await give(0, 1);
+    await runner.getAvailable(); // a page that gets lost
+    const reading = runner.getRequired({ advance: 1, signal: AbortSignal.abort("gone") });
+    await expect(reading).rejects.toBe("gone");
+    expect((await runner.getAvailable({ start: 0 })).result).toEqual([0, 1]);
+  });
+});
+
+describe("rule 6, status", () => {
+  test("a slice's status speaks for the slice, the runner's for the runner", async () => {
+    const { runner, source, give } = await openSequence({ retain: "all" });
+    await give(0, 1, 2);
+    source.end();
+    await turns();
+    expect(runner.status).toBe("progressed");
+    expect((await runner.getAvailable({ start: 0, advance: 2 })).status).toBe("progressed");
+    expect(runner.status).toBe("progressed");
+    expect((await runner.getAvailable({ start: 2 })).status).toBe("completed");
+    expect(runner.status).toBe("completed");
+    expect((await runner.getAvailable({ start: 0, advance: 2 })).status).toBe("progressed");
+    expect(runner.status).toBe("completed");
+  });
+
+  test("completed comes with the last data", async () => {
+    const { runner, source, give } = await openSequence();
+    await give(0, 1, 2);
+    source.end();
+    await turns();
+    expect(await runner.getRequired({ advance: 9 })).toEqual({ result: [0, 1, 2], status: "completed", position: 3 });
+  });
+
+  test("completed comes as soon as the background has ended and nothing is left to return", async () => {
+    const { runner, source, give } = await openSequence();
+    await give(0, 1);
+    expect((await runner.getAvailable()).status).toBe("stalled");
+    source.end();
+    await turns();
+    expect([runner.status, runner.signal.aborted]).toEqual(["completed", true]);
+  });
+
+  test("the end of exactly as many items as were asked for is told with them", async () => {
+    const session = await openHost().get("user");
+    async function* three() {
+      yield* [0, 1, 2];
+    }
+    for (const source of [[0, 1, 2], three(), streamOf([0, 1, 2])]) {
+      const runner = await session.createSequenceRunner<number>(source);
+      expect(await runner.getRequired({ advance: 3 })).toEqual({ result: [0, 1, 2], status: "completed", position: 3 });
+    }
+  });
+
+  test("the source gets one turn to report its end, and the read is pending in it", async () => {
+    const { runner, source, give } = await openSequence();
+    await give(0);
+    const reading = runner.getAvailable();
+    await expect(runner.getAvailable()).rejects.toMatchObject({ code: "READ_CONFLICT" });
+    source.end();
+    expect(await reading).toEqual({ result: [0], status: "completed", position: 1 });
+  });
+
+  test("failed hands out its data first, and tells the error with the last of it", async () => {
+    const { runner, source, give } = await openSequence();
+    const cause = new Error("broken");
+    await give(0, 1, 2);
+    source.fail(cause);
+    await turns();
+    expect(await runner.getRequired({ advance: 2 })).toEqual({ result: [0, 1], status: "progressed", position: 2 });
+    expect(runner.error).toBeUndefined();
+    const last = await runner.getRequired({ advance: 2 });
+    expect(last).toMatchObject({ result: [2], status: "failed", position: 3 });
+    expect(last.error?.cause).toBe(cause);
+    expect(runner.error).toBe(last.error);
+  });
+
+  test("a foreign cancellation is a failure", async () => {
+    const { runner, source } = await openSequence();
+    source.fail(new DOMException("The operation was aborted", "AbortError"));
+    const { status, error } = await runner.getRequired();
+    expect([status, error?.code]).toEqual(["failed", "RUNNER_FAILED"]);
+  });
+
+  test("a final status never changes, and the position does not move then", async () => {
+    const { runner, source, give } = await openSequence({ retain: "all" });
+    await give(0, 1);
+    source.end();
+    await runner.getRequired({ advance: 2 });
+    expect(await runner.abort()).toBe("completed");
+    await runner.getAvailable({ start: 0, advance: 1 });
+    expect(await runner.getAvailable()).toEqual({ result: [], status: "completed", position: 2 });
+    expect([runner.status, runner.position]).toEqual(["completed", 2]);
+  });
+});
+
+describe("rule 7, abort", () => {
+  test("settles all pending reads with what they have, then cuts, then fires the signal", async () => {
+    const session = await openHost().get("user");
+    const source = new PushSource<number>();
+    const seen: unknown[] = [];
+    const runner = await session.createSequenceRunner<number>(({ signal }) => {
+      signal.addEventListener("abort", () => seen.push(runner.status, runner.position, runner.progress.current));
+      return source;
+    });
+    source.push(0, 1, 2);
+    await turns();
+    const reads = [runner.getRequired({ start: 0, advance: 9 }), runner.getRequired({ start: 1, advance: 9 })];
+    await turns();
+    expect(await runner.abort()).toBe("aborted");
+    expect(seen).toEqual(["aborted", 3, 3]);
+    expect(await Promise.all(reads)).toEqual([
+      { result: [0, 1, 2], status: "aborted", position: 3 },
+      { result: [1, 2], status: "aborted", position: 3 },
+    ]);
+  });
+
+  test("what was handed out and is kept stays readable, the rest is dropped", async () => {
+    const { runner, give } = await openSequence();
+    await give(0, 1, 2, 3, 4);
+    await runner.getAvailable({ advance: 2 });
+    await runner.abort();
+    expect([runner.position, runner.progress, runner.retained]).toEqual([2, { current: 2, estimatedEnd: 2 }, 2]);
+    expect(await runner.getAvailable({ start: 0 })).toEqual({ result: [0, 1], status: "aborted", position: 2 });
+  });
+
+  test("a start between the end and the former progress reads as the end", async () => {
+    const { runner, give } = await openSequence();
+    await give(0, 1, 2, 3, 4);
+    await runner.getAvailable({ advance: 2 });
+    await runner.abort();
+    for (const start of [2, 3, 5]) {
+      expect(await runner.getRequired({ start })).toEqual({ result: [], status: "aborted", position: 2 });
+    }
+    await expect(runner.getRequired({ start: 6 })).rejects.toMatchObject({ code: "POSITION_AHEAD" });
+  });
+
+  test("of a runner whose end nobody has read drops its data and its error", async () => {
+    const { runner, source, give } = await openSequence();
+    await give(0);
+    source.fail(new Error("broken"));
+    await turns();
+    expect(await runner.abort()).toBe("aborted");
+    expect([runner.error, runner.abortReason]).toEqual([undefined, "stopped"]);
+    expect(await runner.getAvailable()).toEqual({ result: [], status: "aborted", position: 0 });
+  });
+});
+
+describe("rule 8, a runner that has ended", () => {
+  test.each(["completed", "failed", "aborted"] as const)("stays readable: %s", async (status) => {
+    const { runner, source, give, session } = await openSequence();
+    await give(0, 1);
+    await runner.getAvailable();
+    if (status === "completed") source.end();
+    if (status === "failed") source.fail(new Error("x"));
+    if (status === "aborted") await runner.abort();
+    await runner.cleanup;
+    const found = await session.findSequenceRunner<number>(runner.key);
+    expect(await found?.getAvailable({ start: 0 })).toMatchObject({ result: [0, 1], status, position: 2 });
+  });
+
+  test("until it idles out", async () => {
+    vi.useFakeTimers();
+    const { runner, source, session } = await openSequence({ idleTimeout: 1000 });
+    source.end();
+    await runner.getRequired();
+    vi.advanceTimersByTime(990);
+    expect(session.peek(runner.number)).toBe(runner);
+    vi.advanceTimersByTime(11);
+    await turns();
+    expect(await session.findRunner(runner.key)).toBeUndefined();
+    await expect(runner.getAvailable()).rejects.toMatchObject({ code: "RUNNER_GONE" });
+    expect(runner.status).toBe("completed");
+  });
+
+  test("until it is removed", async () => {
+    const { runner, source, session } = await openSequence();
+    source.end();
+    await runner.getRequired();
+    await runner[Symbol.asyncDispose]();
+    expect(await session.findRunner(runner.key)).toBeUndefined();
+  });
+
+  test("until its session ends", async () => {
+    const { runner, source, session } = await openSequence();
+    source.end();
+    await runner.getRequired();
+    await session.terminate();
+    await expect(runner.getAvailable()).rejects.toMatchObject({ code: "RUNNER_GONE" });
+  });
+});
+
+describe("rule 9, processes", () => {
+  test("a start may lie beyond the progress: the read waits", async () => {
+    const { runner, report } = await openProcess();
+    const waiting = runner.getRequired({ start: 1, advance: 1 });
+    report("a");
+    expect(await isPending(waiting)).toBe(true);
+    report("b");
+    expect(await waiting).toEqual({ result: "b", status: "stalled", position: 2 });
+  });
+
+  test("any number of reads may wait, at the default position too", async () => {
+    const { runner, report } = await openProcess();
+    const waiting = [runner.getRequired(), runner.getRequired(), runner.getAvailable({ start: 0, advance: 0 })];
+    report("a");
+    expect((await Promise.all(waiting)).map(({ position }) => position)).toEqual([1, 1, 0]);
+  });
+
+  test("a waiter gets the value of the moment, an earlier point asked later the newest with the older position", async () => {
+    const { runner, report } = await openProcess();
+    const waiting = runner.getRequired();
+    report("a");
+    report("b");
+    expect(await waiting).toEqual({ result: "a", status: "stalled", position: 1 });
+    await runner.getAvailable();
+    expect(await runner.getRequired({ start: 0 })).toEqual({ result: "b", status: "progressed", position: 1 });
+    expect(runner.position).toBe(2);
+  });
+
+  test("a normal end is one more position, a failure is not", async () => {
+    const completed = await openProcess();
+    completed.report("a");
+    completed.end.resolve("final");
+    await turns();
+    expect(completed.runner.progress).toEqual({ current: 2, estimatedEnd: 2 });
+    expect(await completed.runner.getAvailable()).toEqual({ result: "final", status: "completed", position: 2 });
+
+    const failed = await openProcess();
+    failed.report("a");
+    failed.end.reject(new Error("broken"));
+    await turns();
+    expect(failed.runner.progress).toEqual({ current: 1, estimatedEnd: 1 });
+    expect(await failed.runner.getAvailable()).toMatchObject({ result: "a", status: "failed", position: 1 });
+  });
+
+  test("reading acknowledges nothing, and only the newest value is kept", async () => {
+    const { runner, report } = await openProcess();
+    for (const value of ["a", "b", "c"]) report(value);
+    await runner.getAvailable();
+    expect(runner.retained).toBe(1);
+    expect((await runner.getAvailable({ start: 0 })).result).toBe("c");
+  });
+
+  test("an abort drops nothing: the position becomes the progress, every read gets the newest value", async () => {
+    const { runner, report } = await openProcess();
+    const waiting = runner.getRequired({ advance: 9 });
+    report("a");
+    report("b");
+    await runner.abort();
+    const newest = { result: "b", status: "aborted", position: 2 };
+    expect([runner.position, runner.progress]).toEqual([2, { current: 2, estimatedEnd: 2 }]);
+    expect(await waiting).toEqual(newest);
+    expect(await runner.getRequired({ start: 0 })).toEqual(newest);
+    expect(await runner.getAvailable({ start: 7 })).toEqual(newest);
+  });
+});
