@@ -15,6 +15,8 @@ import type { ReadRequest, Slice } from "./result-log.js";
 /** One waiting read. */
 export class PendingRead<R> {
   ripe = false;
+  /** The progress at which it became ripe. */
+  ripeAt = 0;
   #release: () => void = noop;
 
   constructor(

@@ -268,9 +268,15 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
   /** The read has what it needs; the source gets one turn to report its end first. */
   #linger(read: PendingRead<T[]>): void {
     this.#reads!.ripen(read);
+    read.ripeAt = this.#window.end;
+    this.#settleAfterTurn(read);
+  }
+
+  #settleAfterTurn(read: PendingRead<T[]>): void {
     afterTurn(() => {
       if (!this.#reads!.has(read)) return;
-      if (this.isYielding) return this.#linger(read);
+      // Its turn is not over while the source waits for its share of the loop and has not made a step since.
+      if (this.isYielding && read.ripeAt === this.#window.end) return this.#settleAfterTurn(read);
       this.#settle(read);
       this.#readsChanged();
       this.#life.announce();

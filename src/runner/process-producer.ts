@@ -10,6 +10,7 @@
  *   comes from a call-back that outlived the body and an error there would hit nobody who could handle it.
  */
 import { createDeferred } from "../base/async.js";
+import type { CleanupSummary } from "../base/dispose.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 import type { ProcessSink } from "../log/process-log.js";
 import type { Producer, RunnerContext } from "./producer.js";
@@ -55,7 +56,7 @@ type BodyGenerator<T> = AsyncGenerator<T, T | undefined | void, undefined>;
 export class ProcessProducer<T> implements Producer {
   readonly #sink: ProcessSink<T>;
   readonly #body: ProcessBody<T>;
-  readonly #closed = createDeferred<readonly unknown[]>();
+  readonly #closed = createDeferred<CleanupSummary>();
   #state: "idle" | "running" | "stopped" | "closed" = "idle";
   #generator: BodyGenerator<T> | undefined;
   #returned: Promise<void> | undefined;
@@ -67,7 +68,7 @@ export class ProcessProducer<T> implements Producer {
     this.#body = body;
   }
 
-  get closed(): Promise<readonly unknown[]> {
+  get closed(): Promise<CleanupSummary> {
     return this.#closed.promise;
   }
 
@@ -82,7 +83,7 @@ export class ProcessProducer<T> implements Producer {
     const state = this.#state;
     if (state !== "idle" && state !== "running") return;
     this.#state = "stopped";
-    if (state === "idle") this.#closed.resolve([]);
+    if (state === "idle") this.#closed.resolve({ timedOut: false, errors: [] });
     if (this.#generator) void this.#return(this.#generator);
   }
 
@@ -96,7 +97,7 @@ export class ProcessProducer<T> implements Producer {
       else if (!isAbort(error, context.signal)) this.#lateErrors.push(error);
     }
     this.#state = "closed";
-    this.#closed.resolve(this.#lateErrors);
+    this.#closed.resolve({ timedOut: false, errors: this.#lateErrors });
   }
 
   async #step(generator: BodyGenerator<T>): Promise<T | undefined | void> {
@@ -117,7 +118,7 @@ export class ProcessProducer<T> implements Producer {
       } catch (error) {
         this.#lateErrors.push(error);
       }
-      this.#closed.resolve(this.#lateErrors);
+      this.#closed.resolve({ timedOut: false, errors: this.#lateErrors });
     })();
     return this.#returned;
   }

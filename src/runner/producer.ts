@@ -1,4 +1,5 @@
 /** The contract between a runner and what works for it in the background. */
+import type { CleanupSummary } from "../base/dispose.js";
 
 /** What the work gets to know of its surroundings. `Session` and `Services` are the owner's. */
 export interface RunnerContext<Session = unknown, Services = unknown> {
@@ -24,6 +25,6 @@ export interface Producer {
   start(context: RunnerContext): Promise<void>;
   /** Ends the work and closes what it holds, started or not. Never throws; further calls do nothing. */
   stop(): void;
-  /** Settles with the errors met while closing, none as a rule. Never rejects. */
-  readonly closed: Promise<readonly unknown[]>;
+  /** Settles with how the closing went. Never rejects. */
+  readonly closed: Promise<CleanupSummary>;
 }

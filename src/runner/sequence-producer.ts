@@ -11,6 +11,7 @@
  * - After `stop` the log is not touched. The source is closed exactly once, on every path.
  */
 import { createDeferred } from "../base/async.js";
+import type { CleanupSummary } from "../base/dispose.js";
 import { ActiveSessionError } from "../base/error.js";
 import type { SequenceSink } from "../log/sequence-log.js";
 import { isSliceOver, nextSlice } from "../log/turn.js";
@@ -30,19 +31,22 @@ const itemsPerClockCheck = 16;
 /** See the top of the file. */
 export class SequenceProducer<T> implements Producer {
   readonly #sink: SequenceSink<T>;
-  readonly #closed = createDeferred<readonly unknown[]>();
+  readonly #closeTimeout: number;
+  readonly #closed = createDeferred<CleanupSummary>();
   readonly #stopping = createDeferred();
   #source: SequenceSource<T> | undefined;
   #open: OpenSource<T> | undefined;
   #state: "idle" | "opening" | "pumping" | "closing" = "idle";
   #isResting = false;
 
-  constructor(sink: SequenceSink<T>, source: SequenceSource<T>) {
+  /** @param closeTimeout how long each step of closing the source may take, ms */
+  constructor(sink: SequenceSink<T>, source: SequenceSource<T>, closeTimeout: number) {
     this.#sink = sink;
     this.#source = source;
+    this.#closeTimeout = closeTimeout;
   }
 
-  get closed(): Promise<readonly unknown[]> {
+  get closed(): Promise<CleanupSummary> {
     return this.#closed.promise;
   }
 
@@ -61,7 +65,7 @@ export class SequenceProducer<T> implements Producer {
     } catch (cause) {
       if (this.#isStopped()) return this.#discard(opened);
       this.#state = "idle";
-      if (typeof this.#source === "function") void discardSource(opened); // the next try makes another one
+      if (typeof this.#source === "function") void discardSource(opened, this.#closeTimeout); // the next try makes another one
       throw startFailed(cause);
     }
     this.#source = undefined;
@@ -86,7 +90,10 @@ export class SequenceProducer<T> implements Producer {
   /** Releases a source that will not be opened, also one that is still being made; the start does not wait for it. */
   #discard(made: Source<T> | Promise<Source<T>> | undefined): void {
     void Promise.resolve(made)
-      .then(discardSource, () => [])
+      .then(
+        (source) => discardSource(source, this.#closeTimeout),
+        () => ({ timedOut: false, errors: [] }),
+      )
       .then(this.#closed.resolve);
   }
 
@@ -159,7 +166,7 @@ export class SequenceProducer<T> implements Producer {
   }
 
   #close(open: OpenSource<T>, at: SourcePoint): void {
-    void open.close(at).then(this.#closed.resolve);
+    void open.close(at, this.#closeTimeout).then(this.#closed.resolve);
   }
 }
 

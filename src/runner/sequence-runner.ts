@@ -38,13 +38,8 @@ export class SequenceRunner<T = unknown> extends Runner<T[]> implements AsyncIte
     const done = { done: true, value: undefined } as const;
     return {
       next: async () => {
-        if (left.aborted) return done;
-        try {
-          return await this.#next(left.signal);
-        } catch (error) {
-          if (left.aborted) return done; // a pull that waited when the loop was left has taken nothing
-          throw error;
-        }
+        const step = await this.#pull(left);
+        return step ? { done: false, value: step.item } : done;
       },
       return: async () => {
         left.abort(undefined);
@@ -53,33 +48,39 @@ export class SequenceRunner<T = unknown> extends Runner<T[]> implements AsyncIte
     };
   }
 
-  async #next(signal: AbortSignal): Promise<IteratorResult<T, undefined>> {
-    const { result, status, error } = await this.getRequired({ advance: 1, signal });
-    if (result.length > 0) return { done: false, value: result[0] as T };
-    if (status === "failed" && error) throw error;
-    if (status === "aborted") throw abortError(this.abortReason);
-    return { done: true, value: undefined };
-  }
-
   /** The rest of the sequence as a web stream, with the rules of iteration. Cancelling it does not abort the runner. */
   toReadableStream(): ReadableStream<T> {
-    const iterator = this[Symbol.asyncIterator]();
-    let isCancelled = false;
+    const left = new LazySignal();
     return new ReadableStream<T>(
       {
-        async pull(controller) {
-          const step = await iterator.next();
-          if (isCancelled) return;
-          if (step.done) controller.close();
-          else controller.enqueue(step.value);
+        pull: async (controller) => {
+          const step = await this.#pull(left);
+          if (!step) {
+            if (!left.aborted) controller.close();
+          } else if (left.aborted) this.giveBack(step.start);
+          else controller.enqueue(step.item);
         },
-        async cancel() {
-          isCancelled = true;
-          await iterator.return?.();
-        },
+        cancel: () => left.abort(undefined),
       },
       { highWaterMark: 0 },
     );
+  }
+
+  /** The next item and its position; nothing at the end, and nothing is lost when the walk is left meanwhile. */
+  async #pull(left: LazySignal): Promise<{ item: T; start: number } | undefined> {
+    if (left.aborted) return undefined;
+    try {
+      const { result, position, status, error } = await this.getRequired({ advance: 1, signal: left.signal });
+      const start = position - 1;
+      if (result.length > 0 && !left.aborted) return { item: result[0] as T, start };
+      if (result.length > 0)
+        this.giveBack(start); // it was on its way when the walk was left
+      else if (status === "failed" && error) throw error;
+      else if (status === "aborted") throw abortError(this.abortReason);
+    } catch (error) {
+      if (!left.aborted) throw error; // a pull that waited when the walk was left has taken nothing
+    }
+    return undefined;
   }
 }
 
@@ -90,7 +91,7 @@ export function createSequence<T>(
   settings: RunnerSettings & SequenceLogOptions,
 ): SequenceRunner<T> {
   const log = new SequenceLog<T>(settings, { onFinal: () => runner.onFinal() });
-  const producer = new SequenceProducer(log, source);
+  const producer = new SequenceProducer(log, source, owner.cleanupTimeout);
   const runner = new SequenceRunner<T>({ owner, log, producer, ...settings }, settings.aheadLimit);
   return runner;
 }

@@ -527,13 +527,15 @@ describe("openSource and discardSource by themselves", () => {
   });
 
   test("discarding what is no source does nothing", async () => {
-    for (const value of [undefined, null, 5, "text", [1], {}]) expect(await discardSource(value)).toEqual([]);
+    for (const value of [undefined, null, 5, "text", [1], {}]) {
+      expect(await discardSource(value, 1000)).toEqual({ timedOut: false, errors: [] });
+    }
   });
 
   test("discarding a foreign iterator closes it once", async () => {
     const source = new Tracked();
     const end = vi.fn();
-    await discardSource(Object.assign(source, { return: end }));
+    await discardSource(Object.assign(source, { return: end }), 1000);
     expect(end).toHaveBeenCalledTimes(1);
     expect(source.closings).toEqual(["dispose"]);
   });
@@ -544,7 +546,7 @@ describe("openSource and discardSource by themselves", () => {
         throw new Error("dispose");
       },
     };
-    expect(await discardSource(source)).toEqual([new Error("dispose")]);
+    expect(await discardSource(source, 1000)).toEqual({ timedOut: false, errors: [new Error("dispose")] });
   });
 });
 

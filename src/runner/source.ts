@@ -5,6 +5,7 @@
  * pending `next()`, a stream's own iterator does the same; so a stream is cancelled, and a Node stream destroyed, which
  * settles the pending step. A synchronous iterator must not be closed while it runs; its producer sees to that.
  */
+import { type CleanupSummary, mergeSummaries, runSteps } from "../base/dispose.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 import type { RunnerContext } from "./producer.js";
 
@@ -21,8 +22,8 @@ export interface OpenSource<T> {
   /** True: `next` gives a promise. */
   readonly isAsync: boolean;
   next(): IteratorResult<T> | Promise<IteratorResult<T>>;
-  /** Closes the iterator, unless it has ended by itself, and the source, if that can be disposed. */
-  close(at: SourcePoint): Promise<readonly unknown[]>;
+  /** Closes the iterator, unless it has ended by itself, and the source, if that can be disposed; each within `timeout` ms. */
+  close(at: SourcePoint, timeout: number): Promise<CleanupSummary>;
 }
 
 /** Where a source stands when it is closed: ended by itself, between two steps, or within a step that is pending. */
@@ -51,11 +52,11 @@ export function openSource<T>(source: Source<T>): OpenSource<T> {
   return openIterator(source, false, (source as Iterable<T>)[Symbol.iterator]());
 }
 
-/** Releases a source that has never been opened. */
-export async function discardSource(source: unknown): Promise<readonly unknown[]> {
-  if (!isObject(source)) return [];
-  if (isReadableStream(source)) return collect([() => source.cancel()]);
-  return collect([...generatorReturn(source), () => disposeSource(source)]);
+/** Releases a source that has never been opened, within `timeout` ms. */
+export async function discardSource(source: unknown, timeout: number): Promise<CleanupSummary> {
+  if (!isObject(source)) return { timedOut: false, errors: [] };
+  if (isReadableStream(source)) return runSteps([() => source.cancel()], timeout);
+  return runSteps([...generatorReturn(source), () => disposeSource(source)], timeout);
 }
 
 /** A generator that never ran is its own iterator: `return()` completes it without running any of it. */
@@ -69,7 +70,8 @@ function openStream<T>(stream: ReadableStream<T>): OpenSource<T> {
   return {
     isAsync: true,
     next: () => reader.read() as Promise<IteratorResult<T>>,
-    close: (at) => collect([() => (at === "ended" ? undefined : reader.cancel()), () => reader.releaseLock()]),
+    close: (at, timeout) =>
+      runSteps([() => (at === "ended" ? undefined : reader.cancel()), () => reader.releaseLock()], timeout),
   };
 }
 
@@ -81,27 +83,14 @@ function openIterator<T>(
   return {
     isAsync,
     next: () => iterator.next(),
-    close: async (at) => {
+    close: async (at, timeout) => {
       const end = () => (at === "ended" || isNodeStream(source) ? undefined : iterator.return?.());
       const dispose = () => disposeSource(source);
+      if (at !== "stepping") return runSteps([end, dispose], timeout);
       // `return()` may be queued behind the pending step, and only the source's own end may settle that.
-      if (at === "stepping") return (await Promise.all([collect([end]), collect([dispose])])).flat();
-      return collect([end, dispose]);
+      return mergeSummaries(await Promise.all([runSteps([end], timeout), runSteps([dispose], timeout)]));
     },
   };
-}
-
-/** Runs the steps one after the other, whatever becomes of each, and collects their errors. */
-async function collect(steps: (() => unknown)[]): Promise<readonly unknown[]> {
-  const errors: unknown[] = [];
-  for (const step of steps) {
-    try {
-      await step();
-    } catch (error) {
-      errors.push(error);
-    }
-  }
-  return errors;
 }
 
 function disposeSource(source: unknown): unknown {

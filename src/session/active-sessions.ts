@@ -108,7 +108,7 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
    * @throws `INVALID_OPTION`
    */
   close(options: { readonly timeout?: number | undefined } = {}): Promise<CloseSummary> {
-    const timeout = options?.timeout ?? 10_000;
+    const { timeout = 10_000 } = Object(options);
     try {
       checkOptions("close active sessions", options, ["timeout"]);
       checkDuration("close active sessions", "timeout", timeout);

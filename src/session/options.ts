@@ -106,7 +106,7 @@ export function resolveOptions(options: ActiveSessionsOptions<never> = {}): Host
   checkSecret(action, options.secret);
   if (settings.logger !== undefined) checkFunction(action, "logger.warn", Object(settings.logger).warn ?? null);
   const { secret = randomBytes(32) } = options;
-  return { ...settings, secret: typeof secret === "string" ? secret : Uint8Array.from(secret) };
+  return { ...settings, secret: typeof secret === "string" ? secret : Uint8Array.prototype.slice.call(secret) };
 }
 
 /** A runner's options, every one set. */
