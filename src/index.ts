@@ -5,17 +5,17 @@ export type { FinalStatus, Retain, RunnerProgress, RunnerStatus } from "./log/re
 export type { ProcessBody, ProcessContext } from "./runner/process-producer.js";
 export type { ProcessRunner } from "./runner/process-runner.js";
 export type { RunnerContext } from "./runner/producer.js";
+export type { Runner } from "./runner/runner.js";
+export type { SequenceRunner } from "./runner/sequence-runner.js";
 export type {
   AbortReason,
   ReadOptions,
   RequiredReadOptions,
-  Runner,
   RunnerId,
   RunnerKind,
   RunnerResult,
   RunnerState,
-} from "./runner/runner.js";
-export type { SequenceRunner } from "./runner/sequence-runner.js";
+} from "./runner/shapes.js";
 export type { SequenceSource, Source } from "./runner/source.js";
 export type { Measurement, TimeSeries } from "./runner/time-series.js";
 export type { ActiveSession } from "./session/active-session.js";

@@ -138,6 +138,14 @@ describe("a key of another client", () => {
   });
 });
 
+test("a request that names the whole address, as to a proxy, is read like any other", async () => {
+  const { url, runner } = await openWithRunner();
+  const ask = (query: string) =>
+    send(url, "GET", `http://app.example/runners/${runner.key}${query}`, { "x-user": "ann" });
+  expect(await ask("?offset=3")).toMatchObject({ status: 200, body: "[3,4]" });
+  expect((await ask("?offset=x")).status).toBe(400);
+});
+
 test("a runner in a session with a suffix is its client's own", async () => {
   const { sessions, askAnn, askBob } = await openWithRunner();
   const tab = await sessions.get("ann", "tab-2");

@@ -45,6 +45,8 @@ const statusByCode = {
   METHOD_NOT_ALLOWED: 405,
   /** The server's answer is not one of the protocol's. */
   UNEXPECTED_RESPONSE: 502,
+  /** The server cannot be reached, is busy, or its answer was cut off; another try may help. */
+  SERVER_UNAVAILABLE: 503,
 } as const;
 
 /** Stable code of an {@link ActiveSessionError}. */

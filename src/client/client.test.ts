@@ -178,6 +178,11 @@ describe("state, abort and remove", () => {
     expect(asked[0]!.init.method ?? "GET").toBe("GET");
   });
 
+  test("throws UNEXPECTED_RESPONSE for a state that is none of ours", async () => {
+    const { client } = clientOf(() => new Response("<h1>Please log in</h1>"));
+    await expect(client.state("1")).rejects.toMatchObject({ code: "UNEXPECTED_RESPONSE" });
+  });
+
   test("abort gives the state that the runner then has", async () => {
     const { client, asked } = clientOf(() => Response.json({ ...state, status: "aborted" }));
     expect(await client.abort("1")).toMatchObject({ status: "aborted" });

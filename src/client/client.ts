@@ -3,7 +3,7 @@ import { checkInteger } from "../base/check.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 import { controlOf } from "./connection.js";
 import { type FollowOptions, RunnerFollower, type RunnerProgress, type RunnerStatus } from "./follow.js";
-import { type ClientOptions, request } from "./request.js";
+import { type ClientOptions, parseJson, receive, request } from "./request.js";
 
 /** One page of a runner. */
 export interface RunnerPage<T> {
@@ -36,7 +36,10 @@ export interface RunnerState {
   readonly abortReason?: string;
 }
 
-/** Reads, follows and stops the runners behind one URL. Every method throws `RUNNER_GONE` for a runner that is not there. */
+/**
+ * Reads, follows and stops the runners behind one URL. Every method throws `RUNNER_GONE` for a runner that is not there,
+ * `SERVER_UNAVAILABLE` where another try may help, and `UNEXPECTED_RESPONSE`.
+ */
 export class RunnerClient {
   readonly #url: string;
   readonly #options: ClientOptions;
@@ -60,25 +63,28 @@ export class RunnerClient {
     if (maxItems !== undefined) query.set("max-items", String(maxItems));
     const response = await request(`${this.#urlOf(key)}?${query}`, signal ? { signal } : {}, this.#options);
     const { streamNextOffset, runnerStatus, streamClosed = false } = controlOf(response.headers);
-    const items = (await response.json()) as T[];
+    const items = parseJson<T[]>(await receive(() => response.text(), signal));
     return { items, position: Number(streamNextOffset), status: runnerStatus as RunnerStatus, closed: streamClosed };
   }
 
   /** The runner's state; asking is no use of the runner. */
   async state(key: string): Promise<RunnerState> {
-    const response = await request(`${this.#urlOf(key)}/state`, {}, this.#options);
-    return (await response.json()) as RunnerState;
+    return this.#stateFrom(`${this.#urlOf(key)}/state`, {});
   }
 
   /** Stops the work. The producer's signal has fired when this resolves, with the state that the runner then has. */
   async abort(key: string): Promise<RunnerState> {
-    const response = await request(`${this.#urlOf(key)}/abort`, { method: "POST" }, this.#options);
-    return (await response.json()) as RunnerState;
+    return this.#stateFrom(`${this.#urlOf(key)}/abort`, { method: "POST" });
   }
 
   /** Stops the work and removes the runner. */
   async remove(key: string): Promise<void> {
     await request(this.#urlOf(key), { method: "DELETE" }, this.#options);
+  }
+
+  async #stateFrom(url: string, init: RequestInit): Promise<RunnerState> {
+    const response = await request(url, init, this.#options);
+    return parseJson<RunnerState>(await receive(() => response.text()));
   }
 
   #urlOf(key: string): string {

@@ -184,6 +184,20 @@ describe("stream", () => {
     expect(outcome.received).toEqual([]);
   });
 
+  test.each([
+    ["a control event that is no JSON", "event: control\ndata:{\n\n"],
+    ["a control event without an offset", "event: control\ndata:{}\n\n"],
+    ["a data event that is no JSON", `event: data\ndata:[\n\n${controlFrame(4)}`],
+  ])("%s is no answer of ours", async (_name, text) => {
+    const { exchange, request } = ask();
+    const outcome = takeAll(stream(request));
+    exchange.open().send(text);
+    const end = await Promise.race([outcome.result.catch((error: unknown) => error), turns(20).then(() => "waiting")]);
+    exchange.cut();
+    expect(end).toMatchObject({ code: "UNEXPECTED_RESPONSE" });
+    expect(outcome.received).toEqual([]);
+  });
+
   test("tells of every piece that arrives, a heartbeat too", async () => {
     const { exchange, request, bytes } = ask();
     const outcome = takeAll(stream(request));

@@ -8,7 +8,8 @@ import { createParser, type EventSourceMessage } from "eventsource-parser";
 import { noop, onAbort, startTimer } from "../base/async.js";
 import { ActiveSessionError } from "../base/error.js";
 import { type ControlEvent, headerNames } from "../wire/names.js";
-import { type ClientOptions, request, TemporaryError } from "./request.js";
+import { parseOffset } from "../wire/offset.js";
+import { type ClientOptions, parseJson, receive, request, TemporaryError } from "./request.js";
 
 /** What a connection has received. */
 export interface Received<T> {
@@ -63,6 +64,11 @@ export class Watchdog {
     });
   }
 
+  /** Expects nothing for the time being. */
+  rest(): void {
+    this.#cancel();
+  }
+
   close(): void {
     this.#cancel();
     this.#off();
@@ -83,11 +89,12 @@ export async function* stream<T>(asked: ConnectionRequest): AsyncGenerator<Recei
     const decoder = new TextDecoder();
     for (;;) {
       const { done, value } = await receive(() => reader.read(), watchdog.signal);
+      watchdog.rest(); // while the application has the turn, nobody listens
       if (done) return true;
       hasBytes = true;
-      watchdog.expectWithin(silentAtMost);
       asked.onBytes();
       yield* assemble(decoder.decode(value, { stream: true }));
+      watchdog.expectWithin(silentAtMost);
     }
   } catch (error) {
     if (watchdog.silent && !hasBytes) return false;
@@ -117,24 +124,16 @@ function urlOf({ url, offset, cursor }: ConnectionRequest, live: string): string
   return `${url}?offset=${offset}&live=${live}${cursor ? `&cursor=${cursor}` : ""}`;
 }
 
-/** Reads from a body; a cut in the middle of it is temporary. */
-async function receive<R>(read: () => Promise<R>, signal: AbortSignal): Promise<R> {
-  try {
-    return await read();
-  } catch (cause) {
-    if (signal.aborted) throw signal.reason;
-    throw new TemporaryError("The connection was cut", cause);
-  }
-}
-
 /** Puts pieces of an event stream together and gives the updates that have become complete. */
 function assembler<T>(): (text: string) => Iterable<Received<T>> {
   let items: T[] = [];
   let complete: Received<T>[] = [];
   const onEvent = ({ event, data }: EventSourceMessage) => {
-    if (event === "data") items = JSON.parse(data) as T[];
+    if (event === "data") items = parseJson<T[]>(data);
     if (event !== "control") return;
-    complete.push({ items, control: JSON.parse(data) as ControlEvent });
+    const control = parseJson<ControlEvent>(data);
+    if (parseOffset(String(control.streamNextOffset)) === undefined) throw notOfARunner();
+    complete.push({ items, control });
     items = [];
   };
   const parser = createParser({ onEvent });
@@ -150,12 +149,7 @@ function assembler<T>(): (text: string) => Iterable<Received<T>> {
 export function controlOf(headers: Headers): ControlEvent {
   const text = (name: keyof typeof headerNames) => headers.get(headerNames[name]) ?? undefined;
   const streamNextOffset = text("nextOffset");
-  if (!streamNextOffset) {
-    throw new ActiveSessionError(
-      "UNEXPECTED_RESPONSE",
-      "The answer is not one of a runner: it has no Stream-Next-Offset",
-    );
-  }
+  if (!streamNextOffset) throw notOfARunner();
   const estimatedEnd = text("estimatedEnd");
   return {
     streamNextOffset,
@@ -166,4 +160,8 @@ export function controlOf(headers: Headers): ControlEvent {
     runnerStatus: text("status") ?? "",
     runnerProgress: Number(text("progress")),
   };
+}
+
+function notOfARunner(): ActiveSessionError {
+  return new ActiveSessionError("UNEXPECTED_RESPONSE", "The answer is not one of a runner: it has no next offset");
 }

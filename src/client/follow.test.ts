@@ -803,6 +803,23 @@ describe("the caller's signal", () => {
     expect(taken).toEqual(["a", "b"]);
   });
 
+  test("ends it at once when it aborts within the loop: the other items of the same update are not given", async () => {
+    const wire = new Wire();
+    const controller = new AbortController();
+    const follower = new RunnerFollower<string>(url, { fetch: wire.fetch }, { signal: controller.signal });
+    const taken: string[] = [];
+    const loop = async () => {
+      for await (const item of follower) {
+        taken.push(item);
+        controller.abort(reason);
+      }
+    };
+    const done = loop();
+    wire.read.open(frame(["a", "b", "c"], 3));
+    await expect(done).rejects.toBe(reason);
+    expect(taken).toEqual(["a"]);
+  });
+
   test("has no listener of ours any more when the loop was left, and the request is given up", async () => {
     const wire = new Wire();
     const controller = new AbortController();

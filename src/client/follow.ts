@@ -48,7 +48,7 @@ export interface FollowOptions {
   readonly offset?: number | "now" | undefined;
   /** Ends the following: the iteration throws the signal's reason. The runner goes on. */
   readonly signal?: AbortSignal | undefined;
-  /** Default: SSE, and long-polls where that does not get through. */
+  /** `"sse"` (the default): SSE, and long-polls where that does not get through. `"long-poll"`: long-polls from the first. */
   readonly live?: "sse" | "long-poll" | undefined;
   /** Is told whenever the connection changes; `error` says why it waits. */
   readonly onConnection?: ((state: ConnectionState, error?: unknown) => void) | undefined;

@@ -13,20 +13,20 @@ export interface ClientOptions {
 }
 
 /** Something that another try may mend: the network, a proxy, a server that is busy or restarting. */
-export class TemporaryError extends Error {
+export class TemporaryError extends ActiveSessionError {
   /** What the server asks to wait, ms. */
   readonly retryAfter: number | undefined;
 
   constructor(message: string, cause: unknown, retryAfter?: number) {
-    super(message, { cause });
+    super("SERVER_UNAVAILABLE", message, { cause });
     this.retryAfter = retryAfter;
   }
 }
 
 /**
  * Makes a request and returns its answer if that is a success.
- * @throws `RUNNER_GONE` (404 and 410), the code of the server's error, `UNEXPECTED_RESPONSE`; a {@link TemporaryError} where
- *   another try makes sense; the reason of `init.signal`
+ * @throws `RUNNER_GONE` (404 and 410), the code of the server's error, `UNEXPECTED_RESPONSE`; a {@link TemporaryError},
+ *   `SERVER_UNAVAILABLE`, where another try makes sense; the reason of `init.signal`
  */
 export async function request(url: string, init: RequestInit, options: ClientOptions): Promise<Response> {
   const { credentials, fetch: send = fetch } = options;
@@ -63,17 +63,30 @@ function errorOf(response: Response, { code, message = "" }: Partial<ErrorBody>)
 
 /** What an error's body says; nothing, if it is not one of ours but some proxy's page. */
 async function bodyOf(response: Response, signal: AbortSignal | null | undefined): Promise<Partial<ErrorBody>> {
-  let text: string;
-  try {
-    text = await response.text();
-  } catch (cause) {
-    if (signal?.aborted) throw signal.reason;
-    throw new TemporaryError("The connection was cut", cause);
-  }
+  const text = await receive(() => response.text(), signal);
   try {
     return Object(JSON.parse(text)) as Partial<ErrorBody>;
   } catch {
     return {};
+  }
+}
+
+/** Reads from a body; a cut in the middle of it is temporary. */
+export async function receive<R>(read: () => Promise<R>, signal?: AbortSignal | null): Promise<R> {
+  try {
+    return await read();
+  } catch (cause) {
+    if (signal?.aborted) throw signal.reason;
+    throw new TemporaryError("The connection was cut", cause);
+  }
+}
+
+/** Reads JSON that the server itself has written; throws `UNEXPECTED_RESPONSE` if it is none. */
+export function parseJson<R>(text: string): R {
+  try {
+    return JSON.parse(text) as R;
+  } catch (cause) {
+    throw failure("UNEXPECTED_RESPONSE", "The answer is not one of a runner: it is no JSON", cause);
   }
 }
 

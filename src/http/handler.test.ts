@@ -589,6 +589,69 @@ describe("idle time", () => {
   });
 });
 
+describe("an answer that ends while its client is still there leaves no listener and no timer", () => {
+  async function openWatched(runnerOptions?: RunnerOptions) {
+    vi.useFakeTimers();
+    const opened = open({ rotateAfter: 60_000 });
+    const { runner, source } = await opened.push(runnerOptions);
+    const timers = vi.getTimerCount();
+    const client = new AbortController();
+    const ask = (query: string) => opened.ask(runner, query, { signal: client.signal });
+    const expectNothingLeft = () => {
+      expect(listenerCount(client.signal)).toBe(0);
+      expect(vi.getTimerCount()).toBeLessThanOrEqual(timers);
+    };
+    return { runner, source, ask, expectNothingLeft };
+  }
+
+  test("SSE, when the stream closes", async () => {
+    const { source, ask, expectNothingLeft } = await openWatched();
+    const body = parts(await ask("?offset=0&live=sse"));
+    await body.next();
+    source.end();
+    await body.next();
+    expect((await body.next()).done).toBe(true);
+    expectNothingLeft();
+  });
+
+  test("SSE, when its time is up or its adapter stops", async () => {
+    const { ask, expectNothingLeft } = await openWatched();
+    await ask("?offset=0&live=sse");
+    const body = parts(await ask("?offset=0&live=sse"));
+    await body.next();
+    await body.return!();
+    vi.advanceTimersByTime(60_000);
+    expectNothingLeft();
+  });
+
+  test("SSE, when its allowance is used up", async () => {
+    const { runner, source, ask, expectNothingLeft } = await openWatched({ aheadLimit: 2 });
+    source.push(...range(0, 5));
+    await produced(runner, 2);
+    expect(await take(parts(await ask("?offset=0&live=sse")), 2)).toEqual([0, 1]);
+    expectNothingLeft();
+  });
+
+  test("SSE that is refused", async () => {
+    const { ask, expectNothingLeft } = await openWatched();
+    expect((await ask("?offset=5&live=sse")).status).toBe(400);
+    expectNothingLeft();
+  });
+
+  test("a long-poll with an item, without one, and refused", async () => {
+    const { source, ask, expectNothingLeft } = await openWatched();
+    const answer = ask("?offset=0&live=long-poll");
+    const inVain = ask("?offset=0&live=long-poll&timeout=5&min-items=9");
+    await turns();
+    source.push("a");
+    expect((await answer).body).toBe('["a"]');
+    vi.advanceTimersByTime(5_000);
+    expect((await inVain).body).toBe('["a"]');
+    expect((await ask("?offset=5&live=long-poll")).status).toBe(400);
+    expectNothingLeft();
+  });
+});
+
 describe("a long-poll's time", () => {
   test("is what the router says unless the request does", async () => {
     vi.useFakeTimers();

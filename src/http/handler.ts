@@ -8,7 +8,8 @@
 import { checkDuration, checkInteger, checkOptions } from "../base/check.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 import type { Slice } from "../log/result-log.js";
-import type { AbortReason, Runner } from "../runner/runner.js";
+import type { Runner } from "../runner/runner.js";
+import type { AbortReason } from "../runner/shapes.js";
 import type { ActiveSessions } from "../session/active-sessions.js";
 import { headerNames } from "../wire/names.js";
 import { formatOffset } from "../wire/offset.js";

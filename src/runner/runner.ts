@@ -19,51 +19,15 @@ import { ActiveSessionError } from "../base/error.js";
 import { LazySignal } from "../base/lazy-signal.js";
 import type { LogState, ReadRequest, ResultLog, RunnerProgress, RunnerStatus, Slice } from "../log/result-log.js";
 import type { Producer, RunnerContext } from "./producer.js";
-
-/** What a runner makes: an ordered sequence of items, or one value that changes. */
-export type RunnerKind = "sequence" | "process";
-
-/** Why a runner was aborted. */
-export type AbortReason = "stopped" | "idle" | "lifetime" | "session-ended" | "shutdown" | "signal";
-
-/** Which runner this is, among all of all sessions. */
-export interface RunnerId {
-  readonly sessionId: string;
-  readonly generation: number;
-  readonly number: number;
-  /** `session:generation#number`, for logs. */
-  toString(): string;
-}
-
-/** What a read of a runner gives: results, and what holds for them at the moment they were taken. */
-export interface RunnerResult<R> {
-  /** The items of a sequence, possibly none; the newest value of a process, `undefined` before the first report. */
-  readonly result: R;
-  /** The status of this result: final only if it reaches the end. */
-  readonly status: RunnerStatus;
-  /** The position after this result: the `start` of the next read. */
-  readonly position: number;
-  /** Why the runner failed; only with the status `failed`. Safe to be sent: its JSON form is code and message. */
-  readonly error?: ActiveSessionError;
-}
-
-/** What to read. */
-export interface ReadOptions {
-  /**
-   * How many positions to read; an integer from 0, or `Infinity`. Default: everything there is (`getAvailable`),
-   * `defaultAdvance` (`getRequired` of a sequence), 1 (of a process). 0: the default advance of a sequence; of a process
-   * with a `start`, exactly that point.
-   */
-  readonly advance?: number | undefined;
-  /** The first position wanted; whoever names one has received everything before it. Default: `position`. */
-  readonly start?: number | undefined;
-}
-
-/** What to read and how long to wait. */
-export interface RequiredReadOptions extends ReadOptions {
-  /** Cancels this read, and only it: it rejects with the signal's reason and has taken nothing. */
-  readonly signal?: AbortSignal | undefined;
-}
+import type {
+  AbortReason,
+  ReadOptions,
+  RequiredReadOptions,
+  RunnerId,
+  RunnerKind,
+  RunnerResult,
+  RunnerState,
+} from "./shapes.js";
 
 /** What a runner needs of its owner. */
 export interface RunnerOwner {
@@ -442,20 +406,6 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   hold(): () => void {
     return this.#parts.owner.hold(this);
   }
-}
-
-/** The whole state of a runner; its JSON form is safe to be sent. */
-export interface RunnerState {
-  readonly key: string;
-  readonly kind: RunnerKind;
-  readonly status: RunnerStatus;
-  readonly position: number;
-  readonly progress: RunnerProgress;
-  readonly isBackgroundCompleted: boolean;
-  /** Only with the status `failed`. */
-  readonly error?: ActiveSessionError;
-  /** Only with the status `aborted`. */
-  readonly abortReason?: AbortReason;
 }
 
 /** A log's read request whose `start` may be left out by an explicit `undefined`. */

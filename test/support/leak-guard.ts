@@ -10,6 +10,7 @@ import { cleanUp } from "./cleanup.js";
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const guarded = new Set(["Timeout", "TCPSERVERWRAP", "PIPESERVERWRAP"]);
 const live = new Map<number, string>();
+const { setTimeout: realSetTimeout, clearTimeout: realClearTimeout } = globalThis;
 
 createHook({
   init(id, type) {
@@ -39,12 +40,21 @@ async function settle(): Promise<void> {
   for (let turn = 0; turn < 200 && live.size > 0; turn++) await new Promise((resolve) => setImmediate(resolve));
 }
 
+/** A clean-up that waits for a faked clock, which nobody advances any more, must fail and not hang. */
+async function withinTime(cleaned: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = realSetTimeout(() => reject(new Error("The clean-up of this test does not end")), 20_000);
+  });
+  await Promise.race([cleaned, late]).finally(() => realClearTimeout(timer));
+}
+
 beforeEach(() => {
   live.clear();
 });
 
 afterEach(async () => {
-  await cleanUp();
+  await withinTime(cleanUp());
   if (vi.isFakeTimers()) {
     const pending = vi.getTimerCount();
     vi.useRealTimers();
