@@ -149,7 +149,7 @@ export function runnerRouter<Services>(
         method: request.method,
         key,
         action,
-        query: new URLSearchParams(request.url.slice(request.path.length)),
+        query: queryOf(request.url),
         headers: request.headers,
         identity: identityOf(request, sessions),
         get signal() {
@@ -160,6 +160,12 @@ export function runnerRouter<Services>(
     };
     serve().catch((error: unknown) => next(toError(error))); // Express 4 does not look at promises
   };
+}
+
+/** The query as it came: Express's own has been through a parser that makes objects of it. */
+function queryOf(url: string): URLSearchParams {
+  const mark = url.indexOf("?");
+  return new URLSearchParams(mark < 0 ? "" : url.slice(mark));
 }
 
 /** Express takes nothing and some texts ("route") for no error at all. */
