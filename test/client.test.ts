@@ -350,7 +350,7 @@ describe("the connection", () => {
     expect(taken).toEqual(numbers(31));
     const reads = asked.filter((request) => request.startsWith("GET"));
     const acks = asked.filter((request) => request.startsWith("POST /ack"));
-    expect(reads).toEqual(["GET ?offset=-1&live=sse"]);
+    expect(reads).toEqual(["GET ?offset=-1&live=sse&acks=true"]);
     expect(acks.map((request) => Number(request.split("=")[1]))).toEqual([5, 10, 15, 20, 25, 30]);
   });
 
@@ -365,22 +365,25 @@ describe("the connection", () => {
     source.push(2);
     source.end();
     expect(await taken).toEqual([1, 2]);
-    expect(asked[0]).toBe("GET ?offset=-1&live=sse");
+    expect(asked[0]).toBe("GET ?offset=-1&live=sse&acks=true");
     for (const request of asked.slice(1))
-      expect(request).toMatch(/^GET \?offset=000000000000000[12]&live=sse&cursor=\d+$/);
+      expect(request).toMatch(/^GET \?offset=000000000000000[12]&live=sse&cursor=\d+&acks=true$/);
   });
 
   test("falls back to long-polls from the same offset where events do not get through", async () => {
     const asProxy: typeof fetch = async (url, init) => {
       const response = await fetch(url, init);
-      if (!String(url).includes("live=sse")) return response;
+      if (!String(url).includes("live=sse&acks=true")) return response;
       await response.body?.cancel();
       return new Response("<h1>Not here</h1>", { headers: { "Content-Type": "text/html" } });
     };
     const { user, client, asked } = await setUp({}, { fetch: asProxy });
     const { key } = await user.session.createSequenceRunner(numbers(10));
     expect(await collect(client.follow<number>(key, { offset: 3 }))).toEqual(numbers(7, 3));
-    expect(asked).toEqual(["GET ?offset=0000000000000003&live=sse", "GET ?offset=0000000000000003&live=long-poll"]);
+    expect(asked).toEqual([
+      "GET ?offset=0000000000000003&live=sse&acks=true",
+      "GET ?offset=0000000000000003&live=long-poll",
+    ]);
   });
 
   test("waits as long as a busy server asks for", async () => {

@@ -110,13 +110,13 @@ describe("stream", () => {
   test("asks for events from the offset on, and echoes the cursor", async () => {
     const first = ask();
     const outcome = takeAll(stream(first.request));
-    expect(first.exchange.url).toBe("http://server.test/runners/1?offset=0000000000000003&live=sse");
+    expect(first.exchange.url).toBe("http://server.test/runners/1?offset=0000000000000003&live=sse&acks=true");
     first.exchange.open().end();
     await outcome.result;
 
     const second = ask({ offset: "now", cursor: "42" });
     const other = takeAll(stream(second.request));
-    expect(second.exchange.url).toBe("http://server.test/runners/1?offset=now&live=sse&cursor=42");
+    expect(second.exchange.url).toBe("http://server.test/runners/1?offset=now&live=sse&cursor=42&acks=true");
     second.exchange.open().end();
     await other.result;
   });

@@ -121,7 +121,8 @@ export async function* poll<T>(asked: ConnectionRequest): AsyncGenerator<Receive
 }
 
 function urlOf({ url, offset, cursor }: ConnectionRequest, live: string): string {
-  return `${url}?offset=${offset}&live=${live}${cursor ? `&cursor=${cursor}` : ""}`;
+  const query = `offset=${offset}&live=${live}${cursor ? `&cursor=${cursor}` : ""}`;
+  return `${url}?${query}${live === "sse" ? "&acks=true" : ""}`;
 }
 
 /** Puts pieces of an event stream together and gives the updates that have become complete. */

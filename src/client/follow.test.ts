@@ -227,7 +227,7 @@ describe("what is given", () => {
     for (const [options, offset] of offsets) {
       const wire = new Wire();
       const { done } = runItems(wire, options);
-      expect(wire.read.asked).toBe(`?offset=${offset}&live=sse`);
+      expect(wire.read.asked).toBe(`?offset=${offset}&live=sse&acks=true`);
       wire.read.open(frame([], 0, last()));
       await done;
     }
@@ -249,7 +249,7 @@ describe("after a cut", () => {
     await turns();
     wire.read.fail();
     await vi.advanceTimersByTimeAsync(250);
-    expect(wire.read.asked).toBe("?offset=0000000000000002&live=sse&cursor=42");
+    expect(wire.read.asked).toBe("?offset=0000000000000002&live=sse&cursor=42&acks=true");
     wire.read.open(frame(["c"], 3, last()));
     await done;
     expect(taken).toEqual(["a", "b", "c"]);
@@ -292,7 +292,7 @@ describe("after a cut", () => {
     expect(wire.reads).toHaveLength(1);
     await vi.advanceTimersByTimeAsync(1 + 250);
     expect(wire.reads.map(({ asked }) => asked.slice(0, 24))).toEqual([
-      "?offset=-1&live=sse",
+      "?offset=-1&live=sse&acks",
       "?offset=0000000000000001",
     ]);
     expect(wire.reads[0]!.signal.aborted).toBe(true);
@@ -455,7 +455,7 @@ describe("acknowledgement", () => {
     expect(wire.acknowledged).toEqual([2]);
   });
 
-  test("is under way only once at a time", async () => {
+  test("is under way only once at a time; what has been taken meanwhile is acknowledged next", async () => {
     const wire = new Wire();
     runItems(wire);
     wire.read.open();
@@ -466,12 +466,16 @@ describe("acknowledgement", () => {
     expect(wire.acks).toHaveLength(1);
     wire.acks[0]!.respond(204);
     await turns();
+    expect(wire.acknowledged).toEqual([1, 3]);
     wire.read.send(frame(["a"], 4, limit(1)));
     await turns();
-    expect(wire.acknowledged).toEqual([1, 4]);
+    expect(wire.acknowledged).toEqual([1, 3]);
+    wire.acks[1]!.respond(204);
+    await turns();
+    expect(wire.acknowledged).toEqual([1, 3, 4]);
   });
 
-  test("is tried again with the next item when it failed, and the stream goes on meanwhile", async () => {
+  test("is tried again when it failed, for all that has been taken by then, and the stream goes on meanwhile", async () => {
     const wire = new Wire();
     const { taken, states } = runItems(wire);
     wire.read.open(frame(["a"], 1, limit(2)));
@@ -480,8 +484,10 @@ describe("acknowledgement", () => {
     await turns();
     wire.read.send(frame(["b"], 2, limit(2)));
     await turns();
-    expect(wire.acknowledged).toEqual([1, 2]);
     expect(taken).toEqual(["a", "b"]);
+    expect(wire.acknowledged).toEqual([1]);
+    await vi.advanceTimersByTimeAsync(250);
+    expect(wire.acknowledged).toEqual([1, 2]);
     expect(states).toEqual(["connecting", "open"]);
   });
 
@@ -646,7 +652,7 @@ describe("reconnecting", () => {
     expect(states).toEqual(["connecting", "waiting"]);
     expect(errors[0]).toBeInstanceOf(TemporaryError);
     await vi.advanceTimersByTimeAsync(250);
-    expect(wire.read.asked).toBe("?offset=0000000000000003&live=sse");
+    expect(wire.read.asked).toBe("?offset=0000000000000003&live=sse&acks=true");
     wire.read.open(frame(["d"], 4, last()));
     await done;
     expect(taken).toEqual(["d"]);

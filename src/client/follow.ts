@@ -77,6 +77,8 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
   #taken = 0;
   #acknowledged = 0;
   #acknowledgedAt = 0;
+  /** How much may lie between the two; a process sets no limit. */
+  #aheadLimit = Number.POSITIVE_INFINITY;
   #acknowledging = false;
   #iterating = false;
 
@@ -145,7 +147,7 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
       for (let attempt = 0; ; attempt++) {
         signal?.throwIfAborted();
         const began = Date.now();
-        let problem: unknown;
+        let problem: TemporaryError | undefined;
         try {
           for await (const update of this.#connect(stop.signal)) {
             if (update.items.length > 0) attempt = 0;
@@ -184,7 +186,8 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
         this.#cursor = step.value.control.streamCursor;
         yield update;
         this.#taken = update.position;
-        this.#acknowledge(step.value.control.runnerAheadLimit, signal);
+        this.#aheadLimit = step.value.control.runnerAheadLimit ?? Number.POSITIVE_INFINITY;
+        this.#acknowledge(signal);
       }
     } finally {
       await connection.return(true);
@@ -236,49 +239,72 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
 
   // --- acknowledgement ---------------------------------------------------------------------------------------------
 
-  /** The application has taken an update: tell the server before the allowance is used up. */
-  #acknowledge(aheadLimit: number | undefined, signal: AbortSignal): void {
-    if (this.#live !== "sse" || aheadLimit === undefined) return;
-    if (this.#taken - this.#acknowledged >= Math.max(1, aheadLimit / 2)) this.#signOfLife(signal);
+  /** The application has taken an update: the server is told before the allowance is used up. */
+  #acknowledge(signal: AbortSignal): void {
+    if (this.#isAcknowledgementDue) this.#signOfLife(signal);
+  }
+
+  get #isAcknowledgementDue(): boolean {
+    return this.#live === "sse" && this.#taken - this.#acknowledged >= Math.max(1, this.#aheadLimit / 2);
   }
 
   /** Acknowledges what the application has taken; at most one such request is under way. */
   #signOfLife(signal: AbortSignal): void {
-    const position = this.#taken;
     if (this.#acknowledging) return;
     this.#acknowledging = true;
-    this.#acknowledgedAt = Date.now();
-    request(`${this.#url}/ack?offset=${formatOffset(position)}`, { method: "POST", signal }, this.#client)
-      .then(() => {
-        this.#acknowledged = position;
-      }, noop) // the connection itself will learn what is wrong
+    this.#sendAcknowledgement(signal)
+      .catch(noop) // the following has ended, or the connection itself will learn what is wrong
       .finally(() => {
         this.#acknowledging = false;
       });
   }
 
+  /**
+   * The server may be waiting for just this one: where it did not get through, it is sent again; and where more has been taken
+   * while it was under way, the next one follows.
+   */
+  async #sendAcknowledgement(signal: AbortSignal): Promise<void> {
+    for (let attempt = 0; ; attempt++) {
+      const position = this.#taken;
+      this.#acknowledgedAt = Date.now();
+      try {
+        await request(`${this.#url}/ack?offset=${formatOffset(position)}`, { method: "POST", signal }, this.#client);
+        this.#acknowledged = Math.max(this.#acknowledged, position);
+        if (!this.#isAcknowledgementDue) return;
+        attempt = -1;
+      } catch (error) {
+        if (!(error instanceof TemporaryError)) throw error;
+        await backOff(attempt, error, signal);
+      }
+    }
+  }
+
   // --- waiting -----------------------------------------------------------------------------------------------------
 
   /** Waits before the next connection: not at all after one that worked, else longer with every try. */
-  async #pause(attempt: number, problem: unknown, signal: AbortSignal): Promise<void> {
+  async #pause(attempt: number, problem: TemporaryError | undefined, signal: AbortSignal): Promise<void> {
     if (attempt === 0 && !problem) return;
     this.#setConnection("waiting", problem);
-    const backoff = Math.min(longestBackoff, 250 * 2 ** attempt) * (0.5 + Math.random() / 2);
-    const delay = (problem instanceof TemporaryError && problem.retryAfter) || backoff;
-    let cancel = noop;
-    const elapsed = new Promise<void>((resolve) => {
-      cancel = startTimer(delay, resolve);
-    });
-    try {
-      await abortable(elapsed, signal);
-    } finally {
-      cancel();
-    }
+    await backOff(attempt, problem, signal);
   }
 
   #setConnection(state: ConnectionState, error?: unknown): void {
     if (state === this.#connection) return;
     this.#connection = state;
     this.#options.onConnection?.(state, error);
+  }
+}
+
+/** Waits as long as the server asks for, or longer with every attempt. */
+async function backOff(attempt: number, problem: TemporaryError | undefined, signal: AbortSignal): Promise<void> {
+  const backoff = Math.min(longestBackoff, 250 * 2 ** attempt) * (0.5 + Math.random() / 2);
+  let cancel = noop;
+  const elapsed = new Promise<void>((resolve) => {
+    cancel = startTimer(problem?.retryAfter || backoff, resolve);
+  });
+  try {
+    await abortable(elapsed, signal);
+  } finally {
+    cancel();
   }
 }

@@ -823,3 +823,49 @@ test("a handler that is asked by several clients of one process at once mixes no
   const bodies = answers.map(({ status, body }) => (status === 200 ? JSON.parse(body as string)[0] : status));
   expect(bodies).toEqual(["for ann", 404, 404, 404, "for bob", 404, 404, 404, "for cy"]);
 });
+
+describe("a live response to a client that acknowledges", () => {
+  test("waits for the acknowledgement when the allowance is used up, and goes on with it", async () => {
+    vi.useFakeTimers();
+    const { ask, push } = open({ heartbeat: 15_000, rotateAfter: 60_000 });
+    const { runner, source } = await push({ aheadLimit: 4 });
+    source.push(0, 1, 2, 3, 4, 5);
+    await produced(runner, 4);
+    const response = await ask(runner, "?offset=0&live=sse&acks=true");
+    const body = parts(response);
+    expect(await take(body, 4)).toEqual([0, 1, 2, 3]);
+    const next = body.next();
+    expect(await isPending(next)).toBe(true);
+    vi.advanceTimersByTime(15_000);
+    expect((await next).value).toBe(":\n\n");
+    const waiting = body.next();
+    expect((await ask(runner, "ack?offset=4")).status).toBe(204);
+    await waiting;
+    expect(response.ended!.aborted).toBe(false);
+    await body.return!();
+  });
+
+  test("is ended by the rotation like any other when none comes", async () => {
+    vi.useFakeTimers();
+    const { ask, push } = open({ heartbeat: 100_000, rotateAfter: 60_000 });
+    const { runner, source } = await push({ aheadLimit: 1 });
+    source.push(0, 1);
+    await produced(runner, 1);
+    const response = await ask(runner, "?offset=0&live=sse&acks=true");
+    const body = parts(response);
+    expect(await take(body, 1)).toEqual([0]);
+    const next = body.next();
+    await turns();
+    vi.advanceTimersByTime(60_000);
+    expect(response.ended!.aborted).toBe(true);
+    expect((await next).done).toBe(true);
+  });
+
+  test("must say so in one way only", async () => {
+    const { ask, push } = open();
+    const { runner } = await push();
+    for (const acks of ["", "false", "1", "true&acks=true"]) {
+      expect((await ask(runner, `?offset=0&live=sse&acks=${acks}`)).status).toBe(400);
+    }
+  });
+});

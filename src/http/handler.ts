@@ -142,7 +142,8 @@ async function poll(runner: Runner, { signal }: WireRequest, query: ReadQuery): 
 /** What comes, as it comes. */
 async function tail(runner: Runner, request: WireRequest, query: ReadQuery, settings: Settings): Promise<WireResponse> {
   const { rotateAfter, heartbeat } = settings;
-  const options = { start: startOf(query), maxItems: query.maxItems, cursor: query.cursor, heartbeat, rotateAfter };
+  const { maxItems, cursor, acks } = query;
+  const options = { start: startOf(query), maxItems, cursor, acks, heartbeat, rotateAfter };
   const { body, ended } = await SseResponse.open(runner, { ...options, signal: request.signal });
   const headers = { "Content-Type": "text/event-stream", "X-Accel-Buffering": "no", ...aheadLimitHeader(runner) };
   return { status: 200, headers, body, ended };

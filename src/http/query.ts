@@ -17,6 +17,8 @@ export interface ReadQuery {
   /** How long a long-poll waits, ms. */
   readonly timeout: number;
   readonly cursor: number | undefined;
+  /** Of an SSE client: that it acknowledges what it receives. */
+  readonly acks: boolean;
 }
 
 /** What limits the parameters. */
@@ -44,7 +46,13 @@ export function parseReadQuery(query: URLSearchParams, { pageLimit, longPollTime
     maxItems: integer(query, "max-items", 1, pageLimit, pageLimit),
     timeout: 1000 * (live === "long-poll" ? integer(query, "timeout", 0, maxLongPollTimeout, longPollTimeout) : 0),
     cursor: parseOffset(query.get("cursor") ?? ""),
+    acks: parseAcks(single(query, "acks")),
   };
+}
+
+function parseAcks(text: string | undefined): boolean {
+  if (text === undefined || text === "true") return text !== undefined;
+  throw invalid("acks", '"true"', text);
 }
 
 /** Reads the one `offset` of an acknowledgement, which must be a position; throws `INVALID_ARGUMENT`. */

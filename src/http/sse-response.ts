@@ -2,12 +2,14 @@
  * A live response as Server-Sent Events: follows a runner from an offset on, and decides when it has lived long enough.
  *
  *     open ──the runner is closed, or the next item is gone──▶ last frame ──written──▶ closed
- *       └──no sign of life for `rotateAfter`, or the allowance is used up──▶ ended ──▶ closed
+ *       └──no sign of life for `rotateAfter`, or the allowance is used up (*)──▶ ended ──▶ closed
  *       └──the client has gone──▶ closed
  *
  * - **open**: pins the runner. The body waits at the log and writes what lies there as one data and one control event.
  * - A connection alone is no sign of life; an acknowledgement is. The rotation timer and the allowance work whatever the
  *   body does, also while it waits for a client that does not drain.
+ * - (*) A client that says it acknowledges (`acks=true`) is waited for instead: its acknowledgement is on the way, and
+ *   without one the rotation timer ends the response as it would end an idle one.
  * - **ended**: pins nothing any more; `ended` has fired, which tells the adapter not to wait either.
  * - **closed**: timers and listeners are gone. Nothing is lost: the client comes back with its own offset.
  */
@@ -23,6 +25,7 @@ import { controlEvent } from "./read-headers.js";
 /** At most so many items are written in one event, and about so much text: a slow client must get through one in time. */
 const itemsPerEvent = 100;
 const textPerEvent = 65_536;
+const heartbeatComment = ":\n\n";
 
 /** How one response is to be written. */
 export interface SseOptions {
@@ -30,6 +33,8 @@ export interface SseOptions {
   readonly start: number | "tail";
   readonly maxItems: number;
   readonly cursor: number | undefined;
+  /** The client acknowledges: when its allowance is used up, the response waits for that instead of ending. */
+  readonly acks: boolean;
   /** A comment is written when nothing else has been for so long, ms. */
   readonly heartbeat: number;
   /** The response ends so long after its last sign of life, ms. */
@@ -57,6 +62,7 @@ export class SseResponse {
   #opening = 0;
   #offSignal: () => void = noop;
   #stopRotation: () => void = noop;
+  #onSignOfLife: () => void = noop;
 
   private constructor(runner: Runner, options: SseOptions) {
     this.#runner = runner;
@@ -102,6 +108,7 @@ export class SseResponse {
   /** A sign of life: the response may go on for another `rotateAfter`. */
   renew(): void {
     if (this.#ended.aborted) return;
+    this.#onSignOfLife();
     this.#stopRotation();
     this.#stopRotation = startTimer(this.#options.rotateAfter, () => this.#end());
   }
@@ -123,9 +130,13 @@ export class SseResponse {
       let read = first;
       for (let isFirst = true; ; isFirst = false) {
         const { position, closed } = read.slice;
-        if (this.#isAllowanceUsed(position) && !closed) this.#end();
-        yield isFirst || !read.isEmpty || closed ? this.#frame(read) : ":\n\n";
-        if (closed || this.#ended.aborted) return;
+        if (this.#isAllowanceUsed(position) && !closed && !this.#options.acks) this.#end();
+        yield isFirst || !read.isEmpty || closed ? this.#frame(read) : heartbeatComment;
+        if (closed) return;
+        while (this.#isAllowanceUsed(position) && !this.#ended.aborted) {
+          if (!(await this.#nextSignOfLife())) yield heartbeatComment;
+        }
+        if (this.#ended.aborted) return;
         read = await this.#read(position, false);
       }
     } catch {
@@ -133,6 +144,17 @@ export class SseResponse {
     } finally {
       this.#end();
     }
+  }
+
+  /** Whether an acknowledgement (or the end) comes before the next heartbeat is due. */
+  #nextSignOfLife(): Promise<boolean> {
+    return new Promise((resolve) => {
+      const cancel = startTimer(this.#options.heartbeat, () => resolve(false));
+      this.#onSignOfLife = () => {
+        cancel();
+        resolve(true);
+      };
+    });
   }
 
   /** The opening read takes what is there and acknowledges; the later ones wait, and acknowledge nothing. */
@@ -170,6 +192,7 @@ export class SseResponse {
     this.#stopRotation();
     this.#offSignal();
     this.#release();
+    this.#onSignOfLife();
     openResponses.get(this.#runner)?.delete(this);
     this.#ended.abort(new ActiveSessionError("RUNNER_GONE", "The response has ended"));
   }
