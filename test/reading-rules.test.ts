@@ -1,6 +1,8 @@
-/** The reading rules of the design, one by one, in process; rules 10 and 11 are about responses. */
+/** The reading rules of the design, one by one, each interleaving made by hand. */
+import { readFileSync } from "node:fs";
 import { describe, expect, test, vi } from "vitest";
 import { createDeferred } from "../src/base/async.js";
+import { createRunnerHandler } from "../src/http/handler.js";
 import type { ProcessContext } from "../src/runner/process-producer.js";
 import type { RunnerOptions } from "../src/session/options.js";
 import { atEnd } from "./support/cleanup.js";
@@ -526,5 +528,118 @@ describe("rule 9, processes", () => {
     expect(await waiting).toEqual(newest);
     expect(await runner.getRequired({ start: 0 })).toEqual(newest);
     expect(await runner.getAvailable({ start: 7 })).toEqual(newest);
+  });
+});
+
+describe("rule 10, open reads", () => {
+  /** A response of the wire without a socket: the test decides when its parts are taken. */
+  async function openResponse(query: string, { aheadLimit = 1000, retain }: RunnerOptions = {}) {
+    vi.useFakeTimers();
+    const host = openHost({ runnerIdleTimeout: 10_000, idleTimeout: 15_000, cleanupTimeout: Number.POSITIVE_INFINITY });
+    const opened = await openSequence({ aheadLimit, retain }, host);
+    const handle = createRunnerHandler(host, { rotateAfter: 60_000, heartbeat: Number.POSITIVE_INFINITY });
+    const ask = (action: string | undefined, asked: string, method = "GET") => {
+      const query = new URLSearchParams(asked);
+      const { signal } = new AbortController();
+      return handle({ method, key: opened.runner.key, action, query, headers: {}, identity: "user:user", signal });
+    };
+    const response = ask(undefined, query);
+    return { ...opened, host, ask, response };
+  }
+
+  test("a pending read keeps runner and session from idling out, and only while it is pending", async () => {
+    const { runner, session, give, response } = await openResponse("offset=0&live=long-poll&timeout=60");
+    await vi.advanceTimersByTimeAsync(50_000);
+    expect([runner.status, session.isAvailable]).toEqual(["stalled", true]);
+    await give(1);
+    expect((await response).body).toBe("[1]");
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect([runner.abortReason, session.isAvailable]).toEqual(["idle", true]);
+    await vi.advanceTimersByTimeAsync(5000);
+    expect(session.isAvailable).toBe(false);
+  });
+
+  test("no pin holds against maxLifetime", async () => {
+    vi.useFakeTimers();
+    const { runner } = await openSequence({}, openHost({ maxLifetime: 30_000 }));
+    const waiting = runner.getRequired();
+    await vi.advanceTimersByTimeAsync(30_000);
+    expect(await waiting).toMatchObject({ result: [], status: "aborted" });
+    expect(runner.abortReason).toBe("lifetime");
+  });
+
+  test("a connection alone is no sign of life: the response ends and unpins, whatever its body does, and the work ends", async () => {
+    const { runner, response } = await openResponse("offset=0&live=sse");
+    const { ended } = await response; // nobody takes any of its parts
+    await vi.advanceTimersByTimeAsync(59_999);
+    expect([ended!.aborted, runner.status]).toEqual([false, "stalled"]);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(ended!.aborted).toBe(true);
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(runner.abortReason).toBe("idle");
+  });
+
+  test("an acknowledgement is a sign of life", async () => {
+    const { response, ask } = await openResponse("offset=0&live=sse");
+    const { ended } = await response;
+    await vi.advanceTimersByTimeAsync(59_999);
+    expect((await ask("ack", "offset=0", "POST")).status).toBe(204);
+    await vi.advanceTimersByTimeAsync(59_999);
+    expect(ended!.aborted).toBe(false);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(ended!.aborted).toBe(true);
+  });
+
+  test.each(["unacknowledged", "all"] as const)(
+    "aheadLimit items sent and not acknowledged end it (retain %s)",
+    async (retain) => {
+      const { give, response } = await openResponse("offset=0&live=sse", { aheadLimit: 2, retain });
+      const { ended, body } = await response;
+      const parts = (body as AsyncIterable<string>)[Symbol.asyncIterator]();
+      await parts.next();
+      await give(1, 2, 3);
+      await parts.next();
+      expect(ended!.aborted).toBe(false);
+      await parts.next();
+      expect(ended!.aborted).toBe(true);
+      expect((await parts.next()).done).toBe(true);
+    },
+  );
+});
+
+describe("rule 11, what is not covered", () => {
+  test("the lost answer of a creating request: repeated, it makes a second runner", async () => {
+    const session = await openHost().get("user");
+    const runners = [await session.createSequenceRunner([1]), await session.createSequenceRunner([1])];
+    expect(runners.map(({ number }) => number)).toEqual([0, 1]);
+  });
+
+  test("a read without a start takes what came before as received", async () => {
+    const { runner, give } = await openSequence();
+    await give(1, 2);
+    await runner.getRequired({ advance: 1 });
+    await runner.getRequired({ advance: 1 });
+    await expect(runner.getAvailable({ start: 0 })).rejects.toMatchObject({ code: "POSITION_GONE", firstPosition: 1 });
+  });
+
+  test("a reload without retain finds what was acknowledged gone", async () => {
+    const { runner, give } = await openSequence();
+    await give(1, 2, 3);
+    await runner.getAvailable({ start: 0 });
+    await runner.getAvailable({ start: 2 });
+    await expect(runner.getAvailable({ start: 0 })).rejects.toMatchObject({ code: "POSITION_GONE", firstPosition: 2 });
+  });
+
+  test("the README says so", () => {
+    const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8");
+    const notGuaranteed = readme.slice(readme.indexOf("Not guaranteed:"));
+    for (const words of [
+      "a crash or a restart loses it",
+      "*creates* a runner",
+      "without a `start`",
+      "without `retain`",
+    ]) {
+      expect(notGuaranteed).toContain(words);
+    }
   });
 });
