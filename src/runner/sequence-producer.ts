@@ -57,9 +57,9 @@ export class SequenceProducer<T> implements Producer {
     try {
       const made = typeof this.#source === "function" ? this.#source(context) : this.#source!;
       const source = await Promise.race([made, this.#stopping.promise]);
-      if (source === undefined || this.#isStopped()) return this.#discard(made);
-      opened = source;
-      const open = openSource(source); // runs code of the source, which may stop us
+      if (this.#isStopped()) return this.#discard(made);
+      opened = source as Source<T>; // the other one of the race has won only if we are stopped
+      const open = openSource(opened); // runs code of the source, which may stop us
       if (this.#isStopped()) return this.#close(open, "between");
       this.#open = open;
     } catch (cause) {

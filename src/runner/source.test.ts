@@ -560,3 +560,20 @@ test("a source's signal has no listener of ours while it runs and after its end"
   expect(given && listenerCount(given)).toBe(0);
   expect(given?.aborted).toBe(false); // the work ended by itself
 });
+
+test.each<[string, () => unknown]>([
+  ["nothing", () => undefined],
+  ["a promise of nothing, as an async function that is no generator does", async () => undefined],
+  ["a number", () => 5],
+  ["a promise of an object", async () => ({})],
+])("a function that returns %s is no source", async (_, source) => {
+  const session = await openHost().get("user");
+  await expect(session.createSequenceRunner(source as never)).rejects.toMatchObject({ code: "INVALID_SOURCE" });
+  expect(await collectRunners(session)).toEqual([]); // a failed creation leaves nothing behind
+});
+
+async function collectRunners(session: { runners(): AsyncIterable<unknown> }): Promise<unknown[]> {
+  const all: unknown[] = [];
+  for await (const runner of session.runners()) all.push(runner);
+  return all;
+}
