@@ -221,3 +221,13 @@ describe("follow", () => {
     expect(sent).toEqual(["token 1", "token 2", "token 3"]);
   });
 });
+
+test.each(["20", null, "", true])(
+  "following refuses the offset %j, which sessionStorage or a typo may give",
+  (offset) => {
+    const client = createClient("http://server.test/runners");
+    expect(() => client.follow("0-1-x", { offset: offset as never })).toThrow(
+      expect.objectContaining({ code: "INVALID_ARGUMENT" }),
+    );
+  },
+);

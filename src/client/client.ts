@@ -52,7 +52,7 @@ export class RunnerClient {
 
   /** Follows a runner from an offset on; nothing happens before it is iterated. */
   follow<T>(key: string, options: FollowOptions = {}): RunnerFollower<T> {
-    if (typeof options.offset === "number") checkOffset(options.offset);
+    if (options.offset !== undefined && options.offset !== "now") checkOffset(options.offset);
     return new RunnerFollower<T>(this.#urlOf(key), this.#options, options);
   }
 
