@@ -7,9 +7,11 @@ import { type ClientOptions, parseJson, receive, request } from "./request.js";
 
 /** One page of a runner. */
 export interface RunnerPage<T> {
+  /** The items, in order; of a process the newest value, if there is one. */
   readonly items: T[];
   /** The offset of the next page. */
   readonly position: number;
+  /** The runner's status as far as this page goes: final only on the last one. */
   readonly status: RunnerStatus;
   /** Nothing will follow. */
   readonly closed: boolean;
@@ -21,18 +23,24 @@ export interface PageOptions {
   readonly offset?: number | undefined;
   /** At most so many items. Default: the server's page limit. */
   readonly maxItems?: number | undefined;
+  /** Gives up the request; the runner goes on. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /** The whole state of a runner. */
 export interface RunnerState {
   readonly key: string;
+  /** What it makes: items, or one value that changes. */
   readonly kind: "sequence" | "process";
   readonly status: RunnerStatus;
+  /** How many items (reports) have been handed out. */
   readonly position: number;
   readonly progress: RunnerProgress;
+  /** Whether the work has ended, whether or not its results have been read. */
   readonly isBackgroundCompleted: boolean;
+  /** Why it failed; with the status `failed`. */
   readonly error?: { readonly code: string; readonly message: string };
+  /** Why it was stopped; with the status `aborted`. */
   readonly abortReason?: string;
 }
 

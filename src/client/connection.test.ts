@@ -66,6 +66,7 @@ function ask(over: Partial<ConnectionRequest> = {}): Asked {
     url: "http://server.test/runners/1",
     offset: "0000000000000003",
     cursor: undefined,
+    acks: true,
     signal: controller.signal,
     options: { fetch: exchange.fetch },
     onBytes: () => {

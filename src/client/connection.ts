@@ -22,6 +22,8 @@ export interface ConnectionRequest {
   readonly url: string;
   readonly offset: string;
   readonly cursor: string | undefined;
+  /** Whether an SSE response is told that acknowledgements will come. */
+  readonly acks: boolean;
   readonly signal: AbortSignal;
   readonly options: ClientOptions;
   /** Something has arrived, if only a heartbeat. */
@@ -120,9 +122,9 @@ export async function* poll<T>(asked: ConnectionRequest): AsyncGenerator<Receive
   }
 }
 
-function urlOf({ url, offset, cursor }: ConnectionRequest, live: string): string {
+function urlOf({ url, offset, cursor, acks }: ConnectionRequest, live: string): string {
   const query = `offset=${offset}&live=${live}${cursor ? `&cursor=${cursor}` : ""}`;
-  return `${url}?${query}${live === "sse" ? "&acks=true" : ""}`;
+  return `${url}?${query}${live === "sse" && acks ? "&acks=true" : ""}`;
 }
 
 /** Puts pieces of an event stream together and gives the updates that have become complete. */
@@ -150,7 +152,7 @@ function assembler<T>(): (text: string) => Iterable<Received<T>> {
 export function controlOf(headers: Headers): ControlEvent {
   const text = (name: keyof typeof headerNames) => headers.get(headerNames[name]) ?? undefined;
   const streamNextOffset = text("nextOffset");
-  if (!streamNextOffset) throw notOfARunner();
+  if (!streamNextOffset || parseOffset(streamNextOffset) === undefined) throw notOfARunner();
   const estimatedEnd = text("estimatedEnd");
   return {
     streamNextOffset,

@@ -332,11 +332,15 @@ describe("where SSE does not get through", () => {
     expect(states).not.toContain("waiting");
   });
 
-  test("it loses nothing when that shows only at a later connection", async () => {
+  test("it loses nothing when that shows only at later connections; one that does not begin is not enough", async () => {
     const wire = new Wire();
     const { taken, done } = runItems(wire);
     wire.read.open(frame(["a", "b"], 2)).end();
     await turns();
+    await vi.advanceTimersByTimeAsync(10_000);
+    await vi.advanceTimersByTimeAsync(500);
+    expect(wire.reads).toHaveLength(3);
+    expect(wire.read.asked).toContain("live=sse");
     await vi.advanceTimersByTimeAsync(10_000);
     expect(wire.read.asked).toBe("?offset=0000000000000002&live=long-poll&cursor=42");
     wire.read.respond(200, ["c"], headersOf(3, { [headerNames.closed]: "true", [headerNames.status]: "completed" }));
@@ -566,7 +570,88 @@ describe("acknowledgement", () => {
   });
 });
 
+describe("an application that is slow to take what has arrived", () => {
+  const items = Array.from({ length: 10 }, (_, i) => String(i));
+
+  /** Takes an item of one long update every 9 s. */
+  async function takeSlowly(wire: Wire, follower: RunnerFollower<string>, count: number): Promise<void> {
+    wire.answer = (exchange) => exchange.asked.startsWith("/ack") && exchange.respond(204);
+    const walk = follower[Symbol.asyncIterator]();
+    atEnd(() => walk.return());
+    for (let taken = 0; taken < count; taken++) {
+      const next = walk.next();
+      if (taken === 0) answerWith(wire);
+      await next;
+      await vi.advanceTimersByTimeAsync(9000);
+    }
+  }
+  function answerWith(wire: Wire): void {
+    if (wire.read.asked.includes("sse")) wire.read.open(frame(items, 10, { runnerAheadLimit: 1000 }));
+    else wire.read.respond(200, items, headersOf(10));
+  }
+
+  test.each(["sse", "long-poll"] as const)("tells every 20 s at most that it is there, by %s", async (live) => {
+    const wire = new Wire();
+    await takeSlowly(wire, new RunnerFollower<string>(url, { fetch: wire.fetch }, { live }), 10);
+    expect(wire.acknowledged).toEqual([3, 6, 9]); // after 27 s, 54 s and 81 s
+    expect(wire.reads).toHaveLength(1);
+  });
+
+  test("acknowledges by half allowances within one update", async () => {
+    const wire = new Wire();
+    wire.answer = (exchange) => exchange.asked.startsWith("/ack") && exchange.respond(204);
+    runItems(wire);
+    wire.read.open(frame(items, 10, { runnerAheadLimit: 6 }));
+    await turns();
+    expect(wire.acknowledged).toEqual([3, 6, 9]);
+  });
+});
+
+describe("where acknowledgements are refused for good", () => {
+  test("the next connection does without them, at once, and says why", async () => {
+    const wire = new Wire();
+    const { taken, done, errors } = runItems(wire);
+    wire.read.open(frame(["a", "b"], 2, { runnerAheadLimit: 2 }));
+    await turns();
+    wire.acks[0]!.respond(403, { code: "ORIGIN_NOT_ALLOWED", message: "Not from there" });
+    await turns();
+    await vi.advanceTimersByTimeAsync(250);
+    expect(wire.reads[0]!.signal.aborted).toBe(true);
+    expect(wire.read.asked).toBe("?offset=0000000000000002&live=sse&cursor=42");
+    expect(errors).toHaveLength(1);
+    wire.read.open(frame(["c", "d"], 4, { runnerAheadLimit: 2 }));
+    await turns();
+    expect(wire.acks).toHaveLength(1);
+    wire.read.send(frame([], 4, last()));
+    await done;
+    expect(taken).toEqual(["a", "b", "c", "d"]);
+  });
+
+  test("a runner that is gone shows itself in the connection, which is left alone", async () => {
+    const wire = new Wire();
+    runItems(wire);
+    wire.read.open(frame(["a", "b"], 2, { runnerAheadLimit: 2 }));
+    await turns();
+    wire.acks[0]!.respond(410, { code: "RUNNER_GONE", message: "Gone" });
+    await turns();
+    expect(wire.reads).toHaveLength(1);
+    expect(wire.read.signal.aborted).toBe(false);
+  });
+});
+
 describe("reconnecting", () => {
+  test("starts with a short back-off after a connection that had stood for a second", async () => {
+    const wire = new Wire();
+    runItems(wire);
+    for (let cuts = 0; cuts < 6; cuts++) {
+      wire.read.open(heartbeat);
+      await vi.advanceTimersByTimeAsync(1000);
+      wire.read.fail();
+      await vi.advanceTimersByTimeAsync(250);
+      expect(wire.reads).toHaveLength(cuts + 2);
+    }
+  });
+
   test("happens at once when the server has ended a connection that brought items", async () => {
     const wire = new Wire();
     const { states } = runItems(wire);

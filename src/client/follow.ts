@@ -6,8 +6,10 @@
  *                            └─ waiting ┘   (a connection failed: back-off, or what the server asks for)
  *
  * - The offset of the next connection is that of the last complete update, so that a cut neither loses nor repeats an item.
- * - An update is acknowledged when the next one is asked for: what the application has not seen is never given up.
- * - Where SSE does not get through, long-polls take over from the same offset.
+ * - What the application has seen is acknowledged, when it asks for more: what it has not seen is never given up. While it
+ *   works its way through what has arrived, acknowledgements are also what tells the server that somebody is here.
+ * - Where acknowledgements do not get through, the server ends a connection after its allowance, and the next one follows.
+ * - Where SSE has never got through, long-polls take over from the same offset.
  */
 import { abortable, noop, onAbort, startTimer } from "../base/async.js";
 import { ActiveSessionError } from "../base/error.js";
@@ -67,6 +69,8 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
   readonly #url: string;
   readonly #client: ClientOptions;
   readonly #options: FollowOptions;
+  /** Ends all that belongs to the iteration under way. */
+  #stop = new AbortController();
   /** Where the next connection begins: behind what has been given out. */
   #from: number | "now" | "beginning";
   #cursor: string | undefined;
@@ -80,6 +84,14 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
   /** How much may lie between the two; a process sets no limit. */
   #aheadLimit = Number.POSITIVE_INFINITY;
   #acknowledging = false;
+  /** Whether acknowledgements get through. */
+  #canAcknowledge = true;
+  /** Cuts the connection, for the next one to be made. */
+  #cut: (reason: TemporaryError) => void = noop;
+  /** When the first bytes came on this connection, ms; `Infinity` before. */
+  #openSince = Number.POSITIVE_INFINITY;
+  /** How many event streams in a row may yet fail to begin before long-polls take over. */
+  #mayFailToStream = 0;
   #iterating = false;
 
   /** @internal */
@@ -111,6 +123,7 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
     return this.#last?.error;
   }
 
+  /** What the connection does at the moment. */
   get connection(): ConnectionState {
     return this.#connection;
   }
@@ -125,6 +138,7 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
         this.#options.signal?.throwIfAborted();
         this.#from = position - (items.length - index - 1); // whoever leaves here goes on with the next item
         yield item;
+        if (index < items.length - 1) this.#take(this.#from); // the last one is taken with the update
       }
       if (status === "failed") throw error;
       if (status === "aborted") throw new ActiveSessionError("RUNNER_ABORTED", "The runner was aborted");
@@ -141,6 +155,7 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
     if (this.#iterating) throw new ActiveSessionError("READ_CONFLICT", "Cannot follow: it is being followed already");
     this.#iterating = true;
     const stop = new AbortController();
+    this.#stop = stop;
     const { signal } = this.#options;
     const off = onAbort(signal, () => stop.abort(signal?.reason));
     try {
@@ -154,11 +169,11 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
             yield update;
             if (update.closed) return;
           }
-          if (Date.now() - began >= steadyAfter) attempt = 0;
         } catch (error) {
           if (!(error instanceof TemporaryError)) throw error;
           problem = error;
         }
+        if (Date.now() - (problem ? this.#openSince : began) >= steadyAfter) attempt = 0;
         await this.#pause(attempt, problem, stop.signal);
       }
     } finally {
@@ -171,11 +186,17 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
 
   async *#connect(signal: AbortSignal): AsyncGenerator<RunnerUpdate<T>, void, undefined> {
     this.#setConnection("connecting");
-    const connection = (this.#live === "sse" ? stream<T> : poll<T>)(this.#request(signal));
+    this.#openSince = Number.POSITIVE_INFINITY;
+    const cut = new AbortController();
+    const off = onAbort(signal, () => cut.abort(signal.reason));
+    this.#cut = (reason) => cut.abort(reason);
+    const connection = (this.#live === "sse" ? stream<T> : poll<T>)(this.#request(cut.signal));
     try {
       for (let step = await connection.next(); ; step = await connection.next()) {
         if (step.done) {
-          if (!step.value) this.#live = "long-poll";
+          if (step.value) return;
+          if (this.#mayFailToStream-- > 0) throw new TemporaryError("The event stream does not begin", undefined);
+          this.#live = "long-poll";
           return;
         }
         const update = await this.#toUpdate(step.value, signal);
@@ -184,12 +205,12 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
         this.#last = update;
         this.#from = update.position;
         this.#cursor = step.value.control.streamCursor;
-        yield update;
-        this.#taken = update.position;
         this.#aheadLimit = step.value.control.runnerAheadLimit ?? Number.POSITIVE_INFINITY;
-        this.#acknowledge(signal);
+        yield update;
+        if (this.#live === "sse") this.#take(update.position); // the next long-poll says it itself
       }
     } finally {
+      off();
       await connection.return(true);
     }
   }
@@ -202,9 +223,12 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
     const offset = typeof from === "number" ? formatOffset(from) : from === "now" ? from : "-1";
     return {
       ...{ url: this.#url, offset, cursor: this.#cursor, signal, options: this.#client },
+      acks: this.#canAcknowledge,
       onBytes: () => {
+        this.#openSince = Math.min(this.#openSince, Date.now());
+        this.#mayFailToStream = 1;
         this.#setConnection("open");
-        if (this.#live === "sse" && Date.now() - this.#acknowledgedAt >= signOfLifeEvery) this.#signOfLife(signal);
+        if (this.#live === "sse" && this.#isSignOfLifeDue) this.#signOfLife();
       },
     };
   }
@@ -239,21 +263,32 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
 
   // --- acknowledgement ---------------------------------------------------------------------------------------------
 
-  /** The application has taken an update: the server is told before the allowance is used up. */
-  #acknowledge(signal: AbortSignal): void {
-    if (this.#isAcknowledgementDue) this.#signOfLife(signal);
+  /** The application has taken everything before `position`; the server is told before the allowance is used up, or in time. */
+  #take(position: number): void {
+    this.#taken = position;
+    if (this.#isAcknowledgementDue || this.#isSignOfLifeDue) this.#signOfLife();
   }
 
   get #isAcknowledgementDue(): boolean {
     return this.#live === "sse" && this.#taken - this.#acknowledged >= Math.max(1, this.#aheadLimit / 2);
   }
 
+  get #isSignOfLifeDue(): boolean {
+    return Date.now() - this.#acknowledgedAt >= signOfLifeEvery;
+  }
+
   /** Acknowledges what the application has taken; at most one such request is under way. */
-  #signOfLife(signal: AbortSignal): void {
-    if (this.#acknowledging) return;
+  #signOfLife(): void {
+    const { signal } = this.#stop;
+    if (this.#acknowledging || !this.#canAcknowledge || signal.aborted) return;
     this.#acknowledging = true;
     this.#sendAcknowledgement(signal)
-      .catch(noop) // the following has ended, or the connection itself will learn what is wrong
+      .catch((error: unknown) => {
+        // A runner that is gone, and the end of the following, come to light without this; a refusal is worked around.
+        if (signal.aborted || (ActiveSessionError.is(error) && error.code === "RUNNER_GONE")) return;
+        this.#canAcknowledge = false;
+        if (this.#live === "sse") this.#cut(new TemporaryError("Acknowledgements are refused", error));
+      })
       .finally(() => {
         this.#acknowledging = false;
       });

@@ -18,6 +18,18 @@ test("items become one JSON array", () => {
   });
 });
 
+test("an item that cannot be written a second time ends the text before it", () => {
+  let calls = 0;
+  const moody = {
+    toJSON() {
+      calls++;
+      if (calls > 1) throw new Error("not again");
+      return "x".repeat(100);
+    },
+  };
+  expect(encode(["a", moody, "b"], 90)).toEqual({ text: '["a"]', count: 1 });
+});
+
 test("no items are an empty array, and no error", () => {
   expect(encode([])).toEqual({ text: "[]", count: 0 });
 });

@@ -34,15 +34,14 @@ export async function readEncoded(
 
 /** Encodes as many of the items as JSON can carry and the limit allows; throws if it cannot carry the first. */
 export function encodeItems(items: readonly unknown[], textLimit: number): { text: string; count: number } {
-  let text: string;
   try {
-    text = JSON.stringify(items);
+    const text = JSON.stringify(items);
+    if (text.length <= textLimit || items.length <= 1) return { text, count: items.length };
+    const count = Math.max(1, Math.floor((items.length * textLimit) / text.length));
+    return { text: JSON.stringify(items.slice(0, count)), count };
   } catch {
     return encodeOneByOne(items);
   }
-  if (text.length <= textLimit || items.length <= 1) return { text, count: items.length };
-  const count = Math.max(1, Math.floor((items.length * textLimit) / text.length));
-  return { text: JSON.stringify(items.slice(0, count)), count };
 }
 
 function encodeOneByOne(items: readonly unknown[]): { text: string; count: number } {

@@ -845,6 +845,43 @@ describe("a live response to a client that acknowledges", () => {
     await body.return!();
   });
 
+  test("goes on when the acknowledgement came although another read still holds back what it frees", async () => {
+    const { ask, push } = open();
+    const { runner, source } = await push({ aheadLimit: 4 });
+    source.push(0, 1, 2, 3, 4, 5);
+    await produced(runner, 4);
+    const response = await ask(runner, "?offset=0&live=sse&acks=true");
+    const body = parts(response);
+    expect(await take(body, 4)).toEqual([0, 1, 2, 3]);
+    const held = runner.getRequired({ start: 0, advance: 6 }); // lets the producer go on, and keeps item 0
+    await produced(runner, 6);
+    await held;
+    const again = runner.getRequired({ start: 1, advance: 9 });
+    const next = body.next();
+    await turns();
+    expect((await ask(runner, "ack?offset=4")).status).toBe(204);
+    expect(runner.acknowledged).toBe(1);
+    expect(items(await next)).toEqual([4]);
+    await body.return!();
+    await runner.abort();
+    await again;
+  });
+
+  test("tells of an abort at once, also while it waits for an acknowledgement", async () => {
+    const { ask, push } = open();
+    const { runner, source } = await push({ aheadLimit: 4 });
+    source.push(0, 1, 2, 3, 4, 5);
+    await produced(runner, 4);
+    const body = parts(await ask(runner, "?offset=0&live=sse&acks=true"));
+    expect(await take(body, 4)).toEqual([0, 1, 2, 3]);
+    const next = body.next();
+    await turns();
+    await runner.abort();
+    expect(control(await next)).toMatchObject({ runnerStatus: "aborted", streamClosed: true });
+    expect(listenerCount(runner.signal)).toBe(0);
+    await body.return!();
+  });
+
   test("is ended by the rotation like any other when none comes", async () => {
     vi.useFakeTimers();
     const { ask, push } = open({ heartbeat: 100_000, rotateAfter: 60_000 });

@@ -32,7 +32,10 @@ export interface RunnerRouterOptions {
    * Longer keeps abandoned connections, and with them the work, alive longer. `Infinity` disables. Default: 60,000.
    */
   readonly rotateAfter?: number | undefined;
-  /** An idle SSE response carries a comment so often, ms; `Infinity` disables. Default: 15,000. */
+  /**
+   * An idle SSE response carries a comment so often, ms; `Infinity` disables. Our client takes a connection on which nothing has
+   * come for 45 s as dead. Default: 15,000.
+   */
   readonly heartbeat?: number | undefined;
   /** Origins (`https://app.example`) or hosts, besides the request's own, that may stop and remove runners. Default: none. */
   readonly allowedOrigins?: readonly string[] | undefined;
@@ -187,8 +190,9 @@ async function state(runner: Runner): Promise<WireResponse> {
 }
 
 async function acknowledge(runner: Runner, { query }: WireRequest): Promise<WireResponse> {
-  await runner.acknowledge(parseAcknowledgement(query));
-  renewResponses(runner);
+  const position = parseAcknowledgement(query);
+  await runner.acknowledge(position);
+  renewResponses(runner, position);
   return { status: 204, headers: {} };
 }
 

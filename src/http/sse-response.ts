@@ -9,7 +9,7 @@
  * - A connection alone is no sign of life; an acknowledgement is. The rotation timer and the allowance work whatever the
  *   body does, also while it waits for a client that does not drain.
  * - (*) A client that says it acknowledges (`acks=true`) is waited for instead: its acknowledgement is on the way, and
- *   without one the rotation timer ends the response as it would end an idle one.
+ *   without one the rotation timer ends the response as it would end an idle one. An abort is told at once.
  * - **ended**: pins nothing any more; `ended` has fired, which tells the adapter not to wait either.
  * - **closed**: timers and listeners are gone. Nothing is lost: the client comes back with its own offset.
  */
@@ -48,9 +48,9 @@ async function* noFrames(): AsyncGenerator<string, void, undefined> {}
 /** The open responses of each runner, for the signs of life that arrive on other connections. */
 const openResponses = new WeakMap<Runner, Set<SseResponse>>();
 
-/** Tells every open response of a runner that its client lives. */
-export function renewResponses(runner: Runner): void {
-  for (const response of openResponses.get(runner) ?? []) response.renew();
+/** Tells every open response of a runner that a client lives and has received everything before `position`. */
+export function renewResponses(runner: Runner, position: number): void {
+  for (const response of openResponses.get(runner) ?? []) response.renew(position);
 }
 
 /** See the top of the file. */
@@ -59,7 +59,8 @@ export class SseResponse {
   readonly #options: SseOptions;
   readonly #ended = new LazySignal();
   readonly #release: () => void;
-  #opening = 0;
+  /** The allowance counts from here: where the response began, or what a client has acknowledged since. */
+  #received = 0;
   #offSignal: () => void = noop;
   #stopRotation: () => void = noop;
   #onSignOfLife: () => void = noop;
@@ -71,7 +72,7 @@ export class SseResponse {
     this.#offSignal = onAbort(options.signal, () => this.#end());
     const siblings = openResponses.get(runner) ?? new Set();
     openResponses.set(runner, siblings.add(this));
-    this.renew();
+    this.renew(0);
   }
 
   /**
@@ -84,8 +85,7 @@ export class SseResponse {
     try {
       if (options.signal.aborted) throw options.signal.reason;
       const first = await response.#read(options.start, true);
-      response.#opening = first.slice.start;
-      response.renew();
+      response.renew(first.slice.start);
       return { body: { [Symbol.asyncIterator]: () => response.#parts(first) }, ended: response.ended };
     } catch (error) {
       const { isTimeUp, ended } = response;
@@ -105,9 +105,10 @@ export class SseResponse {
     return this.#ended.signal;
   }
 
-  /** A sign of life: the response may go on for another `rotateAfter`. */
-  renew(): void {
+  /** A sign of life from whoever has received everything before `position`: the response may go on for another `rotateAfter`. */
+  renew(position: number): void {
     if (this.#ended.aborted) return;
+    this.#received = Math.max(this.#received, position);
     this.#onSignOfLife();
     this.#stopRotation();
     this.#stopRotation = startTimer(this.#options.rotateAfter, () => this.#end());
@@ -133,7 +134,7 @@ export class SseResponse {
         if (this.#isAllowanceUsed(position) && !closed && !this.#options.acks) this.#end();
         yield isFirst || !read.isEmpty || closed ? this.#frame(read) : heartbeatComment;
         if (closed) return;
-        while (this.#isAllowanceUsed(position) && !this.#ended.aborted) {
+        while (this.#isAllowanceUsed(position) && !this.#ended.aborted && this.#runner.status !== "aborted") {
           if (!(await this.#nextSignOfLife())) yield heartbeatComment;
         }
         if (this.#ended.aborted) return;
@@ -146,14 +147,17 @@ export class SseResponse {
     }
   }
 
-  /** Whether an acknowledgement (or the end) comes before the next heartbeat is due. */
+  /** Whether an acknowledgement, the runner's or the response's end comes before the next heartbeat is due. */
   #nextSignOfLife(): Promise<boolean> {
     return new Promise((resolve) => {
-      const cancel = startTimer(this.#options.heartbeat, () => resolve(false));
-      this.#onSignOfLife = () => {
-        cancel();
-        resolve(true);
+      const settle = (hasCome: boolean) => {
+        stopHeartbeat();
+        offFinal();
+        resolve(hasCome);
       };
+      const stopHeartbeat = startTimer(this.#options.heartbeat, () => settle(false));
+      const offFinal = onAbort(this.#runner.signal, () => settle(true));
+      this.#onSignOfLife = () => settle(true);
     });
   }
 
@@ -184,7 +188,7 @@ export class SseResponse {
   #isAllowanceUsed(end: number): boolean {
     const runner = this.#runner;
     if (!(runner instanceof SequenceRunner)) return false;
-    return end - Math.max(runner.acknowledged, this.#opening) >= runner.aheadLimit;
+    return end - Math.max(runner.acknowledged, this.#received) >= runner.aheadLimit;
   }
 
   /** From here on the response pins nothing, and no timer or listener of it is left. */

@@ -12,11 +12,16 @@
 import { noop, onAbort, startTimer } from "../base/async.js";
 import type { ReadRequest, Slice } from "./result-log.js";
 
+/** Where very many producers keep the loop busy, a read that has what it needs waits no longer than this for its own. */
+const mostTurns = 32;
+
 /** One waiting read. */
 export class PendingRead<R> {
   ripe = false;
   /** The progress at which it became ripe. */
   ripeAt = 0;
+  /** For how many more turns it may wait for a source that has not had its own yet. */
+  patience = mostTurns;
   #release: () => void = noop;
 
   constructor(
@@ -63,10 +68,6 @@ export class PendingRead<R> {
 /** The set of a log's waiting reads; made only when the first read has to wait. */
 export class PendingReads<R> implements Iterable<PendingRead<R>> {
   readonly #reads = new Set<PendingRead<R>>();
-
-  get size(): number {
-    return this.#reads.size;
-  }
 
   [Symbol.iterator](): Iterator<PendingRead<R>> {
     return this.#reads.values();

@@ -38,9 +38,9 @@ export interface ReadRequest {
   /** After so many ms the read settles with what is there. Default: never. */
   readonly timeout?: number | undefined;
   /**
-   * Looks at the items that are about to be handed out and tells how many of them, 1 at least, the reader takes; called in the
-   * step that forms the slice. What it throws rejects the read, which then has taken nothing. Not called for no items; a
-   * process gives its value as the only item. Default: all.
+   * Looks at the items that are about to be handed out and tells how many of them the reader takes: 1 at least, if there is
+   * one. Called in the step that forms the slice, again if the first call has led to an abort. What it throws rejects the read,
+   * which then has taken nothing. A process gives its value as the only item, if it is new. Default: all.
    */
   readonly accept?: ((items: readonly unknown[]) => number) | undefined;
   /** Whether the read, once accepted, acknowledges everything before a numeric or defaulted `start`. Default: true. */
@@ -103,6 +103,15 @@ export interface ResultLog<R> {
   readonly acknowledged: number;
   /** Ends everything: pending reads settle with what they have. False when the status was final already. */
   abort(): boolean;
+}
+
+/** The reader's side of a log of items. */
+export interface SequenceResultLog<T> extends ResultLog<T[]> {
+  /**
+   * What was handed out from `start` on did not arrive: the next read at the default position begins there. Without effect if a
+   * reader has acknowledged the item meanwhile.
+   */
+  giveBack(start: number): void;
 }
 
 /** What a log tells its runner, after its own state is consistent. */

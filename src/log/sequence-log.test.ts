@@ -31,6 +31,93 @@ function available(log: SequenceLog<number>, more: Partial<ReadRequest> = {}): P
   return log.read({ min: 0, max: Number.POSITIVE_INFINITY, ...more });
 }
 
+describe("what is given back", () => {
+  test("is where the next read at the default position begins; the position stays", async () => {
+    const { log } = openLog();
+    produce(log, 5);
+    await available(log, { max: 3 });
+    log.giveBack(2);
+    expect(log.current.position).toBe(3);
+    expect((await available(log, { max: 1 })).result).toEqual([2]);
+    expect((await available(log)).result).toEqual([3, 4]);
+  });
+
+  test("is still there after a read that was cancelled, refused, or began behind it without acknowledging", async () => {
+    const { log } = openLog();
+    produce(log, 5);
+    await available(log, { max: 3 });
+    log.giveBack(2);
+    const controller = new AbortController();
+    const cancelled = required(log, 9, { signal: controller.signal });
+    await expect(available(log)).rejects.toMatchObject({ code: "READ_CONFLICT" });
+    controller.abort(new Error("changed my mind"));
+    await expect(cancelled).rejects.toThrow("changed my mind");
+    await available(log, { start: "tail", acknowledge: false });
+    expect((await available(log)).result).toEqual([2, 3, 4]);
+    expect((await available(log)).result).toEqual([]);
+  });
+
+  test("by several readers is read again from the first of them", async () => {
+    const { log } = openLog();
+    produce(log, 5);
+    await available(log, { max: 4 });
+    log.giveBack(3);
+    log.giveBack(1);
+    log.giveBack(2);
+    expect((await available(log)).result).toEqual([1, 2, 3, 4]);
+  });
+
+  test("is forgotten when a reader has acknowledged it", async () => {
+    const { log } = openLog();
+    produce(log, 5);
+    await available(log, { max: 3 });
+    log.giveBack(1);
+    expect((await available(log, { start: 2, max: 1 })).result).toEqual([2]);
+    log.giveBack(1);
+    expect((await available(log)).result).toEqual([3, 4]);
+  });
+
+  test("can still be read after the end and after an abort", async () => {
+    for (const finish of ["end", "abort"] as const) {
+      const { log } = openLog();
+      produce(log, 3);
+      await available(log);
+      log.giveBack(2);
+      log[finish]();
+      expect(await available(log)).toMatchObject({ result: [2], position: 3, closed: true });
+    }
+  });
+});
+
+describe("an accept that aborts the log", () => {
+  test("gets its slice as the abort has left it", async () => {
+    const { log } = openLog();
+    produce(log, 6);
+    await available(log, { max: 4 });
+    const seen: number[] = [];
+    const accept = (items: readonly unknown[]) => {
+      seen.push(items.length);
+      log.abort();
+      return items.length;
+    };
+    const slice = await available(log, { start: 3, accept });
+    expect(slice).toMatchObject({ result: [3], position: 4, status: "aborted", closed: true });
+    expect(seen).toEqual([3, 1]);
+    expect(log.current).toMatchObject({ position: 4, progress: { current: 4, estimatedEnd: 4 } });
+  });
+
+  test("does not keep other reads waiting", async () => {
+    const { log } = openLog();
+    const first = required(log, 1, { start: 0, accept: () => Number(log.abort()) || 1 });
+    const second = required(log, 5, { start: 0 });
+    log.append(0);
+    log.append(1);
+    expect(await first).toMatchObject({ result: [0], status: "progressed", closed: false });
+    expect(await second).toMatchObject({ result: [0, 1], status: "aborted", closed: true });
+    expect(log.current).toMatchObject({ status: "aborted", position: 2 });
+  });
+});
+
 describe("a log that is not started", () => {
   test("answers a read that need not wait at once, with nothing", async () => {
     const log = new SequenceLog<number>({ aheadLimit: 5, retain: "all" }, { onFinal: vi.fn() });
@@ -212,6 +299,20 @@ describe("acknowledgement", () => {
     expect(log.current.firstPosition).toBe(0);
     expect((await lingering).result).toEqual([0, 1, 2, 3, 4]);
     expect((await other).result).toEqual([]);
+  });
+
+  test("that a pending read held back is made up for when the log ends, or is aborted", async () => {
+    for (const finish of ["end", "abort"] as const) {
+      const { log } = openLog();
+      produce(log, 10);
+      await available(log);
+      const waiting = required(log, 20, { start: 2 });
+      await log.acknowledge(6);
+      expect(log.acknowledged).toBe(2);
+      log[finish]();
+      expect((await waiting).result).toEqual([2, 3, 4, 5, 6, 7, 8, 9]);
+      expect([log.acknowledged, log.current.firstPosition]).toEqual([6, 6]);
+    }
   });
 
   test("a refused read acknowledges nothing and moves nothing", async () => {

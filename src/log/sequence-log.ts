@@ -66,6 +66,8 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
   /** The furthest position that a reader has named; `acknowledged` follows as soon as no pending read is in the way. */
   #received = 0;
   #acknowledged = 0;
+  /** Handed out, but not arrived: the next read at the default position begins here. Always before `position`. */
+  #givenBack: number | undefined;
   /** How far an aborted producer had come; a start up to here is no error of the reader. */
   #formerProgress = 0;
   #reads: PendingReads<T[]> | undefined;
@@ -123,13 +125,17 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
     this.#acknowledge(position);
   }
 
+  giveBack(start: number): void {
+    if (start >= this.#position || start < this.#received) return;
+    this.#givenBack = Math.min(start, this.#givenBack ?? start);
+  }
+
   abort(): boolean {
     if (this.#life.final) return false;
     const taken = this.#takeReads().flatMap((read) => {
       const items = this.#itemsFor(read);
       return items ? [{ read, items }] : [];
     });
-    if (this.#life.final) return false; // the reader's own `accept` was quicker
     const ends = taken.map(({ read, items }) => (items.length > 0 ? read.start + items.length : 0));
     const end = Math.max(this.#position, ...ends);
     this.#formerProgress = this.#window.end;
@@ -137,6 +143,7 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
     this.#position = end;
     this.#life.abort();
     for (const { read, items } of taken) read.resolve(this.#slice(Math.min(read.start, end), items));
+    this.#dropAcknowledged();
     this.#releaseProducer();
     this.#life.announce();
     return true;
@@ -183,7 +190,7 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
         "Cannot read: only one read at the default position may be pending, received another one without a start",
       );
     }
-    const start = request.start ?? this.#position;
+    const start = request.start ?? this.#givenBack ?? this.#position;
     if (start > this.#window.end) {
       if (this.#isCutOff(start)) return this.#window.end;
       throw new ActiveSessionError(
@@ -213,6 +220,7 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
   #acknowledge(position: number): void {
     if (!this.#life.final) this.#position = Math.max(this.#position, position);
     this.#received = Math.max(this.#received, Math.min(position, this.#window.end));
+    if (this.#givenBack !== undefined && this.#givenBack < this.#received) this.#givenBack = undefined;
     this.#dropAcknowledged();
   }
 
@@ -276,7 +284,8 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
     afterTurn(() => {
       if (!this.#reads!.has(read)) return;
       // Its turn is not over while the source waits for its share of the loop and has not made a step since.
-      if (this.isYielding && read.ripeAt === this.#window.end) return this.#settleAfterTurn(read);
+      if (this.isYielding && read.ripeAt === this.#window.end && read.patience-- > 0)
+        return this.#settleAfterTurn(read);
       this.#settle(read);
       this.#readsChanged();
       this.#life.announce();
@@ -286,6 +295,7 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
   /** The progress has reached a point that some read waits for. */
   #wake(): void {
     for (const read of [...this.#reads!]) {
+      if (!this.#reads!.has(read)) continue; // settled meanwhile, by an abort from another one's `accept`
       if (this.#isDue(read)) this.#settle(read);
       else if (!read.ripe && this.#isRipe(read)) this.#linger(read);
     }
@@ -319,6 +329,9 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
     const items = this.#itemsFor(read);
     if (!items) return;
     const end = read.start + items.length;
+    if (this.#givenBack !== undefined && read.start <= this.#givenBack && this.#givenBack < end) {
+      this.#givenBack = undefined;
+    }
     if (!this.#life.final && (items.length > 0 || read.request.start !== "tail")) {
       this.#position = Math.max(this.#position, end);
       if (this.#life.ended && end === this.#window.end) this.#life.finish();
@@ -327,11 +340,15 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
   }
 
   /** What a read gets; nothing if its reader can take none of it, which rejects the read. */
-  #itemsFor({ start, limit, request, reject }: PendingRead<T[]>): T[] | undefined {
+  #itemsFor(read: PendingRead<T[]>): T[] | undefined {
+    const { start, limit, request, reject } = read;
+    const { final } = this.#life;
     const items = this.#window.slice(start, Math.max(start, Math.min(limit, this.#window.end)));
-    if (!request.accept || items.length === 0) return items;
+    if (!request.accept) return items;
     try {
-      return items.slice(0, request.accept(items));
+      const accepted = items.slice(0, request.accept(items));
+      // The items' own code ran in there, and may have aborted this very runner: then the log ends where it was cut.
+      return this.#life.final === final ? accepted : this.#itemsFor(read);
     } catch (error) {
       reject(error);
       return undefined;
@@ -354,6 +371,7 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
     if (this.#life.ended) return;
     this.#life.end(failure);
     for (const read of this.#takeReads()) this.#settle(read);
+    this.#dropAcknowledged();
     if (this.#position === this.#window.end) this.#life.finish();
     this.#releaseProducer();
     this.#life.announce();

@@ -65,6 +65,21 @@ describe("slices", () => {
     expect(isSliceOver()).toBe(true);
   });
 
+  test("is shorter where several producers wait for theirs, but not shorter than 1 ms", async () => {
+    vi.useFakeTimers();
+    vi.advanceTimersByTime(3_000_000);
+    const lengths: number[] = [];
+    const take = async () => {
+      await nextSlice();
+      const began = performance.now();
+      while (!isSliceOver()) vi.advanceTimersByTime(1);
+      lengths.push(performance.now() - began);
+    };
+    await Promise.all(Array.from({ length: 20 }, take));
+    expect(lengths.slice(0, 11)).toEqual(Array(11).fill(1));
+    expect(lengths.slice(-4)).toEqual([3, 4, 5, 10]);
+  });
+
   test("one producer a turn goes on, in order of asking", async () => {
     vi.useFakeTimers();
     vi.advanceTimersByTime(2_000_000);

@@ -6,8 +6,9 @@
 // Taken once, so that a test that fakes timers does not stop the loop's own turns.
 const { setImmediate } = globalThis;
 
-/** How long producers together may keep the loop within one turn, in ms. */
+/** How long a producer may keep the loop within one turn, ms; where several wait for their share, they divide it, down to the least. */
 const sliceLength = 10;
+const leastSliceLength = 1;
 
 let due: (() => void)[] = [];
 let following: (() => void)[] = [];
@@ -45,7 +46,7 @@ export function nextSlice(): Promise<void> {
 }
 
 function grantSlice(): void {
-  sliceEnd = performance.now() + sliceLength;
+  sliceEnd = performance.now() + Math.max(leastSliceLength, sliceLength / waiting.length);
   waiting.shift()?.();
   if (waiting.length > 0) setImmediate(grantSlice);
 }

@@ -77,7 +77,6 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   #closed = false;
   #disposal: Promise<CleanupSummary> | undefined;
   #offSignal: () => void = noop;
-  #givenBack: number | undefined;
 
   /** @internal */
   constructor(parts: RunnerParts<R>) {
@@ -238,14 +237,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
     if (start !== undefined) checkInteger(action, "start", start, { max: Number.MAX_SAFE_INTEGER });
     const exact = this.kind === "process" && start !== undefined;
     const max = advance === 0 ? (exact ? 0 : this.#parts.defaultAdvance) : (advance ?? whenOmitted);
-    const givenBack = this.#givenBack;
-    this.#givenBack = undefined;
-    return { start: start ?? givenBack, max };
-  }
-
-  /** What was handed out from `start` on did not arrive: the next read at the default position begins there. */
-  protected giveBack(start: number): void {
-    this.#givenBack = start;
+    return { start, max };
   }
 
   #checkReadable(): void {

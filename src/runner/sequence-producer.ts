@@ -109,10 +109,11 @@ export class SequenceProducer<T> implements Producer {
           await this.#rest(sink.room());
           if (this.#isStopped()) return;
         }
-        sink.append(step.value);
-        if (--untilCheck > 0) continue;
-        untilCheck = itemsPerClockCheck;
-        if (isSliceOver()) await this.#rest(this.#yield());
+        sink.append(step.value); // runs code of its readers, which may stop us
+        if (--untilCheck <= 0) {
+          untilCheck = itemsPerClockCheck;
+          if (isSliceOver()) await this.#rest(this.#yield());
+        }
         if (this.#isStopped()) return;
       }
       this.#finish(() => sink.end());

@@ -1,6 +1,7 @@
 import { describe, expect, test, vi } from "vitest";
 import { isPending, openHost, PushSource, turns } from "../../test/support/control.js";
 import type { RunnerOptions } from "../session/options.js";
+import type { Runner } from "./runner.js";
 
 async function openRunner(options: RunnerOptions = {}) {
   const session = await openHost().get("user");
@@ -431,6 +432,34 @@ describe("back-pressure on the source (#45)", () => {
     expect(runner.progress).toEqual({ current: 2, estimatedEnd: 2 });
     expect((await runner.getAvailable({ start: 0 })).result).toEqual([1, 2]);
   });
+});
+
+test("a source that is closed by an abort from within a reader's look at an item is not asked again", async () => {
+  const session = await openHost().get("user");
+  const runners: Runner[] = [];
+  const calls: string[] = [];
+  const source = {
+    [Symbol.asyncIterator]: () => ({
+      next: async () => {
+        calls.push("next");
+        return { done: false as const, value: {} };
+      },
+      return: async () => {
+        calls.push("return");
+        return { done: true as const, value: undefined };
+      },
+    }),
+  };
+  const runner = await session.createSequenceRunner(source, { start: "on-first-read", aheadLimit: 2 });
+  runners.push(runner);
+  const accept = (items: readonly unknown[]) => {
+    runners[0]!.abortFor("stopped");
+    return items.length;
+  };
+  await runner.read({ min: 1, max: 1, accept });
+  await runner.cleanup;
+  await turns();
+  expect(calls.lastIndexOf("next")).toBeLessThan(calls.indexOf("return"));
 });
 
 describe("default advance (#21)", () => {

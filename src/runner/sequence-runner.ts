@@ -1,8 +1,9 @@
 /** A runner whose results are an ordered sequence of items, and the ways to walk along it. */
 import type { Resource } from "../base/dispose.js";
 import { LazySignal } from "../base/lazy-signal.js";
+import type { SequenceResultLog } from "../log/result-log.js";
 import { SequenceLog, type SequenceLogOptions } from "../log/sequence-log.js";
-import { abortError, Runner, type RunnerOwner } from "./runner.js";
+import { abortError, Runner, type RunnerOwner, type RunnerParts } from "./runner.js";
 import { SequenceProducer } from "./sequence-producer.js";
 import type { SequenceSource } from "./source.js";
 
@@ -24,11 +25,13 @@ export class SequenceRunner<T = unknown> extends Runner<T[]> implements AsyncIte
   readonly kind = "sequence";
   /** The producer pauses when so many items are not acknowledged. */
   readonly aheadLimit: number;
+  readonly #log: SequenceResultLog<T>;
 
   /** @internal */
-  constructor(parts: ConstructorParameters<typeof Runner<T[]>>[0], aheadLimit: number) {
+  constructor(parts: RunnerParts<T[]> & { readonly log: SequenceResultLog<T> }, aheadLimit: number) {
     super(parts);
     this.aheadLimit = aheadLimit;
+    this.#log = parts.log;
   }
 
   /** Iterates from the current position on. A failed runner throws its error after the last item, an aborted one
@@ -57,7 +60,7 @@ export class SequenceRunner<T = unknown> extends Runner<T[]> implements AsyncIte
           const step = await this.#pull(left);
           if (!step) {
             if (!left.aborted) controller.close();
-          } else if (left.aborted) this.giveBack(step.start);
+          } else if (left.aborted) this.#log.giveBack(step.start);
           else controller.enqueue(step.item);
         },
         cancel: () => left.abort(undefined),
@@ -74,7 +77,7 @@ export class SequenceRunner<T = unknown> extends Runner<T[]> implements AsyncIte
       const start = position - 1;
       if (result.length > 0 && !left.aborted) return { item: result[0] as T, start };
       if (result.length > 0)
-        this.giveBack(start); // it was on its way when the walk was left
+        this.#log.giveBack(start); // it was on its way when the walk was left
       else if (status === "failed" && error) throw error;
       else if (status === "aborted") throw abortError(this.abortReason);
     } catch (error) {

@@ -52,9 +52,9 @@ export function openSource<T>(source: Source<T>): OpenSource<T> {
   return openIterator(source, false, (source as Iterable<T>)[Symbol.iterator]());
 }
 
-/** Releases a source that has never been opened, within `timeout` ms. */
+/** Releases a source that has never been opened, within `timeout` ms. One that somebody else reads is left to them. */
 export async function discardSource(source: unknown, timeout: number): Promise<CleanupSummary> {
-  if (!isObject(source)) return { timedOut: false, errors: [] };
+  if (!isObject(source) || (isReadableStream(source) && source.locked)) return { timedOut: false, errors: [] };
   if (isReadableStream(source)) return runSteps([() => source.cancel()], timeout);
   return runSteps([...generatorReturn(source), () => disposeSource(source)], timeout);
 }

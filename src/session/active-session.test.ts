@@ -209,6 +209,29 @@ describe("a creation that fails", () => {
     expect(release).toHaveBeenCalledTimes(1);
   });
 
+  it("because the session has ended, or an option is wrong, closes a source that was given by value", async () => {
+    const session = await openHost().get("ann");
+    const cancelled = vi.fn();
+    const stream = () => new ReadableStream({ cancel: cancelled });
+    await expect(session.createSequenceRunner(stream(), { aheadLimit: 0 })).rejects.toMatchObject({
+      code: "INVALID_OPTION",
+    });
+    expect(cancelled).toHaveBeenCalledTimes(1);
+    await session.terminate();
+    await expect(session.createSequenceRunner(stream())).rejects.toMatchObject({ code: "SESSION_ENDED" });
+    expect(cancelled).toHaveBeenCalledTimes(2);
+  });
+
+  it("because somebody else reads the stream leaves it to them", async () => {
+    const session = await openHost().get("ann");
+    const cancelled = vi.fn();
+    const stream = new ReadableStream({ cancel: cancelled });
+    const reader = stream.getReader();
+    await expect(session.createSequenceRunner(stream)).rejects.toMatchObject({ code: "INVALID_SOURCE" });
+    reader.releaseLock();
+    expect(cancelled).not.toHaveBeenCalled();
+  });
+
   it("because one of the holds is none releases the others (parity 160)", async () => {
     const session = await openHost().get("alice");
     const release = vi.fn();

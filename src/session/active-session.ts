@@ -29,7 +29,7 @@ import type { RunnerContext } from "../runner/producer.js";
 import type { Runner, RunnerOwner } from "../runner/runner.js";
 import { createSequence, type RunnerSettings, type SequenceRunner } from "../runner/sequence-runner.js";
 import type { AbortReason } from "../runner/shapes.js";
-import { checkSource, type SequenceSource } from "../runner/source.js";
+import { checkSource, discardSource, type SequenceSource } from "../runner/source.js";
 import { checkTimeSeries, type Measurement, measure, type TimeSeries } from "../runner/time-series.js";
 import { Expirable, type ExpiryList, type ExpiryLists } from "./expiry.js";
 import { sessionIdFor, type TaggedIdentity } from "./identity.js";
@@ -57,6 +57,9 @@ export interface SessionHost {
   cleanedUp(session: ActiveSession): void;
   warn(message: string, details: object): void;
 }
+
+/** Makes a runner, not started yet, from what its options came to. */
+type MakeRunner<R> = (owner: RunnerOwner, settings: RunnerSettings, choices: RunnerChoices) => R;
 
 /** The server-side object of one client: its runners, its resources, its lifetime. */
 export class ActiveSession<Services = unknown> extends Expirable {
@@ -132,17 +135,19 @@ export class ActiveSession<Services = unknown> extends Expirable {
   // --- creating runners --------------------------------------------------------------------------------------------
 
   /**
-   * Creates a runner over an iterable, an async iterable, a stream, or a function that returns one.
+   * Creates a runner over an iterable, an async iterable, a stream, or a function that returns one. What is given, the runner
+   * closes; if it cannot be created, the source is closed here.
    * @throws `INVALID_SOURCE`, `INVALID_OPTION`, `SESSION_ENDED`, `RUNNER_START_FAILED` (its `cause`: what the function threw)
    */
   createSequenceRunner<T>(
     source: SequenceSource<T, RunnerContext<ActiveSession<Services>, Services>>,
     options: RunnerOptions = {},
   ): Promise<SequenceRunner<T>> {
-    return this.#create("create a sequence runner", options, (owner, settings, choices) => {
+    const make: MakeRunner<SequenceRunner<T>> = (owner, settings, choices) => {
       checkSource(source);
       return createSequence(owner, source as SequenceSource<T>, { ...choices, ...settings });
-    });
+    };
+    return this.#create("create a sequence runner", options, make, (timeout) => discardSource(source, timeout));
   }
 
   /**
@@ -182,7 +187,8 @@ export class ActiveSession<Services = unknown> extends Expirable {
   async #create<R extends Runner>(
     action: string,
     options: RunnerOptions,
-    make: (owner: RunnerOwner, settings: RunnerSettings, choices: RunnerChoices) => R,
+    make: MakeRunner<R>,
+    discard: (timeout: number) => Promise<CleanupSummary> = async () => ({ timedOut: false, errors: [] }),
   ): Promise<R> {
     const number = this.#nextNumber++;
     const holds = takeHolds(options);
@@ -201,8 +207,11 @@ export class ActiveSession<Services = unknown> extends Expirable {
       return runner;
     } catch (error) {
       if (runner) await runner.dispose("stopped");
-      else
-        this.#warnOf(await runSteps(toSteps(holds.resources), this.#host.settings.cleanupTimeout), "a failed creation");
+      else {
+        const { cleanupTimeout } = this.#host.settings;
+        this.#warnOf(await discard(cleanupTimeout), "a failed creation");
+        this.#warnOf(await runSteps(toSteps(holds.resources), cleanupTimeout), "a failed creation");
+      }
       throw error;
     }
   }

@@ -27,10 +27,6 @@ export class RunnerTable {
     this.#idle = idle;
   }
 
-  get size(): number {
-    return this.#entries.size;
-  }
-
   /** The runners in order of creation, as of the call. */
   all(): Runner[] {
     return [...this.#entries.values()].map((entry) => entry.runner);
