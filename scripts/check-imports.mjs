@@ -17,6 +17,7 @@ const allowed = {
   client: ["base", "wire"],
   "index.ts": ["base", "log", "runner", "session"],
   "express.ts": ["base", "session", "http"],
+  "node.ts": ["base", "session", "http"],
   "client.ts": ["base", "wire", "client"],
 };
 /** What runs in a browser, too. */

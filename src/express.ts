@@ -1,16 +1,13 @@
 /**
  * The adapter for Express 5 (and 4.18): `activeSession` gives each request its client's session, `runnerRouter` serves the
- * runners of that client to whoever reads on.
+ * runners of that client to whoever reads on. Where `express-session` stands before them, the session belongs to its session.
  */
-import type { Request, RequestHandler, Response } from "express";
-import { checkFunction, checkOptions } from "./base/check.js";
-import { ActiveSessionError, describe } from "./base/error.js";
-import { type CookieOptions, checkCookieOptions, createCookieValue, SessionCookie } from "./http/cookie.js";
+import type { Request, RequestHandler } from "express";
 import { createRunnerHandler, type RunnerRouterOptions } from "./http/handler.js";
-import { ConnectionSignal, writeResponse } from "./http/node-response.js";
+import { checkHost, type IdentityOptions, serveRunner, sessionInstaller } from "./http/node-request.js";
+import type { FrameworkSession } from "./http/request-session.js";
 import type { ActiveSession } from "./session/active-session.js";
-import { ActiveSessions } from "./session/active-sessions.js";
-import { type TaggedIdentity, tagIdentity } from "./session/identity.js";
+import type { ActiveSessions } from "./session/active-sessions.js";
 
 export type { CookieOptions } from "./http/cookie.js";
 export type { RunnerRouterOptions } from "./http/handler.js";
@@ -31,73 +28,32 @@ declare global {
 }
 
 /** Options of {@link activeSession}. */
-export interface ActiveSessionMiddlewareOptions {
-  /**
-   * The application's own id of the user who makes the request, `undefined` or `null` for none; may be async. Without it, or
-   * when it gives none, the session belongs to a cookie. Anything but a non-empty string is refused with `INVALID_IDENTITY`.
-   */
-  readonly identify?: ((request: Request) => unknown) | undefined;
-  /** How the session cookie is set. */
-  readonly cookie?: CookieOptions | undefined;
+export interface ActiveSessionMiddlewareOptions extends IdentityOptions<Request> {}
+
+/** What `express-session` adds to a request; asked for no more than is needed. */
+interface SessionedRequest {
+  readonly sessionID?: unknown;
+  readonly session?: { save?: (callback: (error?: unknown) => void) => void; activeSession?: unknown } | null;
 }
 
-/** What the middleware knows of a request. */
-class RequestSession {
-  readonly #sessions: ActiveSessions;
-  readonly #request: Request;
-  readonly #response: Response;
-  readonly #cookie: SessionCookie;
-  #identity: TaggedIdentity | undefined;
-  #session: ActiveSession | undefined;
+/** The mark: a new session that nobody has written to is not kept (`saveUninitialized: false`). */
+const mark = true;
 
-  constructor(sessions: ActiveSessions, request: Request, response: Response, user: unknown, cookie: CookieOptions) {
-    this.#sessions = sessions;
-    this.#request = request;
-    this.#response = response;
-    this.#cookie = new SessionCookie(cookie, request.secure);
-    this.#identity = user === undefined || user === null ? this.#readCookie() : tagIdentity("user", user);
-  }
-
-  get sessions(): ActiveSessions {
-    return this.#sessions;
-  }
-
-  /** Who makes the request, as far as is known. */
-  get identity(): TaggedIdentity | undefined {
-    return this.#identity;
-  }
-
-  /** The live session. One that was terminated stays this request's session: nothing is started anew behind a logout. */
-  get session(): ActiveSession {
-    if (this.#session?.endReason === "session-ended") return this.#session;
-    this.#identity ??= this.#issueCookie();
-    this.#session = this.#sessions.obtain(this.#identity, undefined);
-    return this.#session;
-  }
-
-  #readCookie(): TaggedIdentity | undefined {
-    const value = this.#cookie.read(this.#request.headers.cookie);
-    return value === undefined ? undefined : tagIdentity("cookie", value);
-  }
-
-  #issueCookie(): TaggedIdentity {
-    if (this.#response.headersSent) {
-      throw new ActiveSessionError(
-        "IDENTITY_TOO_LATE",
-        "Cannot create a session: its cookie must be set before the headers are sent, received a response under way",
-      );
-    }
-    const value = createCookieValue();
-    this.#response.append("Set-Cookie", this.#cookie.serialize(value));
-    return tagIdentity("cookie", value);
-  }
+function frameworkSession({ sessionID, session }: SessionedRequest): FrameworkSession | undefined {
+  if (typeof sessionID !== "string" || typeof session?.save !== "function") return undefined;
+  return {
+    id: sessionID,
+    isMarked: session.activeSession === mark,
+    markAndSave: () => {
+      session.activeSession = mark;
+      return new Promise((resolve, reject) => session.save?.((error) => (error ? reject(error) : resolve())));
+    },
+  };
 }
-
-const requestSessions = new WeakMap<Request, RequestSession>();
 
 /**
  * Gives every request its client's session as `req.activeSession`. The session is made at the first access, never for a
- * request that does not ask for it; only then a cookie is set.
+ * request that does not ask for it; only then a cookie is set, or the session of `express-session` marked and saved.
  * @example
  * const sessions = createActiveSessions();
  * app.use(activeSession(sessions));
@@ -107,21 +63,14 @@ export function activeSession<Services>(
   sessions: ActiveSessions<Services>,
   options: ActiveSessionMiddlewareOptions = {},
 ): RequestHandler {
-  checkHost("install active sessions", sessions);
-  checkOptions("install active sessions", options, ["identify", "cookie"]);
-  checkFunction("install active sessions", "identify", options.identify);
-  const { identify, cookie = {} } = options;
-  checkCookieOptions(cookie);
-  const install = (request: Request, response: Response, user: unknown) => {
-    const own = new RequestSession(sessions, request, response, user, cookie);
-    requestSessions.set(request, own);
-    Object.defineProperty(request, "activeSession", { configurable: true, get: () => own.session });
-  };
+  const install = sessionInstaller<Request, Services>(sessions, options, {
+    isSecure: (request) => request.secure,
+    frameworkSession: (request) => frameworkSession(request as SessionedRequest),
+  });
   return (request, response, next) => {
-    const installed = async () => install(request, response, await identify?.(request));
-    installed().then(
+    install(request, response).then(
       () => next(),
-      (error: unknown) => next(toError(error)),
+      (error: unknown) => next(toError(error)), // Express 4 does not look at promises
     );
   };
 }
@@ -138,54 +87,14 @@ export function runnerRouter<Services>(
   checkHost("serve runners", sessions);
   const handle = createRunnerHandler(sessions, options);
   return (request, response, next) => {
-    const [, key, action, ...rest] = request.path.split("/");
-    if (!key || action === "" || rest.length > 0) {
-      next();
-      return;
-    }
-    const serve = async () => {
-      const connection = new ConnectionSignal(response);
-      const wire = await handle({
-        method: request.method,
-        key,
-        action,
-        query: queryOf(request.url),
-        headers: request.headers,
-        identity: identityOf(request, sessions),
-        get signal() {
-          return connection.signal;
-        },
-      });
-      await writeResponse(response, wire);
-    };
-    serve().catch((error: unknown) => next(toError(error))); // Express 4 does not look at promises
+    serveRunner(handle, sessions, request.path, request, response).then(
+      (isServed) => isServed || next(),
+      (error: unknown) => next(toError(error)),
+    );
   };
-}
-
-/** The query as it came: Express's own has been through a parser that makes objects of it. */
-function queryOf(url: string): URLSearchParams {
-  const mark = url.indexOf("?");
-  return new URLSearchParams(mark < 0 ? "" : url.slice(mark));
 }
 
 /** Express takes nothing and some texts ("route") for no error at all. */
 function toError(thrown: unknown): unknown {
   return typeof thrown === "object" && thrown !== null ? thrown : new Error("Something was thrown", { cause: thrown });
-}
-
-function identityOf(request: Request, sessions: ActiveSessions): TaggedIdentity | undefined {
-  const own = requestSessions.get(request);
-  if (own?.sessions === sessions) return own.identity;
-  throw new ActiveSessionError(
-    "NOT_INSTALLED",
-    `Cannot serve runners: the request must have passed activeSession with the same host, received ${own ? "another host" : "none"}`,
-  );
-}
-
-function checkHost(action: string, sessions: unknown): void {
-  if (sessions instanceof ActiveSessions) return;
-  throw new ActiveSessionError(
-    "INVALID_OPTION",
-    `Cannot ${action}: sessions must come from createActiveSessions, received ${describe(sessions)}`,
-  );
 }

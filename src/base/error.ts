@@ -15,6 +15,8 @@ const statusByCode = {
   INVALID_IDENTITY: 500,
   /** A session cookie would be needed, but the response's headers have been sent. */
   IDENTITY_TOO_LATE: 500,
+  /** The framework's session, to which this one belongs, could not be saved; `cause` is its store's error. */
+  IDENTITY_NOT_SAVED: 503,
   /** An adapter is used before its middleware, or with another host object. */
   NOT_INSTALLED: 500,
   /** The position lies before the first one that is still kept. */
@@ -83,6 +85,11 @@ export class ActiveSessionError extends Error {
     this.status = statusByCode[code];
     if (options.firstPosition !== undefined) this.firstPosition = options.firstPosition;
     Object.defineProperty(this, brand, { value: true });
+  }
+
+  /** Whether the message may be shown to the client, as frameworks that know HTTP errors ask. */
+  get expose(): boolean {
+    return this.status < 500;
   }
 
   /** What may leave the process: code and message, never the cause. */

@@ -84,6 +84,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
   #services: { readonly value: Services } | undefined;
   #cleanup: ReturnType<typeof createDeferred<CleanupSummary>> | undefined;
   #endReason: AbortReason | undefined;
+  #publication: Promise<void> | undefined;
 
   /** @internal */
   constructor(host: SessionHost, identity: TaggedIdentity, suffix: string | undefined, generation: number) {
@@ -202,6 +203,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
       this.#runners ??= new RunnerTable(this.#host.idleRunners);
       this.#runners.add(runner, choices.idleTimeout);
       await this.#launch(runner, choices);
+      await this.#published();
       this.#checkAvailable(action);
       this.#isFresh = false;
       return runner;
@@ -224,6 +226,16 @@ export class ActiveSession<Services = unknown> extends Expirable {
       if (start === "now") await runner.start();
     } finally {
       release();
+    }
+  }
+
+  /** A client must be able to come back to what it is told of. */
+  async #published(): Promise<void> {
+    try {
+      await this.#publication;
+    } catch (cause) {
+      const message = "Cannot create a runner: the framework's session could not be saved";
+      throw new ActiveSessionError("IDENTITY_NOT_SAVED", message, { cause });
     }
   }
 
@@ -309,6 +321,17 @@ export class ActiveSession<Services = unknown> extends Expirable {
   /** Why the session has ended, if it has. @internal */
   get endReason(): AbortReason | undefined {
     return this.#endReason;
+  }
+
+  /** Creations wait until `publication` settles, and fail if it rejects: until then no client can come back. @internal */
+  publish(publication: Promise<void>): void {
+    this.#publication = publication;
+    publication.then(
+      () => {
+        if (this.#publication === publication) this.#publication = undefined;
+      },
+      (error: unknown) => this.#host.warn("the framework's session could not be saved", { session: this.id, error }),
+    );
   }
 
   /** Starts the idle time anew, unless something holds the session. @internal */

@@ -1,0 +1,116 @@
+/** What the adapters for `node:http`, and for the frameworks that stand on it, share: installing a session, serving runners. */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { checkFunction, checkOptions } from "../base/check.js";
+import { ActiveSessionError, describe } from "../base/error.js";
+import { ActiveSessions } from "../session/active-sessions.js";
+import type { TaggedIdentity } from "../session/identity.js";
+import { type CookieOptions, checkCookieOptions, SessionCookie } from "./cookie.js";
+import type { RunnerHandler } from "./handler.js";
+import { ConnectionSignal, writeResponse } from "./node-response.js";
+import { type FrameworkSession, RequestSession } from "./request-session.js";
+
+/** How an adapter finds out whose request it is. */
+export interface IdentityOptions<Request> {
+  /**
+   * The application's own id of the user who makes the request, `undefined` or `null` for none; may be async. Without it, or
+   * when it gives none, the session belongs to the framework's session, else to a cookie. Anything but a non-empty string is
+   * refused with `INVALID_IDENTITY`.
+   */
+  readonly identify?: ((request: Request) => unknown) | undefined;
+  /** How the session cookie is set. */
+  readonly cookie?: CookieOptions | undefined;
+}
+
+/** What is particular to a framework's requests. */
+export interface NodeFramework<Request extends IncomingMessage> {
+  isSecure(request: Request): boolean;
+  frameworkSession(request: Request): FrameworkSession | undefined;
+}
+
+const requestSessions = new WeakMap<IncomingMessage, RequestSession>();
+
+/** Makes the function that gives a request its `activeSession`. Throws `INVALID_OPTION`. */
+export function sessionInstaller<Request extends IncomingMessage, Services>(
+  sessions: ActiveSessions<Services>,
+  options: IdentityOptions<Request>,
+  framework: NodeFramework<Request>,
+): (request: Request, response: ServerResponse) => Promise<void> {
+  const action = "install active sessions";
+  checkHost(action, sessions);
+  checkOptions(action, options, ["identify", "cookie"]);
+  checkFunction(action, "identify", options.identify);
+  const { identify, cookie = {} } = options;
+  checkCookieOptions(cookie);
+  return async (request, response) => {
+    const user = await identify?.(request);
+    const port = {
+      cookie: new SessionCookie(cookie, framework.isSecure(request)),
+      cookies: request.headers.cookie,
+      get headersSent() {
+        return response.headersSent;
+      },
+      setCookie: (header: string) => void response.appendHeader("Set-Cookie", header),
+      get frameworkSession() {
+        return framework.frameworkSession(request);
+      },
+    };
+    const own = new RequestSession(sessions, port, user);
+    requestSessions.set(request, own);
+    Object.defineProperty(request, "activeSession", { configurable: true, get: () => own.session });
+  };
+}
+
+/**
+ * Answers a request to a path below the place where runners are served.
+ * @param path the rest of the path, from its slash on
+ * @returns false if that is not a runner's address; then nothing has been done
+ * @throws `NOT_INSTALLED`, and what is no fault of the request
+ */
+export async function serveRunner(
+  handle: RunnerHandler,
+  sessions: unknown,
+  path: string,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<boolean> {
+  const [, key, action, ...rest] = path.split("/");
+  if (!key || action === "" || rest.length > 0) return false;
+  const identity = identityOf(request, sessions);
+  const connection = new ConnectionSignal(response);
+  const wire = await handle({
+    method: request.method ?? "GET",
+    key,
+    action,
+    query: queryOf(request.url ?? ""),
+    headers: request.headers,
+    identity,
+    get signal() {
+      return connection.signal;
+    },
+  });
+  await writeResponse(response, wire);
+  return true;
+}
+
+/** The query as it came: a framework's own may have been through a parser that makes objects of it. */
+function queryOf(url: string): URLSearchParams {
+  const mark = url.indexOf("?");
+  return new URLSearchParams(mark < 0 ? "" : url.slice(mark));
+}
+
+function identityOf(request: IncomingMessage, sessions: unknown): TaggedIdentity | undefined {
+  const own = requestSessions.get(request);
+  if (own && own.sessions === sessions) return own.identity;
+  const requirement = "the request must have passed activeSession(sessions) before, with the same host";
+  const received = own ? "one that passed it with another host" : "one that did not pass it";
+  throw new ActiveSessionError("NOT_INSTALLED", `Cannot serve runners: ${requirement}, received ${received}`);
+}
+
+/** Throws `INVALID_OPTION` unless `sessions` is a host. */
+export function checkHost(action: string, sessions: unknown): void {
+  if (sessions instanceof ActiveSessions) return;
+  throw new ActiveSessionError(
+    "INVALID_OPTION",
+    `Cannot ${action}: sessions must come from createActiveSessions, received ${describe(sessions)}`,
+  );
+}

@@ -1,0 +1,97 @@
+/**
+ * Whose request it is, and that client's session: what every adapter gives its requests.
+ *
+ * The identity is looked for anew at each access, in this order, because a login or logout within the request changes it:
+ * what the application's `identify` gave; the framework's own session, where there is one; our cookie. Looking creates
+ * nothing. Only the first use of the session does: then the client must be able to come back to it, so a cookie is set, or
+ * the framework's session is marked and saved, and the next creation waits for that (a store may be slower than a client
+ * that has its first page already).
+ */
+import { ActiveSessionError } from "../base/error.js";
+import type { ActiveSession } from "../session/active-session.js";
+import type { ActiveSessions } from "../session/active-sessions.js";
+import { type TaggedIdentity, tagIdentity } from "../session/identity.js";
+import { createCookieValue, type SessionCookie } from "./cookie.js";
+
+/** The framework's session of a request, as far as it matters here. */
+export interface FrameworkSession {
+  readonly id: string;
+  /** Whether the session carries our mark, and so is known to be kept. */
+  readonly isMarked: boolean;
+  /** Writes the mark, which makes a new session one that is kept, and saves it. */
+  markAndSave(): Promise<void>;
+}
+
+/** What an adapter knows of a request and its response. */
+export interface RequestPort {
+  readonly cookie: SessionCookie;
+  /** The `Cookie` header. */
+  readonly cookies: string | undefined;
+  /** Whether it is too late to set a cookie. */
+  readonly headersSent: boolean;
+  setCookie(header: string): void;
+  /** The framework's session as of now; `undefined` where there is none. */
+  readonly frameworkSession: FrameworkSession | undefined;
+}
+
+/** See the top of the file. */
+export class RequestSession<Services = unknown> {
+  readonly sessions: ActiveSessions<Services>;
+  readonly #port: RequestPort;
+  readonly #user: TaggedIdentity | undefined;
+  #issued: TaggedIdentity | undefined;
+  #session: ActiveSession<Services> | undefined;
+
+  /**
+   * @param user what `identify` gave
+   * @throws `INVALID_IDENTITY`
+   */
+  constructor(sessions: ActiveSessions<Services>, port: RequestPort, user: unknown) {
+    this.sessions = sessions;
+    this.#port = port;
+    this.#user = user === undefined || user === null ? undefined : tagIdentity("user", user);
+  }
+
+  /** Who makes the request, as far as is known. */
+  get identity(): TaggedIdentity | undefined {
+    if (this.#user) return this.#user;
+    const framework = this.#port.frameworkSession;
+    if (framework) return tagIdentity("session", framework.id);
+    if (this.#issued) return this.#issued;
+    const value = this.#port.cookie.read(this.#port.cookies);
+    return value === undefined ? undefined : tagIdentity("cookie", value);
+  }
+
+  /**
+   * The client's live session, created if there is none. One that was terminated stays this request's session: nothing is
+   * started anew behind a logout.
+   * @throws `IDENTITY_TOO_LATE`, `HOST_CLOSED`
+   */
+  get session(): ActiveSession<Services> {
+    const former = this.#session;
+    const identity = this.identity;
+    const isSame = identity === undefined || identity === former?.identity; // a logout may have taken the identity away
+    if (former?.endReason === "session-ended" && isSame) return former;
+    const framework = this.#user ? undefined : this.#port.frameworkSession;
+    if (framework && !framework.isMarked) this.#checkInTime("the framework's session must be kept");
+    this.#session = this.sessions.obtain(identity ?? this.#issueCookie(), undefined);
+    if (framework && !framework.isMarked) this.#session.publish(framework.markAndSave());
+    return this.#session;
+  }
+
+  #issueCookie(): TaggedIdentity {
+    this.#checkInTime("its cookie must be set");
+    const value = createCookieValue();
+    this.#port.setCookie(this.#port.cookie.serialize(value));
+    this.#issued = tagIdentity("cookie", value);
+    return this.#issued;
+  }
+
+  #checkInTime(requirement: string): void {
+    if (!this.#port.headersSent) return;
+    throw new ActiveSessionError(
+      "IDENTITY_TOO_LATE",
+      `Cannot create a session: ${requirement} before the headers are sent, received a response under way; use the session earlier in the request`,
+    );
+  }
+}

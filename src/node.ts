@@ -1,0 +1,81 @@
+/**
+ * The adapter for plain `node:http`: `activeSession` gives a request its client's session, `runnerRouter` serves the runners
+ * of that client to whoever reads on.
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { TLSSocket } from "node:tls";
+import { ActiveSessionError, describe } from "./base/error.js";
+import { createRunnerHandler, type RunnerRouterOptions as HandlerOptions } from "./http/handler.js";
+import { checkHost, type IdentityOptions, serveRunner, sessionInstaller } from "./http/node-request.js";
+import type { ActiveSession } from "./session/active-session.js";
+import type { ActiveSessions } from "./session/active-sessions.js";
+
+export type { CookieOptions } from "./http/cookie.js";
+
+/** A request that knows its client's session. */
+export interface ActiveRequest<Services = unknown> extends IncomingMessage {
+  /**
+   * The live session of the request's client, made at the first access.
+   * Throws `IDENTITY_TOO_LATE` if it needs a cookie and the headers have been sent, `HOST_CLOSED` while draining.
+   */
+  readonly activeSession: ActiveSession<Services>;
+}
+
+/** Options of {@link activeSession}. Behind a proxy that ends TLS, set `cookie.secure`. */
+export interface ActiveSessionOptions extends IdentityOptions<IncomingMessage> {}
+
+/** Options of {@link runnerRouter}. */
+export interface RunnerRouterOptions extends HandlerOptions {
+  /** The path below which runners are served. Default: `/runners`. */
+  readonly path?: string | undefined;
+}
+
+/**
+ * Makes a function that gives a request its client's session, as `activeSession`. The session is made at the first access,
+ * never for a request that does not ask for it; only then a cookie is set.
+ * @example
+ * const withSession = activeSession(sessions);
+ * createServer(async (req, res) => {
+ *   const { activeSession } = await withSession(req, res);
+ * });
+ * @throws `INVALID_OPTION`. The function rejects with what `identify` throws, and `INVALID_IDENTITY`.
+ */
+export function activeSession<Services>(
+  sessions: ActiveSessions<Services>,
+  options: ActiveSessionOptions = {},
+): (request: IncomingMessage, response: ServerResponse) => Promise<ActiveRequest<Services>> {
+  const install = sessionInstaller<IncomingMessage, Services>(sessions, options, {
+    isSecure: ({ socket }) => (socket as Partial<TLSSocket>).encrypted === true,
+    frameworkSession: () => undefined,
+  });
+  return async (request, response) => {
+    await install(request, response);
+    return request as ActiveRequest<Services>;
+  };
+}
+
+/**
+ * Makes a function that answers requests to the client's runners: pages, long-poll, SSE, acknowledgement, state, abort,
+ * removal. It resolves, when the answer is over, to whether the request was one; for every other it does nothing. It
+ * finds runners and never creates a session.
+ * @throws `INVALID_OPTION`. The function rejects with `NOT_INSTALLED` for a request without {@link activeSession}.
+ */
+export function runnerRouter<Services>(
+  sessions: ActiveSessions<Services>,
+  { path = "/runners", ...options }: RunnerRouterOptions = {},
+): (request: IncomingMessage, response: ServerResponse) => Promise<boolean> {
+  checkHost("serve runners", sessions);
+  if (typeof path !== "string" || !/^(\/[^/?#]+)*\/?$/.test(path)) {
+    throw new ActiveSessionError(
+      "INVALID_OPTION",
+      `Cannot serve runners: path must begin with /, received ${describe(path)}`,
+    );
+  }
+  const mount = path.replace(/\/$/, "");
+  const handle = createRunnerHandler(sessions, options);
+  return async (request, response) => {
+    const target = (request.url ?? "").split("?", 1)[0]!;
+    if (!target.startsWith(`${mount}/`)) return false;
+    return serveRunner(handle, sessions, target.slice(mount.length), request, response);
+  };
+}
