@@ -8,6 +8,7 @@ export {
   type RunnerState,
 } from "./client/client.js";
 export type {
+  AbortReason,
   ConnectionState,
   FollowOptions,
   RunnerFollower,

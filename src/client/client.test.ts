@@ -120,10 +120,24 @@ describe("read", () => {
     [{}, "?offset=-1"],
     [{ offset: 0 }, "?offset=0"],
     [{ offset: 20, maxItems: 5 }, "?offset=20&max-items=5"],
+    [{ offset: 20, minItems: 5 }, "?offset=20&live=long-poll&min-items=5"],
+    [{ minItems: 1, timeout: 60 }, "?offset=-1&live=long-poll&min-items=1&timeout=60"],
+    [{ timeout: 60 }, "?offset=-1"],
   ])("with %j asks for %s", async (options, query) => {
     const { client, asked } = clientOf(() => page([]));
     await client.read("1", options);
     expect(asked[0]!.url).toBe(`http://server.test/runners/1${query}`);
+  });
+
+  test("that waited in vain gives no items", async () => {
+    const headers = { [headerNames.nextOffset]: "7", [headerNames.status]: "stalled", [headerNames.progress]: "7" };
+    const { client } = clientOf(() => new Response(null, { status: 204, headers }));
+    expect(await client.read("1", { offset: 7, minItems: 1 })).toEqual({
+      items: [],
+      position: 7,
+      status: "stalled",
+      closed: false,
+    });
   });
 
   test("gives the items, where the next page begins, and what holds for the page", async () => {

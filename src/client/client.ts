@@ -2,7 +2,13 @@
 import { checkInteger } from "../base/check.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 import { controlOf } from "./connection.js";
-import { type FollowOptions, RunnerFollower, type RunnerProgress, type RunnerStatus } from "./follow.js";
+import {
+  type AbortReason,
+  type FollowOptions,
+  RunnerFollower,
+  type RunnerProgress,
+  type RunnerStatus,
+} from "./follow.js";
 import { type ClientOptions, parseJson, receive, request } from "./request.js";
 
 /** One page of a runner. */
@@ -23,6 +29,10 @@ export interface PageOptions {
   readonly offset?: number | undefined;
   /** At most so many items. Default: the server's page limit. */
   readonly maxItems?: number | undefined;
+  /** Waits until so many items lie behind `offset`, the end has come, or the time is up. Default: it does not wait. */
+  readonly minItems?: number | undefined;
+  /** How long it waits, s, at most 60. Default: as the server says. */
+  readonly timeout?: number | undefined;
   /** Gives up the request; the runner goes on. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -41,7 +51,7 @@ export interface RunnerState {
   /** Why it failed; with the status `failed`. */
   readonly error?: { readonly code: string; readonly message: string };
   /** Why it was stopped; with the status `aborted`. */
-  readonly abortReason?: string;
+  readonly abortReason?: AbortReason;
 }
 
 /**
@@ -64,14 +74,22 @@ export class RunnerClient {
     return new RunnerFollower<T>(this.#urlOf(key), this.#options, options);
   }
 
-  /** Reads one page of what is there. */
-  async read<T>(key: string, { offset, maxItems, signal }: PageOptions = {}): Promise<RunnerPage<T>> {
+  /** Reads one page of what is there, or, with `minItems`, waits for one. */
+  async read<T>(
+    key: string,
+    { offset, maxItems, minItems, timeout, signal }: PageOptions = {},
+  ): Promise<RunnerPage<T>> {
     if (offset !== undefined) checkOffset(offset);
     const query = new URLSearchParams({ offset: String(offset ?? -1) });
     if (maxItems !== undefined) query.set("max-items", String(maxItems));
+    if (minItems !== undefined) {
+      query.set("live", "long-poll");
+      query.set("min-items", String(minItems));
+      if (timeout !== undefined) query.set("timeout", String(timeout));
+    }
     const response = await request(`${this.#urlOf(key)}?${query}`, signal ? { signal } : {}, this.#options);
     const { streamNextOffset, runnerStatus, streamClosed = false } = controlOf(response.headers);
-    const items = parseJson<T[]>(await receive(() => response.text(), signal));
+    const items = response.status === 204 ? [] : parseJson<T[]>(await receive(() => response.text(), signal));
     return { items, position: Number(streamNextOffset), status: runnerStatus as RunnerStatus, closed: streamClosed };
   }
 

@@ -387,20 +387,20 @@ describe("controlOf", () => {
       [headerNames.cursor]: "77",
       [headerNames.upToDate]: "true",
       [headerNames.closed]: "true",
-      [headerNames.status]: "failed",
+      [headerNames.status]: "aborted",
       [headerNames.progress]: "12",
       [headerNames.estimatedEnd]: "20",
-      [headerNames.errorCode]: "RUNNER_FAILED",
+      [headerNames.abortReason]: "idle",
     });
     expect(controlOf(headers)).toEqual({
       streamNextOffset: "0000000000000012",
       streamCursor: "77",
       upToDate: true,
       streamClosed: true,
-      runnerStatus: "failed",
+      runnerStatus: "aborted",
       runnerProgress: 12,
       runnerEstimatedEnd: 20,
-      runnerErrorCode: "RUNNER_FAILED",
+      runnerAbortReason: "idle",
     });
   });
 

@@ -156,7 +156,7 @@ export function controlOf(headers: Headers): ControlEvent {
   const estimatedEnd = text("estimatedEnd");
   return {
     streamNextOffset,
-    ...({ streamCursor: text("cursor"), runnerErrorCode: text("errorCode") } as object),
+    ...({ streamCursor: text("cursor"), runnerAbortReason: text("abortReason") } as object),
     ...(text("upToDate") && { upToDate: true }),
     ...(text("closed") && { streamClosed: true }),
     ...(estimatedEnd && { runnerEstimatedEnd: Number(estimatedEnd) }),

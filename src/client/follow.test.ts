@@ -842,9 +842,9 @@ describe("the end of the runner", () => {
   test("an aborted one is the last update, and no error", async () => {
     const wire = new Wire();
     const { taken, done } = runUpdates(wire);
-    wire.read.open(frame([], 0, last("aborted")));
+    wire.read.open(frame([], 0, { ...last("aborted"), runnerAbortReason: "idle" }));
     await done;
-    expect(taken).toMatchObject([{ items: [], status: "aborted", closed: true }]);
+    expect(taken).toMatchObject([{ items: [], status: "aborted", closed: true, abortReason: "idle" }]);
   });
 });
 

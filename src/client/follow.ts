@@ -39,7 +39,12 @@ export interface RunnerUpdate<T> {
   readonly closed: boolean;
   /** Why the runner failed; with the status `failed`. */
   readonly error?: ActiveSessionError;
+  /** Why the runner was stopped; with the status `aborted`. */
+  readonly abortReason?: AbortReason;
 }
+
+/** What stopped a runner: a request to, nobody's interest in it, its session's age or end, the server's end, or its application. */
+export type AbortReason = "stopped" | "idle" | "lifetime" | "session-ended" | "shutdown" | "signal";
 
 /** What the connection does: it is being made, it stands, it waits for the next try, or it is over. */
 export type ConnectionState = "connecting" | "open" | "waiting" | "closed";
@@ -133,7 +138,7 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
    * @throws `RUNNER_FAILED` after the last item, `RUNNER_ABORTED`, and what {@link updates} throws
    */
   async *[Symbol.asyncIterator](): AsyncGenerator<T, void, undefined> {
-    for await (const { items, position, status, error } of this.updates()) {
+    for await (const { items, position, status, error, abortReason } of this.updates()) {
       for (const [index, item] of items.entries()) {
         this.#options.signal?.throwIfAborted();
         this.#from = position - (items.length - index - 1); // whoever leaves here goes on with the next item
@@ -141,7 +146,8 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
         if (index < items.length - 1) this.#take(this.#from); // the last one is taken with the update
       }
       if (status === "failed") throw error;
-      if (status === "aborted") throw new ActiveSessionError("RUNNER_ABORTED", "The runner was aborted");
+      if (status === "aborted")
+        throw new ActiveSessionError("RUNNER_ABORTED", `The runner was aborted: ${abortReason}`);
     }
   }
 
@@ -240,7 +246,10 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
       current: runnerProgress,
       ...(runnerEstimatedEnd !== undefined && { estimatedEnd: runnerEstimatedEnd }),
     };
-    const update = { items, position: Number(streamNextOffset), status, progress, closed: streamClosed };
+    const update = {
+      ...{ items, position: Number(streamNextOffset), status, progress, closed: streamClosed },
+      ...(status === "aborted" && { abortReason: control.runnerAbortReason as AbortReason }),
+    };
     return status === "failed" ? { ...update, error: await this.#failure(signal) } : update;
   }
 

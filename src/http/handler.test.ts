@@ -824,6 +824,48 @@ test("a handler that is asked by several clients of one process at once mixes no
   expect(bodies).toEqual(["for ann", 404, 404, 404, "for bob", 404, 404, 404, "for cy"]);
 });
 
+describe("why a runner was aborted", () => {
+  test("is told with the end: by page, long-poll, SSE, HEAD and state", async () => {
+    const { ask, push, session } = open();
+    const { runner, source } = await push({ retain: "all" });
+    source.push(1, 2);
+    await produced(runner, 2);
+    const body = parts(await ask(runner, "?offset=0&live=sse"));
+    await body.next();
+    const waiting = ask(runner, "?offset=2&live=long-poll");
+    const next = body.next();
+    await turns();
+    void (await session()).terminate();
+    expect(control(await next)).toMatchObject({ runnerStatus: "aborted", runnerAbortReason: "session-ended" });
+    expect((await waiting).headers).toMatchObject({
+      "Runner-Status": "aborted",
+      "Runner-Abort-Reason": "session-ended",
+    });
+
+    const { runner: stopped } = await push();
+    await ask(stopped, "abort");
+    for (const [rest, method] of [
+      ["", "GET"],
+      ["", "HEAD"],
+    ] as const) {
+      expect((await ask(stopped, rest, { method })).headers["Runner-Abort-Reason"]).toBe("stopped");
+    }
+    expect(JSON.parse((await ask(stopped, "state")).body as string)).toMatchObject({ abortReason: "stopped" });
+  });
+
+  test("is not told by a slice that does not reach the end", async () => {
+    const { ask, push } = open();
+    const { runner, source } = await push({ retain: "all" });
+    source.push(1, 2);
+    await produced(runner, 2);
+    await runner.getAvailable();
+    await runner.abort();
+    const { headers } = await ask(runner, "?offset=0&max-items=1");
+    expect(headers["Runner-Status"]).toBe("progressed");
+    expect(headers).not.toHaveProperty("Runner-Abort-Reason");
+  });
+});
+
 describe("a live response to a client that acknowledges", () => {
   test("waits for the acknowledgement when the allowance is used up, and goes on with it", async () => {
     vi.useFakeTimers();

@@ -124,7 +124,7 @@ async function page(runner: Runner, request: WireRequest, query: ReadQuery): Pro
   // A page does not wait, unless its runner has to be started first.
   const signal = runner.needsStart ? request.signal : undefined;
   const { slice, text } = await readEncoded(runner, { start, max: maxOf(runner, query, start), signal });
-  const headers = { ...jsonHeaders, ...readHeaders(slice, nextCursor(query.cursor)) };
+  const headers = { ...jsonHeaders, ...readHeaders(runner, slice, nextCursor(query.cursor)) };
   if (start === "tail") return { status: 200, headers, body: text };
   const etag = etagOf(runner, slice);
   const tagged = { ...headers, ETag: etag };
@@ -137,7 +137,7 @@ async function poll(runner: Runner, { signal }: WireRequest, query: ReadQuery): 
   const { minItems: min, timeout } = query;
   const max = maxOf(runner, query, 0);
   const read = await readEncoded(runner, { start: startOf(query), min, max, timeout, signal });
-  const headers = readHeaders(read.slice, nextCursor(query.cursor));
+  const headers = readHeaders(runner, read.slice, nextCursor(query.cursor));
   if (read.isEmpty) return { status: 204, headers };
   return { status: 200, headers: { ...jsonHeaders, ...headers, ETag: etagOf(runner, read.slice) }, body: read.text };
 }
@@ -181,7 +181,7 @@ function matches(ifNoneMatch: string | string[] | undefined, etag: string): bool
 async function head(runner: Runner): Promise<WireResponse> {
   return {
     status: 200,
-    headers: { ...jsonHeaders, ...aheadLimitHeader(runner), ...headHeaders(await runner.logState()) },
+    headers: { ...jsonHeaders, ...aheadLimitHeader(runner), ...headHeaders(runner, await runner.logState()) },
   };
 }
 

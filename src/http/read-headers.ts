@@ -1,15 +1,16 @@
 /** What a slice or a state looks like in headers and in SSE control events: the same facts, in the protocol's two forms. */
 import type { ActiveSessionError } from "../base/error.js";
-import type { LogState, RunnerProgress, RunnerStatus, Slice } from "../log/result-log.js";
+import type { LogState, Slice } from "../log/result-log.js";
 import type { Runner } from "../runner/runner.js";
 import { SequenceRunner } from "../runner/sequence-runner.js";
+import type { AbortReason } from "../runner/shapes.js";
 import { type ControlEvent, headerNames } from "../wire/names.js";
 import { formatOffset } from "../wire/offset.js";
 
 /** The headers of a page or a long-poll. */
-export function readHeaders(slice: Slice<unknown>, cursor: string): Record<string, string> {
+export function readHeaders(runner: Runner, slice: Slice<unknown>, cursor: string): Record<string, string> {
   return {
-    ...stateHeaders(slice.status, slice.progress, slice.firstPosition, slice.error),
+    ...stateHeaders(runner, slice, slice.error),
     [headerNames.nextOffset]: formatOffset(slice.position),
     [headerNames.cursor]: cursor,
     ...(isUpToDate(slice) && { [headerNames.upToDate]: "true" }),
@@ -18,10 +19,10 @@ export function readHeaders(slice: Slice<unknown>, cursor: string): Record<strin
 }
 
 /** The headers of HEAD: whoever asks stands at the tail, and has read nothing by it. */
-export function headHeaders(state: LogState): Record<string, string> {
+export function headHeaders(runner: Runner, state: LogState): Record<string, string> {
   const error = state.status === "failed" ? state.failure : undefined;
   return {
-    ...stateHeaders(state.status, state.progress, state.firstPosition, error),
+    ...stateHeaders(runner, state, error),
     [headerNames.nextOffset]: formatOffset(state.progress.current),
     [headerNames.upToDate]: "true",
     ...(state.ended && { [headerNames.closed]: "true" }),
@@ -31,6 +32,7 @@ export function headHeaders(state: LogState): Record<string, string> {
 /** The control event that follows a data event. */
 export function controlEvent(runner: Runner, slice: Slice<unknown>, cursor: string): ControlEvent {
   const { progress, error } = slice;
+  const abortReason = abortReasonOf(runner, slice);
   return {
     streamNextOffset: formatOffset(slice.position),
     ...(!slice.closed && { streamCursor: cursor }),
@@ -40,6 +42,7 @@ export function controlEvent(runner: Runner, slice: Slice<unknown>, cursor: stri
     runnerProgress: progress.current,
     ...(progress.estimatedEnd !== undefined && { runnerEstimatedEnd: progress.estimatedEnd }),
     ...(error && { runnerErrorCode: error.code }),
+    ...(abortReason && { runnerAbortReason: abortReason }),
     runnerFirstOffset: formatOffset(slice.firstPosition),
     ...(runner instanceof SequenceRunner && { runnerAheadLimit: runner.aheadLimit }),
   };
@@ -49,17 +52,24 @@ function isUpToDate({ position, progress }: Slice<unknown>): boolean {
   return position >= progress.current;
 }
 
+/** Only a slice that reaches the end tells how it came to that. */
+function abortReasonOf(runner: Runner, { status }: Pick<LogState, "status">): AbortReason | undefined {
+  return status === "aborted" ? runner.abortReason : undefined;
+}
+
 function stateHeaders(
-  status: RunnerStatus,
-  progress: RunnerProgress,
-  firstPosition: number,
+  runner: Runner,
+  state: Pick<LogState, "status" | "progress" | "firstPosition">,
   error: ActiveSessionError | undefined,
 ): Record<string, string> {
+  const { status, progress, firstPosition } = state;
+  const abortReason = abortReasonOf(runner, state);
   return {
     [headerNames.status]: status,
     [headerNames.progress]: String(progress.current),
     ...(progress.estimatedEnd !== undefined && { [headerNames.estimatedEnd]: String(progress.estimatedEnd) }),
     ...(error && { [headerNames.errorCode]: error.code }),
+    ...(abortReason && { [headerNames.abortReason]: abortReason }),
     [headerNames.firstOffset]: formatOffset(firstPosition),
   };
 }

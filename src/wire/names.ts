@@ -10,6 +10,7 @@ export const headerNames = {
   progress: "Runner-Progress",
   estimatedEnd: "Runner-Estimated-End",
   errorCode: "Runner-Error-Code",
+  abortReason: "Runner-Abort-Reason",
   firstOffset: "Runner-First-Offset",
   aheadLimit: "Runner-Ahead-Limit",
 } as const;
@@ -25,6 +26,8 @@ export interface ControlEvent {
   readonly runnerProgress: number;
   readonly runnerEstimatedEnd?: number;
   readonly runnerErrorCode?: string;
+  /** With the status `aborted`. */
+  readonly runnerAbortReason?: string;
   readonly runnerFirstOffset?: string;
   /** Items that may be sent on a response beyond the furthest acknowledged one; absent for a process. */
   readonly runnerAheadLimit?: number;
