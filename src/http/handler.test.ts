@@ -837,6 +837,7 @@ describe("why a runner was aborted", () => {
     await turns();
     void (await session()).terminate();
     expect(control(await next)).toMatchObject({ runnerStatus: "aborted", runnerAbortReason: "session-ended" });
+    expect((await body.next()).done).toBe(true);
     expect((await waiting).headers).toMatchObject({
       "Runner-Status": "aborted",
       "Runner-Abort-Reason": "session-ended",
