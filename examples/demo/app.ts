@@ -1,51 +1,117 @@
 /** The demo's application: its pages, and the requests that start something. */
 import { fileURLToPath } from "node:url";
-import type { ActiveSessions } from "active-session";
+import type { ActiveSessions, Runner, RunnerResult } from "active-session";
 import { activeSession, type RunnerRouterOptions, runnerRouter } from "active-session/express";
-import express, { type Express } from "express";
+import express, { type Express, type Response } from "express";
+import { checksum } from "./checksum.js";
+import { createGauge } from "./monitor.js";
+import { overview, type RunnerTitle } from "./overview.js";
 import { search } from "./search.js";
 
 /** What the demo is made with. */
 export interface DemoOptions {
   readonly sessions: ActiveSessions;
-  /** Where the search looks. Default: the installed `node_modules`. */
+  /** Where the search looks and what the checksum page offers first. Default: the installed `node_modules`. */
   readonly folder?: string;
   readonly router?: RunnerRouterOptions;
-  /** What searches. Default: the real one; a test puts its own steps in between. */
-  readonly searchIn?: typeof search;
+  /** What does the work. Default: the real thing; a test puts its own steps in between. */
+  readonly work?: Partial<typeof realWork>;
 }
 
+const realWork = { search, checksum, createGauge, overview };
 const root = fileURLToPath(new URL("../../../", import.meta.url));
+/** A monitor keeps so many measurements for a page that is loaded again. */
+const keptMeasurements = 600;
+const intervals = [100, 250, 500, 1000, 2000, 5000];
 
 /** Makes the demo's Express application. */
 export function createDemo(options: DemoOptions): Express {
-  const { sessions, folder = `${root}node_modules`, router = {}, searchIn = search } = options;
+  const { sessions, folder = `${root}node_modules`, router = {} } = options;
+  const work = { ...realWork, ...options.work };
+  const folders: Record<string, string> = { packages: folder, library: `${root}src`, tests: `${root}test` };
   const app = express();
   app.disable("x-powered-by");
+  servePages(app);
+
+  app.use(activeSession(sessions));
+  app.use("/runners", runnerRouter(sessions, router));
+  app.use(express.json());
+
+  app.post("/search", async (request, response) => {
+    const word: unknown = request.body?.word;
+    if (typeof word !== "string" || word.trim() === "" || word.length > 100) {
+      return refuse(response, "Please enter a word of at most 100 characters.");
+    }
+    const runner = await request.activeSession.createSequenceRunner(
+      ({ signal }) => work.search(folder, word.trim(), signal),
+      // A reload shows everything again, and a second tab can follow.
+      { retain: "all", data: titleOf(`Search for “${word.trim()}”`, "/search") },
+    );
+    sendStarted(response, runner, await runner.getRequired({ advance: 20 }));
+  });
+
+  app.post("/monitor", async (request, response) => {
+    const interval: unknown = request.body?.interval;
+    if (typeof interval !== "number" || !intervals.includes(interval)) {
+      return refuse(response, "Please choose one of the intervals.");
+    }
+    const { gauge, close } = work.createGauge();
+    const runner = await request.activeSession.createTimeSeriesRunner(
+      { gauge, interval },
+      { retain: keptMeasurements, holds: [close], data: titleOf(`Monitor, every ${interval} ms`, "/monitor") },
+    );
+    sendStarted(response, runner, await runner.getRequired({ advance: 1 }));
+  });
+
+  app.post("/checksum", async (request, response) => {
+    const name = String(request.body?.folder);
+    const path = Object.hasOwn(folders, name) ? folders[name] : undefined;
+    if (path === undefined) return refuse(response, "Please choose one of the folders.");
+    const runner = await request.activeSession.createProcessRunner(
+      ({ report, signal }) => work.checksum(path, report, signal),
+      { data: titleOf(`Checksums of ${name}`, "/checksum") },
+    );
+    sendStarted(response, runner, await runner.getRequired());
+  });
+
+  app.post("/overview", async (request, response) => {
+    const session = request.activeSession;
+    const runner = await session.createProcessRunner(({ report, signal }) => work.overview(session, report, signal), {
+      idleTimeout: 10_000, // a page that was left needs it no longer
+    });
+    const page = await runner.getRequired();
+    const { id, generation } = session;
+    response.status(201).json({ key: runner.key, ...page, session: { id, generation } });
+  });
+
+  app.post("/end", async (request, response) => {
+    await request.activeSession.terminate();
+    response.sendStatus(204);
+  });
+  return app;
+}
+
+function servePages(app: Express): void {
   app.use(express.static(`${root}examples/demo/page`, { extensions: ["html"] }));
   app.use("/page", express.static(`${root}examples/demo/dist/page`));
   // The browser loads the library as it was built, module by module; see the import map in the pages.
   app.use("/lib", express.static(`${root}dist`));
   app.use("/vendor/eventsource-parser", express.static(`${root}node_modules/eventsource-parser/dist`));
+  app.use("/vendor/uplot", express.static(`${root}node_modules/uplot/dist`));
+}
 
-  app.use(activeSession(sessions));
-  app.use("/runners", runnerRouter(sessions, router));
+/** What the overview shows of a runner. */
+function titleOf(title: string, page: string): RunnerTitle {
+  return { title, page };
+}
 
-  app.post("/search", express.json(), async (request, response) => {
-    const word: unknown = request.body?.word;
-    if (typeof word !== "string" || word.trim() === "" || word.length > 100) {
-      response.status(422).json({ message: "Please enter a word of at most 100 characters." });
-      return;
-    }
-    const runner = await request.activeSession.createSequenceRunner(
-      ({ signal }) => searchIn(folder, word.trim(), signal),
-      { retain: "all" }, // a reload shows everything again, and a second tab can follow
-    );
-    const page = await runner.getRequired({ advance: 20 });
-    response
-      .status(201)
-      .location(`/runners/${runner.key}`)
-      .json({ key: runner.key, ...page });
-  });
-  return app;
+function sendStarted(response: Response, runner: Runner, page: RunnerResult<unknown>): void {
+  response
+    .status(201)
+    .location(`/runners/${runner.key}`)
+    .json({ key: runner.key, ...page });
+}
+
+function refuse(response: Response, message: string): void {
+  response.status(422).json({ message });
 }

@@ -46,8 +46,8 @@ async function openDemo() {
       yield match;
     }
   }
-  const { server, url } = await listen(createDemo({ sessions, folder, searchIn }));
-  const page = await open(url);
+  const { server, url } = await listen(createDemo({ sessions, folder, work: { search: searchIn } }));
+  const page = await open(`${url}/search`);
   return { page, url, gate, stopped, sessions, server };
 }
 
@@ -70,7 +70,7 @@ async function rows(page: Page, count: number): Promise<void> {
 }
 
 async function shows(page: Page, text: string): Promise<void> {
-  await page.getByRole("status").filter({ hasText: text }).waitFor();
+  await page.locator("#status").filter({ hasText: text }).waitFor();
 }
 
 async function places(page: Page): Promise<string[]> {
@@ -181,7 +181,8 @@ describe.skipIf(!browserPath)("the search page in Chromium", () => {
     const { page, gate } = await openDemo();
     await page.setViewportSize({ width: 360, height: 640 });
     gate.resolve();
-    await page.keyboard.press("Tab");
+    const field = page.getByLabel("Word");
+    while (!(await field.evaluate((element) => element === document.activeElement))) await page.keyboard.press("Tab");
     await page.keyboard.type("needle");
     await page.keyboard.press("Tab");
     await page.keyboard.press("Space");

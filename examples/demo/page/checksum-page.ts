@@ -1,0 +1,87 @@
+/** The checksum page: a process with a value that grows, and three points at which the user wants to be told. */
+import { count, element, make, size } from "./dom.js";
+import { Milestones } from "./milestones.js";
+import { Work } from "./work.js";
+
+/** The value as the server reports it. */
+interface Checksums {
+  readonly files: number;
+  readonly of: number;
+  readonly bytes: number;
+  readonly ofBytes: number;
+  readonly latest?: string;
+  readonly entries?: readonly { name: string; files: number; bytes: number; sha256: string }[];
+}
+
+const folder = element("folder", HTMLSelectElement);
+const bar = element("bar", HTMLProgressElement);
+const remaining = element("remaining", HTMLElement);
+const totals = element("totals", HTMLElement);
+const latest = element("latest", HTMLElement);
+const result = element("result", HTMLTableElement);
+const milestones = new Milestones<Checksums>(({ bytes }) => size(bytes));
+
+let value: Checksums | undefined;
+/** What there was when this page began to look, and when that was: for the time that it will take. */
+let beginning = { bytes: 0, at: 0 };
+
+for (const form of document.querySelectorAll<HTMLFormElement>("form.milestone")) {
+  const [at, output] = [form.querySelector("input")!, form.querySelector("output")!];
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    milestones.add(at.valueAsNumber, output);
+  });
+}
+
+new Work<Checksums>({
+  noun: "calculation",
+  doing: "Calculating",
+  path: "/checksum",
+  input: () => ({ folder: folder.value }),
+  clear,
+  show: (items) => items.forEach(show),
+  amount: () => `${count(value?.files ?? 0, "file")}, ${size(value?.bytes ?? 0)}`,
+  opened: (client, key, signal) => void milestones.watch(client, key, signal),
+});
+
+function clear(): void {
+  value = undefined;
+  bar.removeAttribute("value");
+  bar.hidden = true;
+  result.hidden = true;
+  for (const text of [remaining, totals, latest]) text.textContent = "";
+}
+
+function show(next: Checksums): void {
+  if (!value) beginning = { bytes: next.bytes, at: performance.now() };
+  value = next;
+  bar.hidden = false;
+  bar.value = next.ofBytes > 0 ? next.bytes / next.ofBytes : 1;
+  totals.textContent = `${next.files.toLocaleString("en")} of ${count(next.of, "file")}, ${size(next.bytes)} of ${size(next.ofBytes)}`;
+  latest.textContent = next.latest ?? "";
+  remaining.textContent = next.entries ? "" : timeLeft(next);
+  if (next.entries) showResult(next.entries);
+}
+
+function timeLeft({ bytes, ofBytes }: Checksums): string {
+  const speed = (bytes - beginning.bytes) / (performance.now() - beginning.at);
+  if (!(speed > 0)) return "";
+  const seconds = Math.ceil((ofBytes - bytes) / speed / 1000);
+  return `about ${count(seconds, "second")} left`;
+}
+
+function showResult(entries: NonNullable<Checksums["entries"]>): void {
+  const rows = entries.map((entry) => {
+    const row = make("tr");
+    const digest = make("code", entry.sha256.slice(0, 16));
+    digest.title = entry.sha256;
+    const name = make("th", entry.name);
+    name.scope = "row";
+    const last = make("td");
+    last.append(digest);
+    row.append(name, make("td", entry.files.toLocaleString("en")), make("td", size(entry.bytes)), last);
+    return row;
+  });
+  result.tBodies[0]!.replaceChildren(...rows);
+  result.hidden = false;
+}

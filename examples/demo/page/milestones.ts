@@ -1,0 +1,79 @@
+/**
+ * "Tell me at N files", for several N at the same time, with one waiting request: the one for the nearest N. A browser has
+ * only six connections to a server over HTTP/1.1, for all its tabs together, and Stop needs one of them.
+ */
+import { ActiveSessionError, type RunnerClient } from "active-session/client";
+
+interface Milestone {
+  readonly at: number;
+  readonly output: HTMLElement;
+}
+
+const retryAfter = 1000;
+
+/** See the top of the file. */
+export class Milestones<T> {
+  readonly #describe: (value: T) => string;
+  #waiting: readonly Milestone[] = [];
+  /** Ends the request under way: another milestone has become the nearest. */
+  #change: () => void = () => {};
+
+  /** @param describe what to say of the value that a milestone was reached with */
+  constructor(describe: (value: T) => string) {
+    this.#describe = describe;
+  }
+
+  /** Waits for the `at`-th file; an output waits for one at a time. */
+  add(at: number, output: HTMLElement): void {
+    this.#waiting = [...this.#waiting.filter((other) => other.output !== output), { at, output }];
+    this.#say(output, "waiting", "Waiting…");
+    this.#change();
+  }
+
+  /** Waits for the milestones of one runner until it ends, or the signal aborts. Those that are left wait for the next runner. */
+  async watch(client: RunnerClient, key: string, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const nearest = Math.min(...this.#waiting.map(({ at }) => at));
+      const change = new AbortController();
+      this.#change = () => change.abort();
+      const both = AbortSignal.any([signal, change.signal]);
+      try {
+        if (nearest === Number.POSITIVE_INFINITY) await aborted(both);
+        const page = await client.read<T>(key, { offset: nearest - 1, minItems: 1, timeout: 60, signal: both });
+        this.#reach(page.position, page.items[0]);
+        if (page.closed) return this.#end();
+      } catch (error) {
+        if (both.aborted) continue;
+        if (!ActiveSessionError.is(error) || error.code !== "SERVER_UNAVAILABLE") return this.#end();
+        await aborted(AbortSignal.any([both, AbortSignal.timeout(retryAfter)]));
+      }
+    }
+  }
+
+  #reach(position: number, value: T | undefined): void {
+    const isReached = ({ at }: Milestone) => at <= position && value !== undefined;
+    for (const { output } of this.#waiting.filter(isReached)) {
+      this.#say(output, "reached", `Reached: ${this.#describe(value as T)}`);
+    }
+    this.#waiting = this.#waiting.filter((milestone) => !isReached(milestone));
+  }
+
+  /** The runner has ended: who waits now waits in vain. */
+  #end(): void {
+    for (const { output } of this.#waiting) this.#say(output, "missed", "It ended before that.");
+    this.#waiting = [];
+    this.#change = () => {};
+  }
+
+  #say(output: HTMLElement, state: string, text: string): void {
+    output.dataset.state = state;
+    output.textContent = text;
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}

@@ -1,0 +1,173 @@
+/**
+ * One runner at a time on a page: starting, following and stopping it, and saying in words where it stands. Its key stands in
+ * the address (`#key`), so that a reload and a second tab find the same work; without one there is nothing to follow.
+ *
+ * Each start, and each change of the address, is a turn of its own: whatever an earlier turn still waits for is dropped.
+ */
+import {
+  ActiveSessionError,
+  type ConnectionState,
+  createClient,
+  type RunnerClient,
+  type RunnerUpdate,
+} from "active-session/client";
+import { element } from "./dom.js";
+import { explain, post, say, whyAborted } from "./words.js";
+
+/** What is particular to a page. */
+export interface WorkParts<T> {
+  /** What the page calls the work: "search". */
+  readonly noun: string;
+  /** What it does: "Searching". */
+  readonly doing: string;
+  /** Where it is started, and with what. */
+  readonly path: string;
+  input(): unknown;
+  /** Shows nothing any more. */
+  clear(): void;
+  /** Shows what has come. */
+  show(items: readonly T[]): void;
+  /** How much there is: "12 matches". */
+  amount(): string;
+  /** There is something to follow, as long as `signal` does not abort. */
+  opened?(client: RunnerClient, key: string, signal: AbortSignal): void;
+}
+
+/** What the server answers when something has been started: the runner's key, and its first page or value. */
+interface Started<T> {
+  readonly key: string;
+  readonly result: readonly T[] | T;
+  readonly position: number;
+}
+
+type State = "idle" | "starting" | "running" | "completed" | "stopped" | "problem";
+
+/** See the top of the file. */
+export class Work<T> {
+  readonly #parts: WorkParts<T>;
+  readonly #client = createClient("/runners");
+  readonly #stop = element("stop", HTMLButtonElement);
+  readonly #status = element("status", HTMLElement);
+  readonly #connection = element("connection", HTMLElement);
+  #turn = new AbortController();
+
+  constructor(parts: WorkParts<T>) {
+    this.#parts = parts;
+    element("form", HTMLFormElement).addEventListener("submit", (event) => {
+      event.preventDefault();
+      void this.#start();
+    });
+    this.#stop.addEventListener("click", () => void this.#stopWork());
+    addEventListener("hashchange", () => void this.#open());
+    void this.#open();
+  }
+
+  get #key(): string {
+    return location.hash.slice(1);
+  }
+
+  #nextTurn(): AbortSignal {
+    this.#turn.abort();
+    this.#turn = new AbortController();
+    this.#connection.hidden = true;
+    this.#stop.disabled = true;
+    return this.#turn.signal;
+  }
+
+  async #start(): Promise<void> {
+    const { path, doing, noun } = this.#parts;
+    if (this.#status.dataset.state === "running") this.#give(this.#key);
+    const signal = this.#nextTurn();
+    this.#parts.clear();
+    this.#say("starting", `${doing}…`);
+    this.#stop.disabled = false;
+    try {
+      const started = await post<Started<T>>(path, this.#parts.input());
+      if (signal.aborted) return this.#give(started.key);
+      history.replaceState(null, "", `#${started.key}`);
+      this.#parts.show(Array.isArray(started.result) ? started.result : [started.result as T]);
+      await this.#follow(started.key, started.position, signal);
+    } catch (error) {
+      if (signal.aborted) return;
+      this.#stop.disabled = true;
+      this.#say("problem", `The ${noun} could not be started. ${explain(error, noun)}`);
+    }
+  }
+
+  /** Stops work that nobody will look at; it may be gone already. */
+  #give(key: string): void {
+    this.#client.abort(key).catch(() => undefined);
+  }
+
+  /** Shows the work in the address from its beginning. */
+  async #open(): Promise<void> {
+    const signal = this.#nextTurn();
+    this.#parts.clear();
+    if (this.#key) await this.#follow(this.#key, 0, signal);
+    else this.#say("idle", this.#status.dataset.idle ?? "");
+  }
+
+  /** Shows what comes from `from` on, until it ends or another turn begins. */
+  async #follow(key: string, from: number, signal: AbortSignal): Promise<void> {
+    const { noun, doing } = this.#parts;
+    this.#say("running", `${doing}…`);
+    this.#stop.disabled = false;
+    this.#parts.opened?.(this.#client, key, signal);
+    for (let offset = from; ; ) {
+      try {
+        const follower = this.#client.follow<T>(key, { offset, signal, onConnection: (state) => this.#show(state) });
+        for await (const update of follower.updates()) {
+          this.#parts.show(update.items);
+          this.#describe(update);
+        }
+        break;
+      } catch (error) {
+        if (signal.aborted) return;
+        const first = ActiveSessionError.is(error) ? error.firstPosition : undefined;
+        if (first === undefined || first <= offset) {
+          this.#say("problem", explain(error, noun));
+          break;
+        }
+        offset = first; // what lies before is not kept any more
+      }
+    }
+    this.#stop.disabled = true;
+    this.#connection.hidden = true;
+  }
+
+  async #stopWork(): Promise<void> {
+    const { noun } = this.#parts;
+    if (this.#status.dataset.state === "starting") {
+      this.#nextTurn(); // its key is not known yet; when it comes, it is stopped
+      return this.#say("stopped", "Stopped.");
+    }
+    this.#stop.disabled = true;
+    const { signal } = this.#turn;
+    try {
+      await this.#client.abort(this.#key);
+    } catch (error) {
+      if (signal.aborted) return;
+      this.#stop.disabled = false;
+      this.#say("problem", `The ${noun} could not be stopped. ${explain(error, noun)}`);
+    }
+  }
+
+  #describe({ status, error, closed, abortReason }: RunnerUpdate<T>): void {
+    const { noun, doing } = this.#parts;
+    const amount = this.#parts.amount();
+    if (!closed) this.#say("running", `${doing}… ${amount} so far.`);
+    else if (status === "failed") this.#say("problem", `The ${noun} failed after ${amount}. ${error?.message ?? ""}`);
+    else if (status === "aborted") this.#say("stopped", `${whyAborted(abortReason, noun)} ${amount} until then.`);
+    else this.#say("completed", `Finished: ${amount}.`);
+  }
+
+  #show(state: ConnectionState): void {
+    const waits = state === "waiting";
+    if (waits) this.#connection.textContent = "The server cannot be reached. Trying again…";
+    if (waits || state === "open" || state === "closed") this.#connection.hidden = !waits;
+  }
+
+  #say(state: State, text: string): void {
+    say(this.#status, state, text);
+  }
+}

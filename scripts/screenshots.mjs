@@ -1,0 +1,86 @@
+// `npm run screenshots`: builds, serves the demo, and photographs each page at work and at its end, on a phone (light) and on a
+// desktop (dark), into the folder screenshots/. To be looked at by whoever has changed a page.
+import { mkdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+import { findChromium } from "./chromium.mjs";
+import { prepare } from "./prepare.mjs";
+
+const folder = "screenshots";
+const devices = [
+  { name: "phone", viewport: { width: 380, height: 760 }, deviceScaleFactor: 2, colorScheme: "light" },
+  { name: "desktop", viewport: { width: 1200, height: 800 }, deviceScaleFactor: 1, colorScheme: "dark" },
+];
+
+prepare();
+rmSync(folder, { recursive: true, force: true });
+mkdirSync(folder);
+const { createActiveSessions } = await import("active-session");
+const { createDemo } = await import("../examples/demo/dist/app.js");
+const sessions = createActiveSessions();
+const server = createDemo({ sessions }).listen(0, "127.0.0.1");
+await new Promise((resolve) => server.once("listening", resolve));
+const url = `http://127.0.0.1:${server.address().port}`;
+const browser = await chromium.launch({ executablePath: findChromium(), args: ["--no-sandbox", "--disable-gpu"] });
+try {
+  for (const { name, ...device } of devices) {
+    const context = await browser.newContext(device);
+    const page = await context.newPage();
+    const shoot = (what) => page.screenshot({ path: join(folder, `${what}-${name}.png`) });
+    const state = (wanted) => page.locator(`#status[data-state="${wanted}"]`).waitFor();
+    await search(page, shoot, state);
+    await monitor(page, shoot);
+    await checksum(page, shoot, state);
+    await home(page, shoot, state);
+    await context.close();
+  }
+} finally {
+  await browser.close();
+  await sessions.close();
+  server.closeAllConnections();
+  server.close();
+}
+console.log(`The pictures are in ${folder}/`);
+
+async function search(page, shoot, state) {
+  await page.goto(`${url}/search`);
+  await shoot("search-idle");
+  await page.getByLabel("Word").fill("session");
+  await page.getByRole("button", { name: "Search" }).click();
+  await state("running");
+  await shoot("search-running");
+  await page.getByRole("button", { name: "Stop" }).click();
+  await state("stopped");
+  await shoot("search-stopped");
+}
+
+async function monitor(page, shoot) {
+  await page.goto(`${url}/monitor`);
+  await page.getByLabel("Every").selectOption("100");
+  await page.getByRole("button", { name: "Start" }).click();
+  await page
+    .locator("#status")
+    .filter({ hasText: /([3-9]\d|\d{3}) measurements/ })
+    .waitFor();
+  await shoot("monitor-running");
+}
+
+async function checksum(page, shoot, state) {
+  await page.goto(`${url}/checksum`);
+  for (const wait of await page.getByRole("button", { name: "Wait" }).all()) await wait.click();
+  await page.getByRole("button", { name: "Start" }).click();
+  await page.getByText("Reached").first().waitFor();
+  await shoot("checksum-running");
+  await state("completed");
+  await shoot("checksum-completed");
+}
+
+async function home(page, shoot, state) {
+  await page.goto(url);
+  await state("running");
+  await page.getByRole("row").nth(3).waitFor();
+  await shoot("home-running");
+  for (const session of sessions.sessions()) await session.terminate();
+  await state("problem");
+  await shoot("home-ended");
+}
