@@ -7,11 +7,14 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { createActiveSessions } from "active-session";
 import { describe, expect, test } from "vitest";
+import { ActiveSessionError, errorCodes } from "../src/base/error.js";
 import { atEnd } from "./support/cleanup.js";
 
 const root = fileURLToPath(new URL("../", import.meta.url));
-const blocks = [...readFileSync(`${root}README.md`, "utf8").matchAll(/```js\n(.*?)```/gs)].map((match) => match[1]!);
-const [serverExample, searchExample, clientExample, runnersExample] = blocks as [string, string, string, string];
+const text = readFileSync(`${root}README.md`, "utf8");
+const blocks = [...text.matchAll(/```js\n(.*?)```/gs)].map((match) => match[1]!);
+type Examples = [string, string, string, string, string];
+const [serverExample, searchExample, clientExample, runnersExample, nodeExample] = blocks as Examples;
 
 /** A folder as an application has it, with Express and this package installed. */
 function workshop(): string {
@@ -66,13 +69,27 @@ describe("the README", () => {
     expect(serverExample.split("\n").filter((line) => line.trim() !== "").length).toBeLessThanOrEqual(15);
   });
 
-  test("its first example starts a search, returns the first page, and its client follows the rest", async () => {
+  test("has as many examples as are run here", () => {
+    expect(blocks).toHaveLength(5);
+  });
+
+  test("lists every error code with its status", () => {
+    const rows = [...text.matchAll(/^\| (`[A-Z_`, ]+`) \| (\d+) \|/gm)];
+    const listed = rows.flatMap(([, codes, status]) => codes!.split(", ").map((code) => [code.slice(1, -1), status]));
+    const known = errorCodes.map((code) => [code, String(new ActiveSessionError(code, "").status)]);
+    expect(listed.sort()).toEqual(known.sort());
+  });
+
+  test.each([
+    ["first example", serverExample],
+    ["example without Express", nodeExample],
+  ])("its %s starts a search, returns the first page, and its client follows the rest", async (_which, example) => {
     const folder = workshop();
     const needles = Array.from({ length: 3000 }, (_, i) => `needle ${i}`);
     writeFileSync(join(folder, "haystack.txt"), needles.map((needle) => `${needle}\nhay\n`).join(""));
     writeFileSync(join(folder, "package.json"), '{ "type": "module" }');
     writeFileSync(join(folder, "prelude.mjs"), prelude);
-    writeFileSync(join(folder, "server.js"), serverExample);
+    writeFileSync(join(folder, "server.js"), example);
     writeFileSync(join(folder, "search.js"), searchExample);
     writeFileSync(join(folder, "page.js"), clientExample);
     const port = String(await freePort());

@@ -54,6 +54,9 @@ const statusByCode = {
 /** Stable code of an {@link ActiveSessionError}. */
 export type ErrorCode = keyof typeof statusByCode;
 
+/** Every code there is. */
+export const errorCodes = /* @__PURE__ */ Object.keys(statusByCode) as readonly ErrorCode[];
+
 /** Whether a text, from wherever it comes, is one of the codes. */
 export function isErrorCode(text: unknown): text is ErrorCode {
   return typeof text === "string" && Object.hasOwn(statusByCode, text);
