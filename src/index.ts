@@ -27,3 +27,6 @@ export {
 } from "./session/active-sessions.js";
 export type { ActiveSessionsOptions, Logger, RunnerOptions } from "./session/options.js";
 export type { Ownership } from "./session/owned-resources.js";
+export { defineProperty, type Properties, type PropertyDefinition } from "./session/properties.js";
+export type { SessionGroup } from "./session/session-group.js";
+export type { LockOptions, SessionLock } from "./session/session-locks.js";

@@ -10,19 +10,9 @@
  *   and their holds released, the owned resources given back in reverse order, the services disposed.
  * - **cleaned up**: `cleanup` resolves, with what went wrong on the way. A step that failed never stopped the next one.
  */
-import { createDeferred } from "../base/async.js";
-import {
-  type CleanupSummary,
-  disposeOf,
-  isResource,
-  mergeSummaries,
-  type Resource,
-  runStep,
-  runSteps,
-  toSteps,
-} from "../base/dispose.js";
-import { ActiveSessionError, describe } from "../base/error.js";
-import { LazySignal } from "../base/lazy-signal.js";
+import { createDeferred, noop } from "../base/async.js";
+import { type CleanupSummary, mergeSummaries, type Resource, runSteps, toSteps } from "../base/dispose.js";
+import { ActiveSessionError } from "../base/error.js";
 import { checkBody, type ProcessBody, type ProcessContext } from "../runner/process-producer.js";
 import { createProcess, type ProcessRunner } from "../runner/process-runner.js";
 import type { RunnerContext } from "../runner/producer.js";
@@ -31,6 +21,7 @@ import { createSequence, type RunnerSettings, type SequenceRunner } from "../run
 import type { AbortReason } from "../runner/shapes.js";
 import { checkSource, discardSource, type SequenceSource } from "../runner/source.js";
 import { checkTimeSeries, type Measurement, measure, type TimeSeries } from "../runner/time-series.js";
+import { Belongings } from "./belongings.js";
 import { Expirable, type ExpiryList, type ExpiryLists } from "./expiry.js";
 import { sessionIdFor, type TaggedIdentity } from "./identity.js";
 import {
@@ -40,9 +31,12 @@ import {
   resolveRunnerOptions,
   takeHolds,
 } from "./options.js";
-import { Ownership, releaseAll } from "./owned-resources.js";
+import type { Ownership } from "./owned-resources.js";
+import type { Properties } from "./properties.js";
 import { parseRunnerKey } from "./runner-key.js";
 import { type RunnerEntry, RunnerTable } from "./runner-table.js";
+import type { SessionGroup } from "./session-group.js";
+import { type LockOptions, type SessionLock, SessionLocks } from "./session-locks.js";
 
 /** What a session needs of its host. */
 export interface SessionHost {
@@ -51,6 +45,8 @@ export interface SessionHost {
   readonly idleSessions: ExpiryList<ActiveSession>;
   /** The lists in which idle runners wait for theirs. */
   readonly idleRunners: ExpiryLists<RunnerEntry>;
+  /** The group of a client, made if there is none; every live session of the client holds it then. */
+  groupOf(identity: TaggedIdentity): SessionGroup<ActiveSession>;
   /** The session has ended and must not be found any more. */
   forget(session: ActiveSession): void;
   /** The clean-up of an ended session is over. */
@@ -79,9 +75,9 @@ export class ActiveSession<Services = unknown> extends Expirable {
   #isFresh = true;
   #runners: RunnerTable | undefined;
   #owner: RunnerOwner | undefined;
-  #owned: Set<Ownership> | undefined;
-  #signal: LazySignal | undefined;
-  #services: { readonly value: Services } | undefined;
+  #belongings: Belongings<Services> | undefined;
+  #locks: SessionLocks | undefined;
+  #group: { readonly group: SessionGroup<ActiveSession>; readonly release: () => void } | undefined;
   #cleanup: ReturnType<typeof createDeferred<CleanupSummary>> | undefined;
   #endReason: AbortReason | undefined;
   #publication: Promise<void> | undefined;
@@ -113,8 +109,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
 
   /** Aborts when the session ends, after its runners have been aborted. */
   get signal(): AbortSignal {
-    this.#signal ??= new LazySignal();
-    return this.#signal.signal;
+    return this.#own.end.signal;
   }
 
   /** Resolves when the session has ended and everything it held has been released. */
@@ -125,12 +120,21 @@ export class ActiveSession<Services = unknown> extends Expirable {
 
   /** What the host's `services` makes for this session, at first use. Throws what that throws, or `SESSION_ENDED`. */
   get services(): Services {
-    if (!this.#services) {
-      this.#checkAvailable("make services");
-      const make = this.#host.settings.services as ((session: this) => Services) | undefined;
-      this.#services = { value: make?.(this) as Services };
+    return this.#own.services;
+  }
+
+  /** Shared by all requests of the session; read-only from its end on. */
+  get properties(): Properties {
+    return this.#own.properties;
+  }
+
+  /** All sessions of the client, and what belongs to them together. Throws `SESSION_ENDED` if it was never asked for before. */
+  get group(): SessionGroup<ActiveSession> {
+    if (!this.#group) {
+      this.#checkAvailable("look at the group");
+      this.#host.groupOf(this.identity);
     }
-    return this.#services.value;
+    return this.#group!.group;
   }
 
   // --- creating runners --------------------------------------------------------------------------------------------
@@ -302,15 +306,24 @@ export class ActiveSession<Services = unknown> extends Expirable {
    * @throws `INVALID_ARGUMENT`, or `SESSION_ENDED`; the resource is not touched then
    */
   own(resource: Resource): Ownership {
-    this.#checkAvailable("own a resource");
-    if (!isResource(resource)) {
-      throw new ActiveSessionError(
-        "INVALID_ARGUMENT",
-        `Cannot own a resource: it must be disposable or a function, received ${describe(resource)}`,
-      );
+    return this.#own.own(resource);
+  }
+
+  /**
+   * Acquires the lock of this name: of all who ask for it in this session one holds it, the others wait in order. Waiting is a
+   * use of the session. Hand the lock to a runner by `holds`, or dispose it.
+   * @returns `undefined` when the time is up
+   * @throws `INVALID_ARGUMENT`, `SESSION_ENDED` (also while it waits), or the reason of `signal`
+   */
+  async lock(name: string, options: LockOptions = {}): Promise<SessionLock | undefined> {
+    this.#checkAvailable("acquire a lock");
+    this.#locks ??= new SessionLocks();
+    const release = this.#pin();
+    try {
+      return await this.#locks.acquire(name, options);
+    } finally {
+      release();
     }
-    this.#owned ??= new Set();
-    return new Ownership(resource, this.#owned);
   }
 
   /** Ends the session. Returns the clean-up promise; further calls get the same one. */
@@ -334,6 +347,11 @@ export class ActiveSession<Services = unknown> extends Expirable {
     );
   }
 
+  /** The group has been made, or is there already: this session keeps it until it is cleaned up. @internal */
+  join(group: SessionGroup<ActiveSession>): void {
+    this.#group ??= { group, release: group.hold() };
+  }
+
   /** Starts the idle time anew, unless something holds the session. @internal */
   touch(): void {
     if (this.#holders === 0 && this.isAvailable) this.#host.idleSessions.touch(this);
@@ -346,9 +364,9 @@ export class ActiveSession<Services = unknown> extends Expirable {
     this.#host.idleSessions.remove(this);
     this.#host.forget(this);
     const runners = this.#runners?.all() ?? [];
+    this.#locks?.close(sessionEnded("acquire a lock", reason));
     for (const runner of runners) runner.abortFor(reason);
-    this.#signal ??= new LazySignal();
-    this.#signal.abort(sessionEnded("go on", reason));
+    this.#belongings?.close(sessionEnded("go on", reason));
     const { cleanup } = this;
     void this.#cleanUp(runners, reason);
     return cleanup;
@@ -358,14 +376,11 @@ export class ActiveSession<Services = unknown> extends Expirable {
     const timeout = this.#host.settings.cleanupTimeout;
     for (const runner of runners) void runner.dispose(reason);
     const ofRunners = (await this.#runners?.disposed()) ?? [];
-    const ofResources = await releaseAll(this.#owned ?? new Set(), timeout);
-    const services = this.#services?.value;
-    // Services are some object of the application's; a function in their place is no disposer.
-    const dispose = () => (typeof services === "object" && isResource(services) ? disposeOf(services) : undefined);
-    const ofServices = await runStep(dispose, timeout);
-    this.#warnOf(mergeSummaries([ofResources, ofServices]), "a session");
+    const ofBelongings = (await this.#belongings?.release(timeout)) ?? { timedOut: false, errors: [] };
+    this.#warnOf(ofBelongings, "a session");
     this.#host.cleanedUp(this);
-    this.#cleanup?.resolve(mergeSummaries([...ofRunners, ofResources, ofServices]));
+    this.#cleanup?.resolve(mergeSummaries([...ofRunners, ofBelongings]));
+    this.#group?.release();
   }
 
   #warnOf({ errors, timedOut }: CleanupSummary, what: string): void {
@@ -373,6 +388,17 @@ export class ActiveSession<Services = unknown> extends Expirable {
     const session = this.id;
     for (const error of errors) host.warn(`the clean-up of ${what} failed`, { session, error });
     if (timedOut) host.warn(`the clean-up of ${what} took over ${host.settings.cleanupTimeout} ms`, { session });
+  }
+
+  get #own(): Belongings<Services> {
+    if (!this.#belongings) {
+      this.#belongings = new Belongings({
+        makeServices: () => (this.#host.settings.services as ((session: this) => unknown) | undefined)?.(this),
+        checkAvailable: (action) => this.#checkAvailable(action),
+      });
+      if (this.#endReason) this.#belongings.close(sessionEnded("go on", this.#endReason));
+    }
+    return this.#belongings;
   }
 
   #checkAvailable(action: string): void {
@@ -401,13 +427,17 @@ export class ActiveSession<Services = unknown> extends Expirable {
 
   /** Keeps a runner, and with it the session, from idling out. Taking and releasing are a use of both. */
   #hold(runner: Runner): () => void {
-    const release = this.#runners?.hold(runner);
+    return this.#pin(this.#runners?.hold(runner));
+  }
+
+  /** Keeps the session from idling out, until the returned function is called; that calls `release`, once. */
+  #pin(release: () => void = noop): () => void {
     if (this.#holders++ === 0) this.#host.idleSessions.remove(this);
     let held = true;
     return () => {
       if (!held) return;
       held = false;
-      release?.();
+      release();
       this.#holders--;
       this.touch();
     };

@@ -15,6 +15,7 @@ import { Alarm, ExpiryList, ExpiryLists } from "./expiry.js";
 import { checkSuffix, sessionIdFor, type TaggedIdentity, tagIdentity } from "./identity.js";
 import { type ActiveSessionsOptions, type HostSettings, resolveOptions } from "./options.js";
 import { parseRunnerKey } from "./runner-key.js";
+import { type GroupHost, SessionGroup } from "./session-group.js";
 
 /** Figures of this process. */
 export interface ActiveSessionsStats {
@@ -48,23 +49,42 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
   readonly #settings: HostSettings;
   readonly #sessions = new Map<string, ActiveSession<Services>>();
   readonly #ending = new Set<ActiveSession<Services>>();
+  /** The live sessions with a suffix, by client; one without is found in the table. */
+  readonly #suffixed = new Map<TaggedIdentity, Set<ActiveSession<Services>>>();
+  readonly #groups = new Map<TaggedIdentity, SessionGroup<ActiveSession>>();
+  readonly #endingGroups = new Set<SessionGroup<ActiveSession>>();
   readonly #idleSessions: ExpiryList<ActiveSession>;
   readonly #lifetime = new Alarm(() => this.#endOldest());
   readonly #host: SessionHost;
+  readonly #groupHost: GroupHost<ActiveSession>;
   #lastGeneration = 0;
   #closing: Promise<CloseSummary> | undefined;
 
   /** @internal */
-  constructor(options: ActiveSessionsOptions<ActiveSession, Services>) {
+  constructor(options: ActiveSessionsOptions<ActiveSession, Services, SessionGroup<ActiveSession>>) {
     this.#settings = resolveOptions(options);
     this.#idleSessions = new ExpiryList(this.#settings.idleTimeout, (session) => void session.end("idle"));
     this.#host = {
       settings: this.#settings,
       idleSessions: this.#idleSessions,
       idleRunners: new ExpiryLists(({ runner }) => void runner.dispose("idle")),
+      groupOf: (identity) => this.#groupOf(identity),
       forget: (session) => this.#forget(session as ActiveSession<Services>),
       cleanedUp: (session) => void this.#ending.delete(session as ActiveSession<Services>),
       warn: (message, details) => this.#warn(message, details),
+    };
+    this.#groupHost = {
+      settings: this.#settings,
+      sessionsOf: (identity) => this.#sessionsOf(identity) as ActiveSession[],
+      forgetGroup: (group) => {
+        this.#groups.delete(group.identity);
+        this.#endingGroups.add(group);
+      },
+      groupCleanedUp: (group, { errors, timedOut }) => {
+        this.#endingGroups.delete(group);
+        for (const error of errors) this.#warn("the clean-up of a group failed", { group: group.id, error });
+        if (timedOut) this.#warn("the clean-up of a group took too long", { group: group.id });
+      },
     };
   }
 
@@ -139,6 +159,12 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     this.#lastGeneration = Math.max(this.#lastGeneration + 1, Date.now());
     const session = new ActiveSession<Services>(this.#host, identity, suffix, this.#lastGeneration);
     this.#sessions.set(tableKey(identity, suffix), session);
+    if (suffix !== undefined) {
+      const siblings = this.#suffixed.get(identity) ?? new Set();
+      this.#suffixed.set(identity, siblings.add(session));
+    }
+    const group = this.#groups.get(identity);
+    if (group) session.join(group);
     session.touch();
     this.#lifetime.setFor(session.createdAt + this.#settings.maxLifetime);
     return session;
@@ -165,10 +191,31 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     return runner ? { runner } : "gone";
   }
 
+  // --- groups ------------------------------------------------------------------------------------------------------
+
+  #sessionsOf(identity: TaggedIdentity): ActiveSession<Services>[] {
+    const plain = this.#sessions.get(tableKey(identity, undefined));
+    return [...(plain ? [plain] : []), ...(this.#suffixed.get(identity) ?? [])];
+  }
+
+  #groupOf(identity: TaggedIdentity): SessionGroup<ActiveSession> {
+    let group = this.#groups.get(identity);
+    if (!group) {
+      group = new SessionGroup<ActiveSession>(this.#groupHost, identity);
+      this.#groups.set(identity, group);
+      for (const session of this.#sessionsOf(identity)) session.join(group);
+    }
+    return group;
+  }
+
   // --- lifetimes ---------------------------------------------------------------------------------------------------
 
   #forget(session: ActiveSession<Services>): void {
-    this.#sessions.delete(tableKey(session.identity, session.suffix));
+    const { identity, suffix } = session;
+    this.#sessions.delete(tableKey(identity, suffix));
+    const siblings = suffix === undefined ? undefined : this.#suffixed.get(identity);
+    siblings?.delete(session);
+    if (siblings?.size === 0) this.#suffixed.delete(identity);
     this.#ending.add(session);
   }
 
@@ -194,7 +241,11 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
       errors.push(...summary.errors);
       if (!summary.timedOut) unfinished.delete(session);
     });
-    await settleWithin(Promise.all(cleanups), timeout);
+    const all = Promise.all(cleanups).then(async () => {
+      const ofGroups = await Promise.all([...this.#endingGroups].map(({ cleanup }) => cleanup));
+      errors.push(...ofGroups.flatMap((summary) => summary.errors));
+    });
+    await settleWithin(all, timeout);
     this.#lifetime.cancel();
     this.#idleSessions.close();
     return { sessions, unfinished: [...unfinished].map((session) => session.id), errors: [...errors] };
@@ -233,7 +284,7 @@ function describeDetails(details: object): string {
  * @throws `INVALID_OPTION`
  */
 export function createActiveSessions<Services = unknown>(
-  options: ActiveSessionsOptions<ActiveSession, Services> = {},
+  options: ActiveSessionsOptions<ActiveSession, Services, SessionGroup<ActiveSession>> = {},
 ): ActiveSessions<Services> {
   return new ActiveSessions(options);
 }

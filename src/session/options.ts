@@ -4,6 +4,7 @@ import { checkDuration, checkFunction, checkInteger, checkOptions } from "../bas
 import { isResource, type Resource } from "../base/dispose.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 import type { Retain } from "../log/result-log.js";
+import { SessionLock } from "./session-locks.js";
 
 /** A logger in the shape that pino and most others have. */
 export interface Logger {
@@ -12,7 +13,7 @@ export interface Logger {
 }
 
 /** Options of `createActiveSessions`. All times are in milliseconds; `Infinity` disables a time-out. */
-export interface ActiveSessionsOptions<Session = never, Services = unknown> {
+export interface ActiveSessionsOptions<Session = never, Services = unknown, Group = unknown> {
   /** A session that has not been used for so long ends. Default: 20 minutes. */
   readonly idleTimeout?: number | undefined;
   /** A session ends so long after its creation, used or not. Default: 2 hours. */
@@ -40,6 +41,8 @@ export interface ActiveSessionsOptions<Session = never, Services = unknown> {
   readonly secret?: string | Uint8Array | undefined;
   /** Makes the services of a session, at their first use; disposed, if disposable, when the session has ended. */
   readonly services?: ((session: Session) => Services) | undefined;
+  /** As `services`, for the group of all sessions of a client. */
+  readonly groupServices?: ((group: Group) => unknown) | undefined;
   /** Gets the warnings. Default: `process.emitWarning`. */
   readonly logger?: Logger | undefined;
 }
@@ -75,6 +78,7 @@ export interface HostSettings {
   readonly cleanupTimeout: number;
   readonly secret: string | Uint8Array;
   readonly services: ((session: never) => unknown) | undefined;
+  readonly groupServices: ((group: never) => unknown) | undefined;
   readonly logger: Logger | undefined;
 }
 
@@ -90,6 +94,7 @@ const defaultSettings = {
   cleanupTimeout: 10_000,
   secret: "",
   services: undefined,
+  groupServices: undefined,
   logger: undefined,
 } as const satisfies HostSettings;
 
@@ -103,6 +108,7 @@ export function resolveOptions(options: ActiveSessionsOptions<never> = {}): Host
   }
   checkReading(action, settings);
   checkFunction(action, "services", settings.services);
+  checkFunction(action, "groupServices", settings.groupServices);
   checkSecret(action, options.secret);
   if (settings.logger !== undefined) checkFunction(action, "logger.warn", Object(settings.logger).warn ?? null);
   const { secret = randomBytes(32) } = options;
@@ -162,6 +168,7 @@ export function takeHolds(options: RunnerOptions): Holds {
     return { resources: [], isInvalid: true };
   const list = [...(holds as Iterable<unknown>)];
   const resources = list.filter(isResource);
+  for (const resource of resources) if (resource instanceof SessionLock) resource.keep();
   return { resources, isInvalid: resources.length < list.length };
 }
 
