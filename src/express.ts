@@ -11,6 +11,8 @@ import type { ActiveSessions } from "./session/active-sessions.js";
 
 export type { CookieOptions } from "./http/cookie.js";
 export type { RunnerRouterOptions } from "./http/handler.js";
+export { refreshSession, requestSignal } from "./http/node-request.js";
+export type { Scope } from "./http/scopes.js";
 
 declare global {
   namespace Express {
@@ -65,6 +67,7 @@ export function activeSession<Services>(
 ): RequestHandler {
   const install = sessionInstaller<Request, Services>(sessions, options, {
     isSecure: (request) => request.secure,
+    urlOf: (request) => request.originalUrl,
     frameworkSession: (request) => frameworkSession(request as SessionedRequest),
   });
   return (request, response, next) => {

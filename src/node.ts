@@ -11,6 +11,8 @@ import type { ActiveSession } from "./session/active-session.js";
 import type { ActiveSessions } from "./session/active-sessions.js";
 
 export type { CookieOptions } from "./http/cookie.js";
+export { refreshSession, requestSignal } from "./http/node-request.js";
+export type { Scope } from "./http/scopes.js";
 
 /** A request that knows its client's session. */
 export interface ActiveRequest<Services = unknown> extends IncomingMessage {
@@ -45,6 +47,7 @@ export function activeSession<Services>(
   options: ActiveSessionOptions = {},
 ): (request: IncomingMessage, response: ServerResponse) => Promise<ActiveRequest<Services>> {
   const install = sessionInstaller<IncomingMessage, Services>(sessions, options, {
+    urlOf: ({ url }) => url ?? "",
     isSecure: ({ socket }) => (socket as Partial<TLSSocket>).encrypted === true,
     frameworkSession: () => undefined,
   });

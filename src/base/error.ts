@@ -17,6 +17,8 @@ const statusByCode = {
   IDENTITY_TOO_LATE: 500,
   /** The framework's session, to which this one belongs, could not be saved; `cause` is its store's error. */
   IDENTITY_NOT_SAVED: 503,
+  /** No scope of the adapter gives this request a session. */
+  OUT_OF_SCOPE: 500,
   /** An adapter is used before its middleware, or with another host object. */
   NOT_INSTALLED: 500,
   /** The position lies before the first one that is still kept. */

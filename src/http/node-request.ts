@@ -8,6 +8,7 @@ import { type CookieOptions, checkCookieOptions, SessionCookie } from "./cookie.
 import type { RunnerHandler } from "./handler.js";
 import { ConnectionSignal, writeResponse } from "./node-response.js";
 import { type FrameworkSession, RequestSession } from "./request-session.js";
+import { type Scope, scopeSelector } from "./scopes.js";
 
 /** How an adapter finds out whose request it is. */
 export interface IdentityOptions<Request> {
@@ -19,11 +20,18 @@ export interface IdentityOptions<Request> {
   readonly identify?: ((request: Request) => unknown) | undefined;
   /** How the session cookie is set. */
   readonly cookie?: CookieOptions | undefined;
+  /**
+   * Which requests have a session, and which one, if a client is to have several. Default: every request the same one. A request
+   * that no scope accepts has none: using it throws `OUT_OF_SCOPE`.
+   */
+  readonly scopes?: readonly Scope<Request>[] | undefined;
 }
 
 /** What is particular to a framework's requests. */
 export interface NodeFramework<Request extends IncomingMessage> {
   isSecure(request: Request): boolean;
+  /** The whole address, wherever in the application the request is handled. */
+  urlOf(request: Request): string;
   frameworkSession(request: Request): FrameworkSession | undefined;
 }
 
@@ -37,12 +45,15 @@ export function sessionInstaller<Request extends IncomingMessage, Services>(
 ): (request: Request, response: ServerResponse) => Promise<void> {
   const action = "install active sessions";
   checkHost(action, sessions);
-  checkOptions(action, options, ["identify", "cookie"]);
+  checkOptions(action, options, ["identify", "cookie", "scopes"]);
   checkFunction(action, "identify", options.identify);
   const { identify, cookie = {} } = options;
   checkCookieOptions(cookie);
+  const select = scopeSelector(options.scopes);
+  const warn = (message: string, details: object) => sessions.warn(message, details);
   return async (request, response) => {
     const user = await identify?.(request);
+    const selection = await select(request, pathOf(framework.urlOf(request)), warn);
     const port = {
       cookie: new SessionCookie(cookie, framework.isSecure(request)),
       cookies: request.headers.cookie,
@@ -50,11 +61,15 @@ export function sessionInstaller<Request extends IncomingMessage, Services>(
         return response.headersSent;
       },
       setCookie: (header: string) => void response.appendHeader("Set-Cookie", header),
+      onOver: (callback: () => void) => {
+        if (response.closed) callback();
+        else response.once("close", callback);
+      },
       get frameworkSession() {
         return framework.frameworkSession(request);
       },
     };
-    const own = new RequestSession(sessions, port, user);
+    const own = new RequestSession(sessions, port, user, selection);
     requestSessions.set(request, own);
     Object.defineProperty(request, "activeSession", { configurable: true, get: () => own.session });
   };
@@ -90,6 +105,29 @@ export async function serveRunner(
   });
   await writeResponse(response, wire);
   return true;
+}
+
+function pathOf(url: string): string {
+  return url.split("?", 1)[0]!;
+}
+
+/**
+ * Lets `request.activeSession` give the client's next session if the one that the request has used has ended.
+ * @returns whether it has ended; false also if the request has not used its session
+ * @throws `NOT_INSTALLED`
+ */
+export function refreshSession(request: IncomingMessage): boolean {
+  const own = requestSessions.get(request);
+  if (own) return own.refresh();
+  throw new ActiveSessionError(
+    "NOT_INSTALLED",
+    "Cannot refresh the session: the request must have passed activeSession(sessions) before, received one that did not",
+  );
+}
+
+/** A signal that aborts when the request is over: its answer has been sent, or its client has gone. */
+export function requestSignal(response: ServerResponse): AbortSignal {
+  return new ConnectionSignal(response).signal;
 }
 
 /** The query as it came: a framework's own may have been through a parser that makes objects of it. */

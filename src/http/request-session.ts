@@ -12,6 +12,7 @@ import type { ActiveSession } from "../session/active-session.js";
 import type { ActiveSessions } from "../session/active-sessions.js";
 import { type TaggedIdentity, tagIdentity } from "../session/identity.js";
 import { createCookieValue, type SessionCookie } from "./cookie.js";
+import type { Selection } from "./scopes.js";
 
 /** The framework's session of a request, as far as it matters here. */
 export interface FrameworkSession {
@@ -30,6 +31,8 @@ export interface RequestPort {
   /** Whether it is too late to set a cookie. */
   readonly headersSent: boolean;
   setCookie(header: string): void;
+  /** Calls back when the request is over: its answer has been sent, or its client has gone. */
+  onOver(callback: () => void): void;
   /** The framework's session as of now; `undefined` where there is none. */
   readonly frameworkSession: FrameworkSession | undefined;
 }
@@ -41,14 +44,17 @@ export class RequestSession<Services = unknown> {
   readonly #user: TaggedIdentity | undefined;
   #issued: TaggedIdentity | undefined;
   #session: ActiveSession<Services> | undefined;
+  readonly #selection: Selection;
 
   /**
    * @param user what `identify` gave
+   * @param selection what the scopes have come to
    * @throws `INVALID_IDENTITY`
    */
-  constructor(sessions: ActiveSessions<Services>, port: RequestPort, user: unknown) {
+  constructor(sessions: ActiveSessions<Services>, port: RequestPort, user: unknown, selection: Selection) {
     this.sessions = sessions;
     this.#port = port;
+    this.#selection = selection;
     this.#user = user === undefined || user === null ? undefined : tagIdentity("user", user);
   }
 
@@ -65,18 +71,39 @@ export class RequestSession<Services = unknown> {
   /**
    * The client's live session, created if there is none. One that was terminated stays this request's session: nothing is
    * started anew behind a logout.
-   * @throws `IDENTITY_TOO_LATE`, `HOST_CLOSED`
+   * @throws `OUT_OF_SCOPE`, `IDENTITY_TOO_LATE`, `HOST_CLOSED`
    */
   get session(): ActiveSession<Services> {
+    if (!this.#selection) {
+      const requirement = "the request must be in one of the scopes";
+      throw new ActiveSessionError(
+        "OUT_OF_SCOPE",
+        `Cannot use a session: ${requirement}, received one that is in none`,
+      );
+    }
     const former = this.#session;
     const identity = this.identity;
     const isSame = identity === undefined || identity === former?.identity; // a logout may have taken the identity away
     if (former?.endReason === "session-ended" && isSame) return former;
     const framework = this.#user ? undefined : this.#port.frameworkSession;
     if (framework && !framework.isMarked) this.#checkInTime("the framework's session must be kept");
-    this.#session = this.sessions.obtain(identity ?? this.#issueCookie(), undefined);
-    if (framework && !framework.isMarked) this.#session.publish(framework.markAndSave());
-    return this.#session;
+    const session = this.sessions.obtain(identity ?? this.#issueCookie(), this.#selection.suffix);
+    if (session !== former) this.#port.onOver(session.visit());
+    if (framework && !framework.isMarked) session.publish(framework.markAndSave());
+    this.#session = session;
+    return session;
+  }
+
+  /** Whether the request has a session to use: it is in a scope, and the session has not been terminated. */
+  get hasSession(): boolean {
+    return this.#selection !== undefined && this.#session?.endReason !== "session-ended";
+  }
+
+  /** Lets the next access give the client's next session if the one that was used here has ended; returns whether it has. */
+  refresh(): boolean {
+    if (!this.#session || this.#session.isAvailable) return false;
+    this.#session = undefined;
+    return true;
   }
 
   #issueCookie(): TaggedIdentity {

@@ -81,6 +81,9 @@ export class ActiveSession<Services = unknown> extends Expirable {
   #cleanup: ReturnType<typeof createDeferred<CleanupSummary>> | undefined;
   #endReason: AbortReason | undefined;
   #publication: Promise<void> | undefined;
+  /** Requests that have got the session from an adapter and are not over. */
+  #visitors = 0;
+  #isCleanedUp = false;
 
   /** @internal */
   constructor(host: SessionHost, identity: TaggedIdentity, suffix: string | undefined, generation: number) {
@@ -352,6 +355,19 @@ export class ActiveSession<Services = unknown> extends Expirable {
     this.#group ??= { group, release: group.hold() };
   }
 
+  /** A request has got the session: its group stays as long as the request, also if the session ends. @internal */
+  visit(): () => void {
+    this.#visitors++;
+    return () => {
+      this.#visitors--;
+      this.#leaveGroup();
+    };
+  }
+
+  #leaveGroup(): void {
+    if (this.#isCleanedUp && this.#visitors === 0) this.#group?.release();
+  }
+
   /** Starts the idle time anew, unless something holds the session. @internal */
   touch(): void {
     if (this.#holders === 0 && this.isAvailable) this.#host.idleSessions.touch(this);
@@ -379,8 +395,9 @@ export class ActiveSession<Services = unknown> extends Expirable {
     const ofBelongings = (await this.#belongings?.release(timeout)) ?? { timedOut: false, errors: [] };
     this.#warnOf(ofBelongings, "a session");
     this.#host.cleanedUp(this);
+    this.#isCleanedUp = true;
     this.#cleanup?.resolve(mergeSummaries([...ofRunners, ofBelongings]));
-    this.#group?.release();
+    this.#leaveGroup();
   }
 
   #warnOf({ errors, timedOut }: CleanupSummary, what: string): void {

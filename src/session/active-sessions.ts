@@ -170,6 +170,11 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     return session;
   }
 
+  /** Tells the logger of something that went wrong where nobody else could be told. @internal */
+  warn(message: string, details: object): void {
+    this.#warn(message, details);
+  }
+
   /** The live session of an identity. @internal */
   lookUp(identity: TaggedIdentity, suffix: string | undefined): ActiveSession<Services> | undefined {
     checkSuffix(suffix);

@@ -99,7 +99,7 @@ const defaultSettings = {
 } as const satisfies HostSettings;
 
 /** Checks the host's options and fills in the defaults; throws `INVALID_OPTION`. */
-export function resolveOptions(options: ActiveSessionsOptions<never> = {}): HostSettings {
+export function resolveOptions(options: ActiveSessionsOptions<never, unknown, never> = {}): HostSettings {
   const action = "create active sessions";
   checkOptions(action, options, Object.keys(defaultSettings));
   const settings: HostSettings = { ...defaultSettings, ...withoutUndefined(options) };

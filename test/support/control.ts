@@ -3,6 +3,7 @@ import { getEventListeners } from "node:events";
 import type { ActiveSession } from "../../src/session/active-session.js";
 import { type ActiveSessions, createActiveSessions } from "../../src/session/active-sessions.js";
 import type { ActiveSessionsOptions } from "../../src/session/options.js";
+import type { SessionGroup } from "../../src/session/session-group.js";
 import { atEnd } from "./cleanup.js";
 
 const { setImmediate: nextTurn } = globalThis;
@@ -85,7 +86,7 @@ export class PushSource<T> implements AsyncIterable<T> {
 
 /** A host that is closed when the test is over. */
 export function openHost<Services = unknown>(
-  options: ActiveSessionsOptions<ActiveSession, Services> = {},
+  options: ActiveSessionsOptions<ActiveSession, Services, SessionGroup<ActiveSession>> = {},
 ): ActiveSessions<Services> {
   const host = createActiveSessions<Services>(options);
   atEnd(() => host.close());
