@@ -1,7 +1,8 @@
 /** Background work that belongs to a web user's session. */
 export type { CleanupSummary, Resource } from "./base/dispose.js";
-export { ActiveSessionError, type ActiveSessionErrorOptions, type ErrorCode } from "./base/error.js";
+export { ActiveSessionError, type ActiveSessionErrorOptions, type ErrorCode, type Issue } from "./base/error.js";
 export type { FinalStatus, Retain, RunnerProgress, RunnerStatus } from "./log/result-log.js";
+export type { ProcessDefinition, RunnerDefinition, SequenceDefinition, StandardSchema } from "./runner/definition.js";
 export type { ProcessBody, ProcessContext } from "./runner/process-producer.js";
 export type { ProcessRunner } from "./runner/process-runner.js";
 export type { RunnerContext } from "./runner/producer.js";
@@ -25,6 +26,7 @@ export {
   type CloseSummary,
   createActiveSessions,
 } from "./session/active-sessions.js";
+export { defineProcessRunner, defineSequenceRunner } from "./session/define.js";
 export type { ActiveSessionsOptions, Logger, RunnerOptions } from "./session/options.js";
 export type { Ownership } from "./session/owned-resources.js";
 export { defineProperty, type Properties, type PropertyDefinition } from "./session/properties.js";

@@ -7,6 +7,8 @@
 const statusByCode = {
   /** A number, position or query parameter is malformed or out of its range. */
   INVALID_ARGUMENT: 400,
+  /** The input of a defined runner is not what its validator wants; `issues` says why. */
+  INVALID_INPUT: 422,
   /** An option has a wrong type, is out of range or unknown. */
   INVALID_OPTION: 500,
   /** What should produce items is not an iterable, an async iterable, a stream or a function that returns one. */
@@ -64,12 +66,21 @@ export function isErrorCode(text: unknown): text is ErrorCode {
   return typeof text === "string" && Object.hasOwn(statusByCode, text);
 }
 
+/** What a validator finds fault with. */
+export interface Issue {
+  readonly message: string;
+  /** Where in the input. */
+  readonly path?: readonly string[];
+}
+
 /** Options of {@link ActiveSessionError}. */
 export interface ActiveSessionErrorOptions {
   /** What led to this error; kept as the standard, not enumerable, `cause`. */
   readonly cause?: unknown;
   /** For `POSITION_GONE`: the first position that is still kept. */
   readonly firstPosition?: number;
+  /** For `INVALID_INPUT`: what the validator found. */
+  readonly issues?: readonly Issue[];
 }
 
 const brand = Symbol.for("active-session.error");
@@ -83,12 +94,15 @@ export class ActiveSessionError extends Error {
   readonly status: number;
   /** For `POSITION_GONE`: the first position that can still be read. */
   readonly firstPosition?: number;
+  /** For `INVALID_INPUT`: what the validator found. */
+  readonly issues?: readonly Issue[];
 
   constructor(code: ErrorCode, message: string, options: ActiveSessionErrorOptions = {}) {
     super(message, "cause" in options ? { cause: options.cause } : undefined);
     this.code = code;
     this.status = statusByCode[code];
     if (options.firstPosition !== undefined) this.firstPosition = options.firstPosition;
+    if (options.issues !== undefined) this.issues = options.issues;
     Object.defineProperty(this, brand, { value: true });
   }
 
@@ -97,9 +111,10 @@ export class ActiveSessionError extends Error {
     return this.status < 500;
   }
 
-  /** What may leave the process: code and message, never the cause. */
-  toJSON(): { code: ErrorCode; message: string } {
-    return { code: this.code, message: this.message };
+  /** What may leave the process: code, message and issues, never the cause. */
+  toJSON(): { code: ErrorCode; message: string; issues?: readonly Issue[] } {
+    const { code, message, issues } = this;
+    return issues ? { code, message, issues } : { code, message };
   }
 
   /** Whether `value` is an error of this library, also when it comes from a second copy of the package. */

@@ -1,5 +1,6 @@
 /** The contract between a runner and what works for it in the background. */
 import type { CleanupSummary } from "../base/dispose.js";
+import type { RunnerId } from "./shapes.js";
 
 /** What the work gets to know of its surroundings. `Session` and `Services` are the owner's. */
 export interface RunnerContext<Session = unknown, Services = unknown> {
@@ -9,6 +10,8 @@ export interface RunnerContext<Session = unknown, Services = unknown> {
   readonly session: Session;
   /** The session's services; made at first use. */
   readonly services: Services;
+  /** Which runner this is; for logs. */
+  readonly id: RunnerId;
 }
 
 /**

@@ -18,6 +18,7 @@ import { type CleanupSummary, mergeSummaries, type Resource, runSteps, toSteps }
 import { ActiveSessionError } from "../base/error.js";
 import { LazySignal } from "../base/lazy-signal.js";
 import type { LogState, ReadRequest, ResultLog, RunnerProgress, RunnerStatus, Slice } from "../log/result-log.js";
+import type { RunnerDefinition } from "./definition.js";
 import type { Producer, RunnerContext } from "./producer.js";
 import type {
   AbortReason,
@@ -54,6 +55,8 @@ export interface RunnerParts<R> {
   readonly defaultAdvance: number;
   readonly holds: readonly Resource[];
   readonly data: unknown;
+  /** What the runner was made from, if it is a defined one. */
+  readonly definition?: RunnerDefinition | undefined;
 }
 
 /** A background operation and its results. Made by a session; see `createSequenceRunner` and its siblings. */
@@ -106,6 +109,11 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   /** The runner's number within its session, from 0, never reused. */
   get number(): number {
     return this.#parts.number;
+  }
+
+  /** What the runner was made from, if it is a defined one. */
+  get definition(): RunnerDefinition | undefined {
+    return this.#parts.definition;
   }
 
   /** The last known status; {@link state} tells the exact one. */
@@ -352,6 +360,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
     const { owner } = this.#parts;
     const work = this.#workSignal;
     return {
+      id: this.id,
       get signal() {
         return work.signal;
       },

@@ -3,6 +3,7 @@ import type { Resource } from "../base/dispose.js";
 import { LazySignal } from "../base/lazy-signal.js";
 import type { SequenceResultLog } from "../log/result-log.js";
 import { SequenceLog, type SequenceLogOptions } from "../log/sequence-log.js";
+import type { RunnerDefinition } from "./definition.js";
 import { abortError, Runner, type RunnerOwner, type RunnerParts } from "./runner.js";
 import { SequenceProducer } from "./sequence-producer.js";
 import type { SequenceSource } from "./source.js";
@@ -13,6 +14,7 @@ export interface RunnerSettings {
   readonly defaultAdvance: number;
   readonly holds: readonly Resource[];
   readonly data: unknown;
+  readonly definition?: RunnerDefinition;
 }
 
 /**

@@ -13,6 +13,15 @@
 import { createDeferred, noop } from "../base/async.js";
 import { type CleanupSummary, mergeSummaries, type Resource, runSteps, toSteps } from "../base/dispose.js";
 import { ActiveSessionError } from "../base/error.js";
+import {
+  bodyOf,
+  checkDefinition,
+  type ProcessDefinition,
+  type RunnerDefinition,
+  type SequenceDefinition,
+  sourceOf,
+  validateInput,
+} from "../runner/definition.js";
 import { checkBody, type ProcessBody, type ProcessContext } from "../runner/process-producer.js";
 import { createProcess, type ProcessRunner } from "../runner/process-runner.js";
 import type { RunnerContext } from "../runner/producer.js";
@@ -55,7 +64,7 @@ export interface SessionHost {
 }
 
 /** Makes a runner, not started yet, from what its options came to. */
-type MakeRunner<R> = (owner: RunnerOwner, settings: RunnerSettings, choices: RunnerChoices) => R;
+type MakeRunner<R> = (owner: RunnerOwner, settings: RunnerSettings, choices: RunnerChoices) => R | Promise<R>;
 
 /** The server-side object of one client: its runners, its resources, its lifetime. */
 export class ActiveSession<Services = unknown> extends Expirable {
@@ -191,6 +200,32 @@ export class ActiveSession<Services = unknown> extends Expirable {
     });
   }
 
+  /**
+   * Creates a runner from a definition; its input is checked by the definition's validator.
+   * @throws `INVALID_INPUT`, `INVALID_ARGUMENT`, `INVALID_OPTION`, `SESSION_ENDED`, `RUNNER_START_FAILED`
+   */
+  createRunner<T, Given>(
+    definition: SequenceDefinition<T, Given>,
+    input: Given,
+    options?: RunnerOptions,
+  ): Promise<SequenceRunner<T>>;
+  createRunner<T, Given>(
+    definition: ProcessDefinition<T, Given>,
+    input: Given,
+    options?: RunnerOptions,
+  ): Promise<ProcessRunner<T>>;
+  createRunner(definition: RunnerDefinition, input: unknown, options: RunnerOptions = {}): Promise<Runner> {
+    return this.#create("create a runner", options, async (owner, settings, choices): Promise<Runner> => {
+      checkDefinition(definition);
+      const checked = await validateInput(definition, input);
+      if (definition.kind === "sequence") {
+        return createSequence(owner, sourceOf(definition, checked), { ...choices, ...settings, definition });
+      }
+      const defaultAdvance = options.defaultAdvance ?? 1;
+      return createProcess(owner, bodyOf(definition, checked), { ...settings, defaultAdvance, definition });
+    });
+  }
+
   /** The frame of every creation: a number, the options, the table, the start; and nothing left behind if one fails. */
   async #create<R extends Runner>(
     action: string,
@@ -206,7 +241,9 @@ export class ActiveSession<Services = unknown> extends Expirable {
       const choices = resolveRunnerOptions(action, options, holds, this.#host.settings);
       this.#owner ??= this.#makeOwner();
       const { defaultAdvance, data } = choices;
-      runner = make(this.#owner, { number, defaultAdvance, holds: holds.resources, data }, choices);
+      const made = make(this.#owner, { number, defaultAdvance, holds: holds.resources, data }, choices);
+      runner = made instanceof Promise ? await this.#pinnedBy(made) : made;
+      this.#checkAvailable(action);
       this.#runners ??= new RunnerTable(this.#host.idleRunners);
       this.#runners.add(runner, choices.idleTimeout);
       await this.#launch(runner, choices);
@@ -222,6 +259,16 @@ export class ActiveSession<Services = unknown> extends Expirable {
         this.#warnOf(await runSteps(toSteps(holds.resources), cleanupTimeout), "a failed creation");
       }
       throw error;
+    }
+  }
+
+  /** The session does not idle out while a creation waits for the application's code. */
+  async #pinnedBy<R>(promise: Promise<R>): Promise<R> {
+    const release = this.#pin();
+    try {
+      return await promise;
+    } finally {
+      release();
     }
   }
 
@@ -249,14 +296,26 @@ export class ActiveSession<Services = unknown> extends Expirable {
   // --- finding runners ---------------------------------------------------------------------------------------------
 
   /**
-   * Finds a runner of this session by its key or number; it is a use of both.
-   * @returns `undefined` if there is none, or it belongs to another session or generation
-   * @throws `SESSION_ENDED`
+   * Finds a runner of this session by its key or number; it is a use of both. With a definition, only one that was made from it.
+   * @returns `undefined` if there is none, or it belongs to another session or generation, or was made from something else
+   * @throws `SESSION_ENDED`, `INVALID_ARGUMENT`
    */
-  async findRunner(key: string | number): Promise<Runner | undefined> {
+  async findRunner(key: string | number): Promise<Runner | undefined>;
+  async findRunner<T>(
+    definition: SequenceDefinition<T, never>,
+    key: string | number,
+  ): Promise<SequenceRunner<T> | undefined>;
+  async findRunner<T>(
+    definition: ProcessDefinition<T, never>,
+    key: string | number,
+  ): Promise<ProcessRunner<T> | undefined>;
+  async findRunner(first: RunnerDefinition | string | number, second?: string | number): Promise<Runner | undefined> {
     this.#checkAvailable("find a runner");
+    const definition = typeof first === "object" ? first : undefined;
+    if (definition) checkDefinition(definition);
+    const key = typeof first === "object" ? second! : first;
     const runner = this.#runners?.get(typeof key === "number" ? key : this.#numberOf(key));
-    if (!runner) return undefined;
+    if (!runner || (definition && runner.definition !== definition)) return undefined;
     this.#isFresh = false;
     this.#hold(runner)();
     return runner;
@@ -321,12 +380,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
   async lock(name: string, options: LockOptions = {}): Promise<SessionLock | undefined> {
     this.#checkAvailable("acquire a lock");
     this.#locks ??= new SessionLocks();
-    const release = this.#pin();
-    try {
-      return await this.#locks.acquire(name, options);
-    } finally {
-      release();
-    }
+    return this.#pinnedBy(this.#locks.acquire(name, options));
   }
 
   /** Ends the session. Returns the clean-up promise; further calls get the same one. */

@@ -1,0 +1,118 @@
+/** Named runners: what they are made of, apart from any session. */
+import { ActiveSessionError, describe, type Issue } from "../base/error.js";
+import type { ProcessBody, ProcessContext } from "./process-producer.js";
+import type { RunnerContext } from "./producer.js";
+import type { SequenceSource } from "./source.js";
+
+/**
+ * A validator, in the form on which zod, valibot, arktype and others have agreed (Standard Schema, version 1). Asked for
+ * no more than is needed.
+ */
+export interface StandardSchema<Given = unknown, Input = Given> {
+  readonly "~standard": {
+    readonly version: 1;
+    readonly vendor: string;
+    readonly validate: (value: unknown) => Validated<Input> | Promise<Validated<Input>>;
+    readonly types?: { readonly input: Given; readonly output: Input } | undefined;
+  };
+}
+
+type Validated<Input> =
+  | { readonly value: Input; readonly issues?: undefined }
+  | { readonly issues: readonly StandardIssue[] };
+
+interface StandardIssue {
+  readonly message: string;
+  readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
+}
+
+/** A named sequence runner, with items of type `T`, for inputs of type `Given`. Made by `defineSequenceRunner`. */
+export interface SequenceDefinition<T, Given> extends Definition<Given> {
+  readonly kind: "sequence";
+  readonly run: (input: never, context: never) => unknown;
+  /** Only for the compiler. */
+  readonly item?: T;
+}
+
+/** A named process runner, with a value of type `T`, for inputs of type `Given`. Made by `defineProcessRunner`. */
+export interface ProcessDefinition<T, Given> extends Definition<Given> {
+  readonly kind: "process";
+  readonly run: (input: never, context: never) => unknown;
+  /** Only for the compiler. */
+  readonly value?: T;
+}
+
+interface Definition<Given> {
+  /** What the application calls it. */
+  readonly name: string;
+  readonly input: StandardSchema<unknown, unknown> | undefined;
+  /** Only for the compiler. */
+  readonly given?: (input: Given) => void;
+}
+
+/** Any definition. */
+export type RunnerDefinition = SequenceDefinition<unknown, never> | ProcessDefinition<unknown, never>;
+
+/** Makes a definition; throws `INVALID_OPTION`. */
+export function define(kind: RunnerDefinition["kind"], parts: object): object {
+  const { name, input, run } = Object(parts) as Record<string, unknown>;
+  const fail = (requirement: string, value: unknown): never => {
+    throw new ActiveSessionError(
+      "INVALID_OPTION",
+      `Cannot define a runner: ${requirement}, received ${describe(value)}`,
+    );
+  };
+  if (typeof name !== "string" || name === "") fail("name must be a non-empty string", name);
+  if (typeof run !== "function") fail("run must be a function", run);
+  if (input !== undefined && typeof Object(input)["~standard"]?.validate !== "function") {
+    fail("input must be a Standard Schema", input);
+  }
+  return Object.freeze({ kind, name, input, run });
+}
+
+/** Throws `INVALID_ARGUMENT` unless the value is a definition. */
+export function checkDefinition(value: unknown): asserts value is RunnerDefinition {
+  const { kind, run } = Object(value) as Partial<RunnerDefinition>;
+  if ((kind === "sequence" || kind === "process") && typeof run === "function") return;
+  const requirement = "it must come from defineSequenceRunner or defineProcessRunner";
+  throw new ActiveSessionError(
+    "INVALID_ARGUMENT",
+    `Cannot use a runner's definition: ${requirement}, received ${describe(value)}`,
+  );
+}
+
+/** What the definition's validator makes of an input; throws `INVALID_INPUT` with its issues. */
+export function validateInput({ name, input }: RunnerDefinition, given: unknown): unknown {
+  if (!input) return given;
+  const settle = (result: Validated<unknown>) => {
+    if (!result.issues) return result.value;
+    const issues = result.issues.map(toIssue);
+    const what = issues.map(({ message, path }) => (path ? `${path.join(".")}: ${message}` : message)).join("; ");
+    throw new ActiveSessionError(
+      "INVALID_INPUT",
+      `Cannot create ${describe(name)}: its input must be valid (${what})`,
+      {
+        issues,
+      },
+    );
+  };
+  const result = input["~standard"].validate(given);
+  return result instanceof Promise ? result.then(settle) : settle(result);
+}
+
+function toIssue({ message, path }: StandardIssue): Issue {
+  if (!path || path.length === 0) return { message };
+  return { message, path: path.map((step) => String(typeof step === "object" ? step.key : step)) };
+}
+
+/** The source of a defined sequence. */
+export function sourceOf(definition: RunnerDefinition, input: unknown): SequenceSource<unknown> {
+  const run = definition.run as (input: unknown, context: RunnerContext) => Iterable<unknown>;
+  return (context) => run(input, context);
+}
+
+/** The body of a defined process. */
+export function bodyOf(definition: RunnerDefinition, input: unknown): ProcessBody<unknown> {
+  const run = definition.run as (input: unknown, context: ProcessContext<unknown>) => Promise<unknown>;
+  return (context) => run(input, context);
+}

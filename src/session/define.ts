@@ -1,0 +1,55 @@
+/** Defining runners: named, typed and reusable, apart from any session. */
+import { define, type ProcessDefinition, type SequenceDefinition, type StandardSchema } from "../runner/definition.js";
+import type { ProcessContext } from "../runner/process-producer.js";
+import type { RunnerContext } from "../runner/producer.js";
+import type { Source } from "../runner/source.js";
+import type { ActiveSession } from "./active-session.js";
+
+type Made<T> = Source<T> | Promise<Source<T>>;
+type Result<T> = Promise<T | undefined | void> | AsyncGenerator<T, T | undefined | void, undefined>;
+
+/**
+ * Defines a sequence runner: `session.createRunner(definition, input)` makes one, `session.findRunner(definition, key)` finds it.
+ * @param parts `name`: what the application calls it; `input`: any Standard Schema, which checks (and may change) the input;
+ *   `run`: makes the source
+ * @example
+ * const search = defineSequenceRunner({
+ *   name: "search",
+ *   input: z.object({ word: z.string().min(1) }),
+ *   run: ({ word }, { signal }) => findMatches(word, signal),
+ * });
+ * const runner = await session.createRunner(search, { word: "needle" });
+ * @throws `INVALID_OPTION`
+ */
+export function defineSequenceRunner<T, Given, Input>(parts: {
+  readonly name: string;
+  readonly input: StandardSchema<Given, Input>;
+  readonly run: (input: Input, context: RunnerContext<ActiveSession>) => Made<T>;
+}): SequenceDefinition<T, Given>;
+export function defineSequenceRunner<T, Input>(parts: {
+  readonly name: string;
+  readonly run: (input: Input, context: RunnerContext<ActiveSession>) => Made<T>;
+}): SequenceDefinition<T, Input>;
+export function defineSequenceRunner<T, Given>(parts: object): SequenceDefinition<T, Given> {
+  return define("sequence", parts) as SequenceDefinition<T, Given>;
+}
+
+/**
+ * Defines a process runner: `session.createRunner(definition, input)` makes one, `session.findRunner(definition, key)` finds it.
+ * @param parts as for `defineSequenceRunner`; `run` is the body
+ * @throws `INVALID_OPTION`
+ */
+export function defineProcessRunner<T, Given, Input>(parts: {
+  readonly name: string;
+  readonly input: StandardSchema<Given, Input>;
+  // biome-ignore lint/suspicious/noExplicitAny: a T here would be inferred from what is reported, not from the result
+  readonly run: (input: Input, context: ProcessContext<any, ActiveSession>) => Result<T>;
+}): ProcessDefinition<T, Given>;
+export function defineProcessRunner<T, Input>(parts: {
+  readonly name: string;
+  // biome-ignore lint/suspicious/noExplicitAny: a T here would be inferred from what is reported, not from the result
+  readonly run: (input: Input, context: ProcessContext<any, ActiveSession>) => Result<T>;
+}): ProcessDefinition<T, Input>;
+export function defineProcessRunner<T, Given>(parts: object): ProcessDefinition<T, Given> {
+  return define("process", parts) as ProcessDefinition<T, Given>;
+}
