@@ -63,7 +63,7 @@ describe("an idle session", () => {
   it("is gone from the host, its work aborted with the reason idle (parity 137)", async () => {
     const { host, session, runner } = await openRunner({ idleTimeout: 10 * second });
     await pass(10 * second);
-    expect(host.stats()).toEqual({ sessions: 0, groups: 0, runners: 0, items: 0 });
+    expect(host.stats()).toEqual({ sessions: 0, groups: 0, runners: 0, openReads: 0, items: 0 });
     expect(await host.find("alice")).toBeUndefined();
     expect([runner.status, runner.abortReason]).toEqual(["aborted", "idle"]);
     expect(session.signal.reason).toMatchObject({ code: "SESSION_ENDED", message: expect.stringContaining("idle") });
@@ -503,6 +503,7 @@ describe("many that end at once", () => {
       runnerIdleTimeout: 10 * second,
       idleTimeout: forever,
       maxLifetime: forever,
+      limits: { runnersPerClient: forever },
     });
     for (let i = 0; i < 2500; i++) await session.createProcessRunner(async () => i, { start: "on-first-read" });
     expect(await countAfterEachTimer(() => host.stats().runners)).toEqual([2500, 1500, 500, 0]);

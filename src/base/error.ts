@@ -21,6 +21,10 @@ const statusByCode = {
   IDENTITY_NOT_SAVED: 503,
   /** No scope of the adapter gives this request a session. */
   OUT_OF_SCOPE: 500,
+  /** The client has as many sessions, runners or open reads as it may have. */
+  CLIENT_LIMIT_REACHED: 429,
+  /** The process has as many sessions, runners, open reads or items as it may have. */
+  SERVER_LIMIT_REACHED: 503,
   /** An adapter is used before its middleware, or with another host object. */
   NOT_INSTALLED: 500,
   /** The position lies before the first one that is still kept. */
@@ -81,6 +85,8 @@ export interface ActiveSessionErrorOptions {
   readonly firstPosition?: number;
   /** For `INVALID_INPUT`: what the validator found. */
   readonly issues?: readonly Issue[];
+  /** For a limit that was reached: in how many seconds another try may make sense. */
+  readonly retryAfter?: number;
 }
 
 const brand = Symbol.for("active-session.error");
@@ -96,6 +102,8 @@ export class ActiveSessionError extends Error {
   readonly firstPosition?: number;
   /** For `INVALID_INPUT`: what the validator found. */
   readonly issues?: readonly Issue[];
+  /** For a limit that was reached: in how many seconds another try may make sense. */
+  readonly retryAfter?: number;
 
   constructor(code: ErrorCode, message: string, options: ActiveSessionErrorOptions = {}) {
     super(message, "cause" in options ? { cause: options.cause } : undefined);
@@ -103,12 +111,18 @@ export class ActiveSessionError extends Error {
     this.status = statusByCode[code];
     if (options.firstPosition !== undefined) this.firstPosition = options.firstPosition;
     if (options.issues !== undefined) this.issues = options.issues;
+    if (options.retryAfter !== undefined) this.retryAfter = options.retryAfter;
     Object.defineProperty(this, brand, { value: true });
   }
 
   /** Whether the message may be shown to the client, as frameworks that know HTTP errors ask. */
   get expose(): boolean {
     return this.status < 500;
+  }
+
+  /** Headers for the answer, as frameworks that know HTTP errors ask. */
+  get headers(): Record<string, string> {
+    return this.retryAfter === undefined ? {} : { "Retry-After": String(this.retryAfter) };
   }
 
   /** What may leave the process: code, message and issues, never the cause. */

@@ -344,7 +344,7 @@ async function backOff(attempt: number, problem: TemporaryError | undefined, sig
   const backoff = Math.min(longestBackoff, 250 * 2 ** attempt) * (0.5 + Math.random() / 2);
   let cancel = noop;
   const elapsed = new Promise<void>((resolve) => {
-    cancel = startTimer(problem?.retryAfter || backoff, resolve);
+    cancel = startTimer((problem?.retryAfter ?? 0) * 1000 || backoff, resolve);
   });
   try {
     await abortable(elapsed, signal);

@@ -14,12 +14,9 @@ export interface ClientOptions {
 
 /** Something that another try may mend: the network, a proxy, a server that is busy or restarting. */
 export class TemporaryError extends ActiveSessionError {
-  /** What the server asks to wait, ms. */
-  readonly retryAfter: number | undefined;
-
+  /** @param retryAfter what the server asks to wait, s */
   constructor(message: string, cause: unknown, retryAfter?: number) {
-    super("SERVER_UNAVAILABLE", message, { cause });
-    this.retryAfter = retryAfter;
+    super("SERVER_UNAVAILABLE", message, { cause, ...(retryAfter !== undefined && { retryAfter }) });
   }
 }
 
@@ -51,11 +48,12 @@ function errorOf(response: Response, { code, message = "" }: Partial<ErrorBody>)
   if ((status === 404 || status === 410) && code !== "POSITION_GONE") {
     return failure("RUNNER_GONE", "The runner is not available any more", code);
   }
-  if (isOurs && (status < 500 || lasting.includes(code))) {
+  const isTemporary = status >= 500 || status === 408 || status === 425 || status === 429;
+  if (isOurs && (!isTemporary || lasting.includes(code))) {
     const firstOffset = response.headers.get(headerNames.firstOffset);
     return failure(code, message, code, firstOffset === null ? undefined : Number(firstOffset));
   }
-  if (status >= 500 || status === 408 || status === 425 || status === 429) {
+  if (isTemporary) {
     return new TemporaryError(`The server answered ${status}`, code, retryAfter(response));
   }
   return failure("UNEXPECTED_RESPONSE", `The server answered ${status}`, code);
@@ -97,6 +95,6 @@ function failure(code: ErrorCode, message: string, cause: unknown, firstPosition
 function retryAfter(response: Response): number | undefined {
   const value = response.headers.get("Retry-After");
   if (!value) return undefined;
-  const delay = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();
+  const delay = /^\d+$/.test(value) ? Number(value) : (Date.parse(value) - Date.now()) / 1000;
   return delay >= 0 ? delay : undefined;
 }

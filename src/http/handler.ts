@@ -74,6 +74,7 @@ function errorResponse(error: unknown, isHead: boolean): WireResponse {
   const headers = {
     ...alwaysHeaders,
     ...jsonHeaders,
+    ...error.headers,
     ...(error.firstPosition !== undefined && { [headerNames.firstOffset]: formatOffset(error.firstPosition) }),
   };
   return isHead ? { status: error.status, headers } : { status: error.status, headers, body: JSON.stringify(error) };

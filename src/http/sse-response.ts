@@ -68,7 +68,7 @@ export class SseResponse {
   private constructor(runner: Runner, options: SseOptions) {
     this.#runner = runner;
     this.#options = options;
-    this.#release = runner.hold();
+    this.#release = runner.openRead();
     this.#offSignal = onAbort(options.signal, () => this.#end());
     const siblings = openResponses.get(runner) ?? new Set();
     openResponses.set(runner, siblings.add(this));

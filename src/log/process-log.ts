@@ -83,6 +83,10 @@ export class ProcessLog<T> implements ResultLog<T | undefined>, ProcessSink<T> {
   /** Reading a process needs no acknowledgement; nothing changes. */
   async acknowledge(): Promise<void> {}
 
+  discard(): void {
+    this.#value = undefined;
+  }
+
   abort(): boolean {
     if (this.#life.final) return false;
     this.#life.abort();

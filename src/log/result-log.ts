@@ -101,6 +101,8 @@ export interface ResultLog<R> {
   acknowledge(position: number): Promise<void>;
   /** The furthest acknowledged position. */
   readonly acknowledged: number;
+  /** Nothing will be read any more: lets go of what is kept. */
+  discard(): void;
   /** Ends everything: pending reads settle with what they have. False when the status was final already. */
   abort(): boolean;
 }
@@ -112,6 +114,11 @@ export interface SequenceResultLog<T> extends ResultLog<T[]> {
    * reader has acknowledged the item meanwhile.
    */
   giveBack(start: number): void;
+}
+
+/** Counts the items that many logs keep together. */
+export interface ItemTally {
+  items: number;
 }
 
 /** What a log tells its runner, after its own state is consistent. */

@@ -27,7 +27,16 @@ import { createDeferred, type Deferred } from "../base/async.js";
 import { ActiveSessionError, runnerFailed } from "../base/error.js";
 import { Lifecycle } from "./lifecycle.js";
 import { PendingRead, PendingReads } from "./pending-reads.js";
-import type { LogEvents, LogState, ReadRequest, ResultLog, Retain, RunnerProgress, Slice } from "./result-log.js";
+import type {
+  ItemTally,
+  LogEvents,
+  LogState,
+  ReadRequest,
+  ResultLog,
+  Retain,
+  RunnerProgress,
+  Slice,
+} from "./result-log.js";
 import { afterTurn } from "./turn.js";
 import { Window } from "./window.js";
 
@@ -61,7 +70,7 @@ export interface SequenceSink<T> {
 export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
   readonly #options: SequenceLogOptions;
   readonly #life: Lifecycle;
-  readonly #window = new Window<T>();
+  readonly #window: Window<T>;
   #position = 0;
   /** The furthest position that a reader has named; `acknowledged` follows as soon as no pending read is in the way. */
   #received = 0;
@@ -78,8 +87,9 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
   #room: Deferred<void> | undefined;
   isYielding = false;
 
-  constructor(options: SequenceLogOptions, events: LogEvents) {
+  constructor(options: SequenceLogOptions, events: LogEvents, tally?: ItemTally) {
     this.#options = options;
+    this.#window = new Window(tally);
     this.#life = new Lifecycle(events);
     this.#bound = options.aheadLimit;
   }
@@ -128,6 +138,10 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
   giveBack(start: number): void {
     if (start >= this.#position || start < this.#received) return;
     this.#givenBack = Math.min(start, this.#givenBack ?? start);
+  }
+
+  discard(): void {
+    this.#window.dropBefore(this.#window.end);
   }
 
   abort(): boolean {

@@ -4,11 +4,20 @@
  * An array with a moving head: `slice` stays one native copy (a ring would need two), and the dead part in front is cut
  * off when it outweighs the living one, so that every operation is constant on average.
  */
+import type { ItemTally } from "./result-log.js";
+
+/** See the top of the file. */
 export class Window<T> {
+  readonly #tally: ItemTally;
   #items: T[] = [];
   #head = 0;
   #first = 0;
   #end = 0;
+
+  /** @param tally is kept up to date with how many items are kept */
+  constructor(tally: ItemTally = { items: 0 }) {
+    this.#tally = tally;
+  }
 
   /** The first position kept. */
   get first(): number {
@@ -22,6 +31,7 @@ export class Window<T> {
 
   push(item: T): void {
     this.#items.push(item);
+    this.#tally.items++;
     this.#end++;
   }
 
@@ -35,6 +45,7 @@ export class Window<T> {
   dropBefore(position: number): void {
     const count = Math.min(position, this.#end) - this.#first;
     if (count <= 0) return;
+    this.#tally.items -= count;
     if (this.#first + count === this.#end) this.#items = [];
     else this.#items.fill(undefined as T, this.#head, this.#head + count); // lets the items go before the array is cut
     this.#head = this.#items.length === 0 ? 0 : this.#head + count;
@@ -48,7 +59,9 @@ export class Window<T> {
   /** Drops everything from `position` on; a position before the window leaves it empty where it starts. */
   cutAt(position: number): void {
     if (position >= this.#end) return;
-    this.#end = Math.max(position, this.#first);
+    const end = Math.max(position, this.#first);
+    this.#tally.items -= this.#end - end;
+    this.#end = end;
     this.#items.length = this.#head + this.#end - this.#first;
   }
 }

@@ -17,7 +17,15 @@ import { checkInteger } from "../base/check.js";
 import { type CleanupSummary, mergeSummaries, type Resource, runSteps, toSteps } from "../base/dispose.js";
 import { ActiveSessionError } from "../base/error.js";
 import { LazySignal } from "../base/lazy-signal.js";
-import type { LogState, ReadRequest, ResultLog, RunnerProgress, RunnerStatus, Slice } from "../log/result-log.js";
+import type {
+  ItemTally,
+  LogState,
+  ReadRequest,
+  ResultLog,
+  RunnerProgress,
+  RunnerStatus,
+  Slice,
+} from "../log/result-log.js";
 import type { RunnerDefinition } from "./definition.js";
 import type { Producer, RunnerContext } from "./producer.js";
 import type {
@@ -38,8 +46,12 @@ export interface RunnerOwner {
   readonly generation: number;
   /** How long a clean-up step may take, ms. */
   readonly cleanupTimeout: number;
+  /** Counts what the runners of the whole host keep. */
+  readonly tally: ItemTally;
   /** Keeps the runner from idling out until the returned function is called; both are a use of it. */
   hold(runner: Runner): () => void;
+  /** As `hold`, for a read that waits or a response that stays open; throws where there are too many of these. */
+  openRead(runner: Runner): () => void;
   /** The runner is not to be found any more; its clean-up goes on until `disposal` resolves. */
   remove(runner: Runner, disposal: Promise<CleanupSummary>): void;
   /** Something of the user's code went wrong where nobody could be told. */
@@ -232,7 +244,9 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
 
   async #readLog({ start, ...request }: InternalReadRequest): Promise<Slice<R>> {
     this.#checkReadable();
-    const release = request.passive ? noop : this.#parts.owner.hold(this);
+    const { owner } = this.#parts;
+    const isWaiting = request.min !== undefined;
+    const release = request.passive ? noop : isWaiting ? owner.openRead(this) : owner.hold(this);
     try {
       return await this.#log.read(start === undefined ? request : { start, ...request });
     } finally {
@@ -338,6 +352,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
       this.abortFor(reason);
       this.#limitCleanup();
       this.#offSignal();
+      this.#log.discard();
       this.#parts.owner.remove(this, this.#disposal);
     }
     return this.#disposal;
@@ -406,6 +421,11 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   /** Pins the runner and its session until the returned function is called. @internal */
   hold(): () => void {
     return this.#parts.owner.hold(this);
+  }
+
+  /** As {@link hold}, for a response that stays open; throws where there are too many. @internal */
+  openRead(): () => void {
+    return this.#parts.owner.openRead(this);
   }
 }
 

@@ -33,6 +33,7 @@ import { checkTimeSeries, type Measurement, measure, type TimeSeries } from "../
 import { Belongings } from "./belongings.js";
 import { Expirable, type ExpiryList, type ExpiryLists } from "./expiry.js";
 import { sessionIdFor, type TaggedIdentity } from "./identity.js";
+import type { Tally } from "./limits.js";
 import {
   type HostSettings,
   type RunnerChoices,
@@ -56,6 +57,12 @@ export interface SessionHost {
   readonly idleRunners: ExpiryLists<RunnerEntry>;
   /** The group of a client, made if there is none; every live session of the client holds it then. */
   groupOf(identity: TaggedIdentity): SessionGroup<ActiveSession>;
+  /** Counts what all sessions hold. */
+  readonly tally: Tally;
+  /** Throws where this session, or the host, may not have one more runner. */
+  admitRunner(session: ActiveSession): void;
+  /** Throws where this session, or the host, may not have one more open read. */
+  admitRead(session: ActiveSession): void;
   /** The session has ended and must not be found any more. */
   forget(session: ActiveSession): void;
   /** The clean-up of an ended session is over. */
@@ -89,6 +96,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
   #group: { readonly group: SessionGroup<ActiveSession>; readonly release: () => void } | undefined;
   #cleanup: ReturnType<typeof createDeferred<CleanupSummary>> | undefined;
   #endReason: AbortReason | undefined;
+  #openReads = 0;
   #publication: Promise<void> | undefined;
   /** Requests that have got the session from an adapter and are not over. */
   #visitors = 0;
@@ -244,8 +252,10 @@ export class ActiveSession<Services = unknown> extends Expirable {
       const made = make(this.#owner, { number, defaultAdvance, holds: holds.resources, data }, choices);
       runner = made instanceof Promise ? await this.#pinnedBy(made) : made;
       this.#checkAvailable(action);
+      this.#host.admitRunner(this);
       this.#runners ??= new RunnerTable(this.#host.idleRunners);
       this.#runners.add(runner, choices.idleTimeout);
+      this.#host.tally.runners++;
       await this.#launch(runner, choices);
       await this.#published();
       this.#checkAvailable(action);
@@ -354,10 +364,19 @@ export class ActiveSession<Services = unknown> extends Expirable {
     return this.#runners?.get(number);
   }
 
-  /** Runners and retained items, for the host's figures. @internal */
-  count(): { runners: number; items: number } {
-    const runners = this.#runners?.all() ?? [];
-    return { runners: runners.length, items: runners.reduce((sum, { retained }) => sum + retained, 0) };
+  /** How many runners it has. @internal */
+  get runnerCount(): number {
+    return this.#runners?.size ?? 0;
+  }
+
+  /** How many reads wait and responses are open. @internal */
+  get openReadCount(): number {
+    return this.#openReads;
+  }
+
+  /** The least recently used runner of those that nobody is using. @internal */
+  idlestRunner(fits: (runner: Runner) => boolean): RunnerEntry | undefined {
+    return this.#runners?.idlest(fits);
   }
 
   // --- resources and lifetime --------------------------------------------------------------------------------------
@@ -490,8 +509,12 @@ export class ActiveSession<Services = unknown> extends Expirable {
       },
       generation: this.generation,
       cleanupTimeout: settings.cleanupTimeout,
+      tally: this.#host.tally,
       hold: (runner) => this.#hold(runner),
-      remove: (runner, disposal) => this.#runners?.remove(runner, disposal),
+      openRead: (runner) => this.#openRead(runner),
+      remove: (runner, disposal) => {
+        if (this.#runners?.remove(runner, disposal)) this.#host.tally.runners--;
+      },
       report: (message, runner, error) => this.#host.warn(message, { runner: String(runner.id), error }),
     };
   }
@@ -499,6 +522,19 @@ export class ActiveSession<Services = unknown> extends Expirable {
   /** Keeps a runner, and with it the session, from idling out. Taking and releasing are a use of both. */
   #hold(runner: Runner): () => void {
     return this.#pin(this.#runners?.hold(runner));
+  }
+
+  #openRead(runner: Runner): () => void {
+    const { tally } = this.#host;
+    this.#host.admitRead(this);
+    this.#openReads++;
+    tally.openReads++;
+    const release = this.#runners?.hold(runner);
+    return this.#pin(() => {
+      this.#openReads--;
+      tally.openReads--;
+      release?.();
+    });
   }
 
   /** Keeps the session from idling out, until the returned function is called; that calls `release`, once. */

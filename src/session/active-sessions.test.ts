@@ -166,7 +166,7 @@ describe("generations", () => {
 describe("figures", () => {
   it("count live sessions, their clients, runners and retained items (parity 142)", async () => {
     const host = openHost({ retain: "all" });
-    expect(host.stats()).toEqual({ sessions: 0, groups: 0, runners: 0, items: 0 });
+    expect(host.stats()).toEqual({ sessions: 0, groups: 0, runners: 0, openReads: 0, items: 0 });
     const alice = await host.get("alice");
     await host.get("alice", "tab-2");
     const bob = await host.get("bob");
@@ -174,11 +174,11 @@ describe("figures", () => {
     await read.getRequired({ advance: 3 });
     const finished = await bob.createProcessRunner(async () => 1);
     await finished.getRequired();
-    expect(host.stats()).toEqual({ sessions: 3, groups: 2, runners: 2, items: 4 });
+    expect(host.stats()).toEqual({ sessions: 3, groups: 2, runners: 2, openReads: 0, items: 3 });
     await alice.terminate();
-    expect(host.stats()).toEqual({ sessions: 2, groups: 2, runners: 1, items: 1 });
+    expect(host.stats()).toEqual({ sessions: 2, groups: 2, runners: 1, openReads: 0, items: 0 });
     await finished[Symbol.asyncDispose]();
-    expect(host.stats()).toEqual({ sessions: 2, groups: 2, runners: 0, items: 0 });
+    expect(host.stats()).toEqual({ sessions: 2, groups: 2, runners: 0, openReads: 0, items: 0 });
   });
 
   it("sessions() lists the live ones in order of creation, as of the call", async () => {
@@ -321,7 +321,7 @@ describe("closing the host", () => {
     expect(log).toEqual([]);
     gate.resolve();
     expect(await closing).toEqual({ sessions: 2, unfinished: [], errors: [] });
-    expect(host.stats()).toEqual({ sessions: 0, groups: 0, runners: 0, items: 0 });
+    expect(host.stats()).toEqual({ sessions: 0, groups: 0, runners: 0, openReads: 0, items: 0 });
   });
 
   it("creates no session any more: HOST_CLOSED from its first moment on; find finds nothing (parity 143)", async () => {

@@ -13,6 +13,7 @@ import type { Runner } from "../runner/runner.js";
 import { ActiveSession, type SessionHost } from "./active-session.js";
 import { Alarm, ExpiryList, ExpiryLists } from "./expiry.js";
 import { checkSuffix, sessionIdFor, type TaggedIdentity, tagIdentity } from "./identity.js";
+import { type Limits, limitReached, type Tally } from "./limits.js";
 import { type ActiveSessionsOptions, type HostSettings, resolveOptions } from "./options.js";
 import { parseRunnerKey } from "./runner-key.js";
 import { type GroupHost, SessionGroup } from "./session-group.js";
@@ -25,7 +26,9 @@ export interface ActiveSessionsStats {
   readonly groups: number;
   /** Runners of live sessions, finished ones included. */
   readonly runners: number;
-  /** Results that these runners hold in memory. */
+  /** Reads that wait, and responses that are open. */
+  readonly openReads: number;
+  /** Items that the sequences among these runners hold in memory. */
   readonly items: number;
 }
 
@@ -55,6 +58,7 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
   readonly #endingGroups = new Set<SessionGroup<ActiveSession>>();
   readonly #idleSessions: ExpiryList<ActiveSession>;
   readonly #lifetime = new Alarm(() => this.#endOldest());
+  readonly #tally: Tally = { runners: 0, openReads: 0, items: 0 };
   readonly #host: SessionHost;
   readonly #groupHost: GroupHost<ActiveSession>;
   #lastGeneration = 0;
@@ -68,6 +72,9 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
       settings: this.#settings,
       idleSessions: this.#idleSessions,
       idleRunners: new ExpiryLists(({ runner }) => void runner.dispose("idle")),
+      tally: this.#tally,
+      admitRunner: (session) => this.#admitRunner(session),
+      admitRead: (session) => this.#admitRead(session),
       groupOf: (identity) => this.#groupOf(identity),
       forget: (session) => this.#forget(session as ActiveSession<Services>),
       cleanedUp: (session) => void this.#ending.delete(session as ActiveSession<Services>),
@@ -108,18 +115,16 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     return [...this.#sessions.values()].values();
   }
 
-  /** Figures of this process, counted at the call. */
+  /** Figures of this process. */
   stats(): ActiveSessionsStats {
-    let runners = 0;
-    let items = 0;
-    const clients = new Set<string>();
-    for (const session of this.#sessions.values()) {
-      const count = session.count();
-      runners += count.runners;
-      items += count.items;
-      clients.add(session.identity);
+    let suffixed = 0;
+    let onlySuffixed = 0;
+    for (const [identity, { size }] of this.#suffixed) {
+      suffixed += size;
+      if (!this.#sessions.has(tableKey(identity, undefined))) onlySuffixed++;
     }
-    return { sessions: this.#sessions.size, groups: clients.size, runners, items };
+    const sessions = this.#sessions.size;
+    return { sessions, groups: sessions - suffixed + onlySuffixed, ...this.#tally };
   }
 
   /**
@@ -156,6 +161,7 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     if (this.#closing !== undefined) {
       throw new ActiveSessionError("HOST_CLOSED", "Cannot create a session: the host must be open, received closed");
     }
+    this.#admitSession(identity);
     this.#lastGeneration = Math.max(this.#lastGeneration + 1, Date.now());
     const session = new ActiveSession<Services>(this.#host, identity, suffix, this.#lastGeneration);
     this.#sessions.set(tableKey(identity, suffix), session);
@@ -194,6 +200,71 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     if (!session.hasIssued(key.number)) return "unknown";
     const runner = session.peek(key.number);
     return runner ? { runner } : "gone";
+  }
+
+  // --- limits ------------------------------------------------------------------------------------------------------
+
+  #admitSession(identity: TaggedIdentity): void {
+    const action = "create a session";
+    const ofClient = () => this.#sessionsOf(identity);
+    this.#admit(
+      action,
+      "sessionsPerClient",
+      () => ofClient().length,
+      () => endIdlest(ofClient()),
+    );
+    const { head } = this.#idleSessions;
+    this.#admit(
+      action,
+      "sessions",
+      () => this.#sessions.size,
+      () => endIdlest(head ? [head] : []),
+    );
+  }
+
+  #admitRunner({ identity }: ActiveSession): void {
+    const action = "create a runner";
+    const ofClient = () => this.#sessionsOf(identity);
+    const runnersOfClient = () => ofClient().reduce((sum, { runnerCount }) => sum + runnerCount, 0);
+    this.#admit(action, "runnersPerClient", runnersOfClient, () => removeIdlest(ofClient()));
+    const tally = this.#tally;
+    this.#admit(
+      action,
+      "runners",
+      () => tally.runners,
+      () => removeIdlest(this.#sessions.values()),
+    );
+    const holdsItems = ({ kind, retained }: Runner) => kind === "sequence" && retained > 0;
+    this.#admit(
+      action,
+      "retainedItems",
+      () => tally.items,
+      () => removeIdlest(this.#sessions.values(), holdsItems),
+    );
+  }
+
+  #admitRead({ identity }: ActiveSession): void {
+    const action = "read";
+    const ofClient = () => this.#sessionsOf(identity).reduce((sum, { openReadCount }) => sum + openReadCount, 0);
+    this.#admit(action, "openReadsPerClient", ofClient, () => false);
+    this.#admit(
+      action,
+      "openReads",
+      () => this.#tally.openReads,
+      () => false,
+    );
+  }
+
+  /**
+   * Throws where the limit is reached and no room can be made.
+   * @param makeRoom ends something that nobody is using; returns whether there was something
+   */
+  #admit(action: string, name: keyof Omit<Limits, "whenReached">, count: () => number, makeRoom: () => boolean): void {
+    const { limits } = this.#settings;
+    if (limits[name] === Number.POSITIVE_INFINITY) return;
+    while (count() >= limits[name]) {
+      if (limits.whenReached === "refuse" || !makeRoom()) throw limitReached(action, name, limits);
+    }
   }
 
   // --- groups ------------------------------------------------------------------------------------------------------
@@ -265,6 +336,30 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
       // A logger that throws must not break the clean-up it was told of, and there is nobody else to tell.
     }
   }
+}
+
+/** Ends the least recently used of the sessions that nobody is using; returns whether there was one. */
+function endIdlest(sessions: Iterable<ActiveSession>): boolean {
+  const idlest = leastOf(sessions, ({ expiresAt }) => (expiresAt > 0 ? expiresAt : undefined));
+  if (idlest) void idlest.end("idle");
+  return idlest !== undefined;
+}
+
+/** Removes the least recently used of the runners that nobody is using; returns whether there was one. */
+function removeIdlest(sessions: Iterable<ActiveSession>, fits: (runner: Runner) => boolean = () => true): boolean {
+  const candidates = [...sessions].flatMap((session) => session.idlestRunner(fits) ?? []);
+  const idlest = leastOf(candidates, ({ usedAt }) => usedAt);
+  if (idlest) void idlest.runner.dispose("idle");
+  return idlest !== undefined;
+}
+
+function leastOf<T>(all: Iterable<T>, rank: (one: T) => number | undefined): T | undefined {
+  let [least, lowest]: [T | undefined, number] = [undefined, Number.POSITIVE_INFINITY];
+  for (const one of all) {
+    const value = rank(one) ?? Number.POSITIVE_INFINITY;
+    if (value < lowest) [least, lowest] = [one, value];
+  }
+  return least;
 }
 
 /** No tag of an identity begins with a dot and no suffix has a colon, so no two pairs share a text. */

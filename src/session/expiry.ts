@@ -62,6 +62,11 @@ export class ExpiryList<E extends Expirable> {
     this.#expire = expire;
   }
 
+  /** The entry that was touched longest ago. */
+  get head(): E | undefined {
+    return (this.#head as E | null) ?? undefined;
+  }
+
   /** Adds the entry, or starts its time anew. */
   touch(entry: E): void {
     if (this.#duration === Number.POSITIVE_INFINITY) return;

@@ -35,7 +35,18 @@ describe("the options of createActiveSessions", () => {
       retain: "unacknowledged",
       cleanupTimeout: 10_000,
       services: undefined,
+      groupServices: undefined,
       logger: undefined,
+      limits: {
+        sessions: Number.POSITIVE_INFINITY,
+        runners: Number.POSITIVE_INFINITY,
+        openReads: Number.POSITIVE_INFINITY,
+        retainedItems: Number.POSITIVE_INFINITY,
+        sessionsPerClient: 20,
+        runnersPerClient: 200,
+        openReadsPerClient: 256,
+        whenReached: "refuse",
+      },
     });
     expect(secret.length).toBeGreaterThanOrEqual(16);
   });

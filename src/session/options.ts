@@ -4,6 +4,7 @@ import { checkDuration, checkFunction, checkInteger, checkOptions } from "../bas
 import { isResource, type Resource } from "../base/dispose.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 import type { Retain } from "../log/result-log.js";
+import { type LimitOptions, type Limits, resolveLimits } from "./limits.js";
 import { SessionLock } from "./session-locks.js";
 
 /** A logger in the shape that pino and most others have. */
@@ -43,6 +44,8 @@ export interface ActiveSessionsOptions<Session = never, Services = unknown, Grou
   readonly services?: ((session: Session) => Services) | undefined;
   /** As `services`, for the group of all sessions of a client. */
   readonly groupServices?: ((group: Group) => unknown) | undefined;
+  /** How much one client, and all together, may hold. */
+  readonly limits?: LimitOptions | undefined;
   /** Gets the warnings. Default: `process.emitWarning`. */
   readonly logger?: Logger | undefined;
 }
@@ -80,6 +83,7 @@ export interface HostSettings {
   readonly services: ((session: never) => unknown) | undefined;
   readonly groupServices: ((group: never) => unknown) | undefined;
   readonly logger: Logger | undefined;
+  readonly limits: Limits;
 }
 
 const minute = 60_000;
@@ -96,13 +100,14 @@ const defaultSettings = {
   services: undefined,
   groupServices: undefined,
   logger: undefined,
-} as const satisfies HostSettings;
+} as const satisfies Omit<HostSettings, "limits">;
 
 /** Checks the host's options and fills in the defaults; throws `INVALID_OPTION`. */
 export function resolveOptions(options: ActiveSessionsOptions<never, unknown, never> = {}): HostSettings {
   const action = "create active sessions";
-  checkOptions(action, options, Object.keys(defaultSettings));
-  const settings: HostSettings = { ...defaultSettings, ...withoutUndefined(options) };
+  checkOptions(action, options, [...Object.keys(defaultSettings), "limits"]);
+  const limits = resolveLimits(action, options.limits);
+  const settings: HostSettings = { ...defaultSettings, ...withoutUndefined(options), limits };
   for (const name of ["idleTimeout", "maxLifetime", "runnerIdleTimeout", "cleanupTimeout"] as const) {
     checkDuration(action, name, settings[name]);
   }

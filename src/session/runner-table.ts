@@ -7,6 +7,8 @@ import { Expirable, type ExpiryList, type ExpiryLists } from "./expiry.js";
 export class RunnerEntry extends Expirable {
   /** How many reads and responses keep the runner from idling out. */
   holders = 0;
+  /** When it was used last, by the monotonic clock, ms. */
+  usedAt = performance.now();
 
   constructor(
     readonly runner: Runner,
@@ -41,15 +43,30 @@ export class RunnerTable {
     this.#entries.set(runner.number, new RunnerEntry(runner, idleTimeout, this.#idle.join(idleTimeout)));
   }
 
-  /** Takes a runner out; its clean-up is waited for by {@link disposed}. */
-  remove(runner: Runner, disposal: Promise<CleanupSummary>): void {
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** The runner that was not used for the longest time, of those that fit and that nobody is using. */
+  idlest(fits: (runner: Runner) => boolean): RunnerEntry | undefined {
+    let idlest: RunnerEntry | undefined;
+    for (const entry of this.#entries.values()) {
+      const isCandidate = entry.holders === 0 && fits(entry.runner);
+      if (isCandidate && (!idlest || entry.usedAt < idlest.usedAt)) idlest = entry;
+    }
+    return idlest;
+  }
+
+  /** Takes a runner out; its clean-up is waited for by {@link disposed}. Returns whether it was there. */
+  remove(runner: Runner, disposal: Promise<CleanupSummary>): boolean {
     const entry = this.#entries.get(runner.number);
-    if (!entry) return;
+    if (!entry) return false;
     this.#entries.delete(runner.number);
     entry.idle.remove(entry);
     this.#idle.leave(entry.idleTimeout);
     this.#disposals.add(disposal);
     void disposal.then(() => this.#disposals.delete(disposal));
+    return true;
   }
 
   /** Resolves when the clean-ups of all runners taken out so far are over. */
@@ -64,6 +81,7 @@ export class RunnerTable {
     if (entry.holders++ === 0) entry.idle.remove(entry);
     return () => {
       const isThere = this.#entries.get(runner.number) === entry;
+      entry.usedAt = performance.now();
       if (--entry.holders === 0 && isThere) entry.idle.touch(entry);
     };
   }
