@@ -7,10 +7,13 @@ export interface ClientOptions {
   /** Default: the global `fetch`. */
   readonly fetch?: typeof fetch | undefined;
   /** Headers for every request, or a function that gives them for each one. */
-  readonly headers?: (HeadersInit | (() => HeadersInit)) | undefined;
+  readonly headers?: (RequestHeaders | (() => RequestHeaders)) | undefined;
   /** As for `fetch`. Default: that of `fetch`, which sends cookies to the page's own origin. */
-  readonly credentials?: RequestCredentials | undefined;
+  readonly credentials?: RequestInit["credentials"] | undefined;
 }
+
+/** What `fetch` takes for headers, in a page and in Node; Node's types have no global name for it. */
+type RequestHeaders = NonNullable<RequestInit["headers"]>;
 
 /** Something that another try may mend: the network, a proxy, a server that is busy or restarting. */
 export class TemporaryError extends ActiveSessionError {
