@@ -1,0 +1,127 @@
+/** What each entry exports, by name: a name that comes, goes or turns from a value into a type shows up here. */
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+
+const root = fileURLToPath(new URL("../", import.meta.url));
+const { exports } = JSON.parse(readFileSync(`${root}package.json`, "utf8")) as { exports: Record<string, unknown> };
+
+/** The names that a declaration file exports. */
+function declaredNames(file: string): string[] {
+  const text = readFileSync(file, "utf8");
+  if (/^export (\*|default)/m.test(text)) throw new Error(`${file} exports what cannot be told by name`);
+  const lists = [...text.matchAll(/^export (?:type )?\{([^}]*)\}/gm)].flatMap(([, list]) => list!.split(","));
+  const listed = lists.map((item) => item.trim().split(" ").at(-1)!).filter((name) => name !== "");
+  const declarations = text.matchAll(
+    /^export (?:declare )?(?:abstract )?(?:class|const|function|interface|type) (\w+)/gm,
+  );
+  return [...new Set([...listed, ...[...declarations].map((match) => match[1]!)])];
+}
+
+/** The exports of an entry, one a line, each list in alphabetical order. */
+async function exportsOf(entry: string): Promise<string> {
+  const values = Object.keys(await import(`active-session${entry.slice(1)}`)).sort();
+  const names = declaredNames(`${root}dist/${entry === "." ? "index" : entry.slice(2)}.d.ts`);
+  expect(names, "every value is declared").toEqual(expect.arrayContaining(values));
+  const types = names.filter((name) => !values.includes(name)).sort();
+  return [...values, ...types.map((name) => `type ${name}`)].join("\n");
+}
+
+describe("the exports of", () => {
+  test("active-session", async () => {
+    expect(await exportsOf(".")).toMatchInlineSnapshot(`
+      "ActiveSessionError
+      createActiveSessions
+      defineProperty
+      type AbortReason
+      type ActiveSession
+      type ActiveSessionErrorOptions
+      type ActiveSessions
+      type ActiveSessionsOptions
+      type ActiveSessionsStats
+      type CleanupSummary
+      type CloseSummary
+      type ErrorCode
+      type FinalStatus
+      type LockOptions
+      type Logger
+      type Measurement
+      type Ownership
+      type ProcessBody
+      type ProcessContext
+      type ProcessRunner
+      type Properties
+      type PropertyDefinition
+      type ReadOptions
+      type RequiredReadOptions
+      type Resource
+      type Retain
+      type Runner
+      type RunnerContext
+      type RunnerId
+      type RunnerKind
+      type RunnerOptions
+      type RunnerProgress
+      type RunnerResult
+      type RunnerState
+      type RunnerStatus
+      type SequenceRunner
+      type SequenceSource
+      type SessionGroup
+      type SessionLock
+      type Source
+      type TimeSeries"
+    `);
+  });
+
+  test("active-session/express", async () => {
+    expect(await exportsOf("./express")).toMatchInlineSnapshot(`
+      "activeSession
+      refreshSession
+      requestSignal
+      runnerRouter
+      type ActiveSessionMiddlewareOptions
+      type CookieOptions
+      type RunnerRouterOptions
+      type Scope"
+    `);
+  });
+
+  test("active-session/node", async () => {
+    expect(await exportsOf("./node")).toMatchInlineSnapshot(`
+      "activeSession
+      refreshSession
+      requestSignal
+      runnerRouter
+      type ActiveRequest
+      type ActiveSessionOptions
+      type CookieOptions
+      type RunnerRouterOptions
+      type Scope"
+    `);
+  });
+
+  test("active-session/client", async () => {
+    expect(await exportsOf("./client")).toMatchInlineSnapshot(`
+      "ActiveSessionError
+      createClient
+      type AbortReason
+      type ClientOptions
+      type ConnectionState
+      type ErrorCode
+      type FollowOptions
+      type PageOptions
+      type RunnerClient
+      type RunnerFollower
+      type RunnerPage
+      type RunnerProgress
+      type RunnerState
+      type RunnerStatus
+      type RunnerUpdate"
+    `);
+  });
+
+  test("the package are all of the above", () => {
+    expect(Object.keys(exports)).toEqual([".", "./express", "./node", "./client", "./package.json"]);
+  });
+});
