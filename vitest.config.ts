@@ -5,6 +5,8 @@ export default defineConfig({
     include: ["src/**/*.test.ts", "test/**/*.test.ts", "examples/**/*.test.ts"],
     setupFiles: ["test/support/leak-guard.ts"],
     pool: "forks",
+    // Many tests let work fail on purpose, of which a host without a logger warns.
+    execArgv: ["--disable-warning=ActiveSessionWarning"],
     testTimeout: 30_000,
     hookTimeout: 30_000,
     fakeTimers: { toFake: ["setTimeout", "clearTimeout", "Date", "performance"] },

@@ -27,7 +27,9 @@ export {
   createActiveSessions,
 } from "./session/active-sessions.js";
 export { defineProcessRunner, defineSequenceRunner } from "./session/define.js";
-export type { ActiveSessionsOptions, Logger, RunnerOptions } from "./session/options.js";
+export type { ActiveSessionEvents, Logger } from "./session/events.js";
+export type { LimitOptions } from "./session/limits.js";
+export type { ActiveSessionsOptions, RunnerOptions } from "./session/options.js";
 export type { Ownership } from "./session/owned-resources.js";
 export { defineProperty, type Properties, type PropertyDefinition } from "./session/properties.js";
 export type { SessionGroup } from "./session/session-group.js";

@@ -32,10 +32,13 @@ describe("the exports of", () => {
     expect(await exportsOf(".")).toMatchInlineSnapshot(`
       "ActiveSessionError
       createActiveSessions
+      defineProcessRunner
       defineProperty
+      defineSequenceRunner
       type AbortReason
       type ActiveSession
       type ActiveSessionErrorOptions
+      type ActiveSessionEvents
       type ActiveSessions
       type ActiveSessionsOptions
       type ActiveSessionsStats
@@ -43,12 +46,15 @@ describe("the exports of", () => {
       type CloseSummary
       type ErrorCode
       type FinalStatus
+      type Issue
+      type LimitOptions
       type LockOptions
       type Logger
       type Measurement
       type Ownership
       type ProcessBody
       type ProcessContext
+      type ProcessDefinition
       type ProcessRunner
       type Properties
       type PropertyDefinition
@@ -58,6 +64,7 @@ describe("the exports of", () => {
       type Retain
       type Runner
       type RunnerContext
+      type RunnerDefinition
       type RunnerId
       type RunnerKind
       type RunnerOptions
@@ -65,11 +72,13 @@ describe("the exports of", () => {
       type RunnerResult
       type RunnerState
       type RunnerStatus
+      type SequenceDefinition
       type SequenceRunner
       type SequenceSource
       type SessionGroup
       type SessionLock
       type Source
+      type StandardSchema
       type TimeSeries"
     `);
   });

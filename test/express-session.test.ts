@@ -113,7 +113,10 @@ describe.each([false, true])("with saveUninitialized: %s", (saveUninitialized) =
       { code: "IDENTITY_NOT_SAVED", cause: "the disk is full" },
     ]);
     expect(sessions.stats().runners).toBe(0);
-    expect(warn).toHaveBeenCalledTimes(1);
+    expect(warn.mock.calls.map(([, message]) => message)).toEqual([
+      "active-session: the framework's session could not be saved",
+      "active-session: a runner could not be created",
+    ]);
   });
 });
 

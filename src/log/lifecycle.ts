@@ -46,6 +46,7 @@ export class Lifecycle {
 
   start(): void {
     this.#started = true;
+    this.#events.onStarted?.();
   }
 
   /** The background has ended by itself. */

@@ -123,6 +123,8 @@ export interface ItemTally {
 
 /** What a log tells its runner, after its own state is consistent. */
 export interface LogEvents {
+  /** The background runs. */
+  onStarted?(): void;
   /** The status has become final. */
   onFinal(): void;
 }

@@ -11,7 +11,7 @@ export class ProcessRunner<T = unknown> extends Runner<T | undefined> {
 
 /** Makes a process runner that is not started yet. */
 export function createProcess<T>(owner: RunnerOwner, body: ProcessBody<T>, settings: RunnerSettings): ProcessRunner<T> {
-  const log = new ProcessLog<T>({ onFinal: () => runner.onFinal() });
+  const log = new ProcessLog<T>({ onStarted: () => runner.onStarted(), onFinal: () => runner.onFinal() });
   const producer = new ProcessProducer(log, body);
   const runner = new ProcessRunner<T>({ owner, log, producer, ...settings });
   return runner;

@@ -54,8 +54,12 @@ export interface RunnerOwner {
   openRead(runner: Runner): () => void;
   /** The runner is not to be found any more; its clean-up goes on until `disposal` resolves. */
   remove(runner: Runner, disposal: Promise<CleanupSummary>): void;
-  /** Something of the user's code went wrong where nobody could be told. */
-  report(message: string, runner: Runner, error: unknown): void;
+  /** The background runs. */
+  started(runner: Runner): void;
+  /** The status has become final. */
+  ended(runner: Runner, state: LogState): void;
+  /** The work has ended, its source is closed, the holds are released. */
+  cleanedUp(runner: Runner, summary: CleanupSummary): void;
 }
 
 /** What a runner is made of. */
@@ -327,10 +331,17 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
     return this.#starting !== undefined || this.status === "not-started";
   }
 
+  /** The log takes what the background makes. @internal */
+  onStarted(): void {
+    this.#parts.owner.started(this);
+  }
+
   /** The log's status has become final. @internal */
   onFinal(): void {
     this.#offSignal();
-    const { status, failure } = this.#log.current;
+    const { current } = this.#log;
+    const { status, failure } = current;
+    this.#parts.owner.ended(this, current);
     if (status !== "aborted") {
       this.#finalSignal.abort(failure ?? status);
       return;
@@ -365,8 +376,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
     const { holds, owner } = this.#parts;
     void runSteps(toSteps(holds), owner.cleanupTimeout).then((released) => {
       const all = mergeSummaries([summary, released]);
-      for (const error of all.errors) owner.report("the clean-up of a runner failed", this, error);
-      if (all.timedOut) owner.report(`the clean-up of a runner took over ${owner.cleanupTimeout} ms`, this, undefined);
+      owner.cleanedUp(this, all);
       this.#holdsReleased.resolve(all);
     });
   }

@@ -95,7 +95,8 @@ export function createSequence<T>(
   source: SequenceSource<T>,
   settings: RunnerSettings & SequenceLogOptions,
 ): SequenceRunner<T> {
-  const log = new SequenceLog<T>(settings, { onFinal: () => runner.onFinal() }, owner.tally);
+  const events = { onStarted: () => runner.onStarted(), onFinal: () => runner.onFinal() };
+  const log = new SequenceLog<T>(settings, events, owner.tally);
   const producer = new SequenceProducer(log, source, owner.cleanupTimeout);
   const runner = new SequenceRunner<T>({ owner, log, producer, ...settings }, settings.aheadLimit);
   return runner;

@@ -31,6 +31,7 @@ import type { AbortReason } from "../runner/shapes.js";
 import { checkSource, discardSource, type SequenceSource } from "../runner/source.js";
 import { checkTimeSeries, type Measurement, measure, type TimeSeries } from "../runner/time-series.js";
 import { Belongings } from "./belongings.js";
+import type { ActiveSessionEvents, Events } from "./events.js";
 import { Expirable, type ExpiryList, type ExpiryLists } from "./expiry.js";
 import { sessionIdFor, type TaggedIdentity } from "./identity.js";
 import type { Tally } from "./limits.js";
@@ -67,7 +68,7 @@ export interface SessionHost {
   forget(session: ActiveSession): void;
   /** The clean-up of an ended session is over. */
   cleanedUp(session: ActiveSession): void;
-  warn(message: string, details: object): void;
+  readonly events: Events;
 }
 
 /** Makes a runner, not started yet, from what its options came to. */
@@ -256,6 +257,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
       this.#runners ??= new RunnerTable(this.#host.idleRunners);
       this.#runners.add(runner, choices.idleTimeout);
       this.#host.tally.runners++;
+      this.#tell("runner.created", runner);
       await this.#launch(runner, choices);
       await this.#published();
       this.#checkAvailable(action);
@@ -265,9 +267,10 @@ export class ActiveSession<Services = unknown> extends Expirable {
       if (runner) await runner.dispose("stopped");
       else {
         const { cleanupTimeout } = this.#host.settings;
-        this.#warnOf(await discard(cleanupTimeout), "a failed creation");
-        this.#warnOf(await runSteps(toSteps(holds.resources), cleanupTimeout), "a failed creation");
+        this.#warnOf(await discard(cleanupTimeout));
+        this.#warnOf(await runSteps(toSteps(holds.resources), cleanupTimeout));
       }
+      this.#host.events.emit("runner.creation-failed", () => ({ ...this.#names, error }));
       throw error;
     }
   }
@@ -419,7 +422,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
       () => {
         if (this.#publication === publication) this.#publication = undefined;
       },
-      (error: unknown) => this.#host.warn("the framework's session could not be saved", { session: this.id, error }),
+      (error: unknown) => this.#warn("the framework's session could not be saved", error),
     );
   }
 
@@ -453,6 +456,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
     this.#host.idleSessions.remove(this);
     this.#host.forget(this);
     const runners = this.#runners?.all() ?? [];
+    this.#host.events.emit("session.ended", () => ({ ...this.#names, reason, runners: runners.length }));
     this.#locks?.close(sessionEnded("acquire a lock", reason));
     for (const runner of runners) runner.abortFor(reason);
     this.#belongings?.close(sessionEnded("go on", reason));
@@ -466,18 +470,27 @@ export class ActiveSession<Services = unknown> extends Expirable {
     for (const runner of runners) void runner.dispose(reason);
     const ofRunners = (await this.#runners?.disposed()) ?? [];
     const ofBelongings = (await this.#belongings?.release(timeout)) ?? { timedOut: false, errors: [] };
-    this.#warnOf(ofBelongings, "a session");
+    const summary = mergeSummaries([...ofRunners, ofBelongings]);
+    // The runners have told of their own.
+    this.#host.events.emit("session.cleaned-up", () => ({ ...this.#names, ...ofBelongings }));
     this.#host.cleanedUp(this);
     this.#isCleanedUp = true;
-    this.#cleanup?.resolve(mergeSummaries([...ofRunners, ofBelongings]));
+    this.#cleanup?.resolve(summary);
     this.#leaveGroup();
   }
 
-  #warnOf({ errors, timedOut }: CleanupSummary, what: string): void {
-    const host = this.#host;
-    const session = this.id;
-    for (const error of errors) host.warn(`the clean-up of ${what} failed`, { session, error });
-    if (timedOut) host.warn(`the clean-up of ${what} took over ${host.settings.cleanupTimeout} ms`, { session });
+  /** What a creation that failed could not give back. */
+  #warnOf({ errors, timedOut }: CleanupSummary): void {
+    for (const error of errors) this.#warn("the clean-up of a failed creation failed", error);
+    if (timedOut) this.#warn("the clean-up of a failed creation took too long", undefined);
+  }
+
+  #warn(message: string, error: unknown): void {
+    this.#host.events.emit("warning", () => ({ message, ...this.#names, ...(error !== undefined && { error }) }));
+  }
+
+  get #names(): { session: string; generation: number } {
+    return { session: this.id, generation: this.generation };
   }
 
   get #own(): Belongings<Services> {
@@ -513,10 +526,25 @@ export class ActiveSession<Services = unknown> extends Expirable {
       hold: (runner) => this.#hold(runner),
       openRead: (runner) => this.#openRead(runner),
       remove: (runner, disposal) => {
-        if (this.#runners?.remove(runner, disposal)) this.#host.tally.runners--;
+        if (!this.#runners?.remove(runner, disposal)) return;
+        this.#host.tally.runners--;
+        this.#tell("runner.removed", runner);
       },
-      report: (message, runner, error) => this.#host.warn(message, { runner: String(runner.id), error }),
+      started: (runner) => this.#tell("runner.started", runner),
+      ended: (runner, { status, position, progress, failure }) => {
+        const { abortReason: reason } = runner;
+        const outcome = { status, position, progress, ...(reason && { reason }) };
+        const error = status === "failed" ? { error: failure?.cause } : {};
+        this.#host.events.emit("runner.final", () => ({ ...namesOf(runner), ...outcome, ...error }));
+      },
+      cleanedUp: (runner, summary) => {
+        this.#host.events.emit("runner.cleaned-up", () => ({ ...namesOf(runner), ...summary }));
+      },
     };
+  }
+
+  #tell(name: "runner.created" | "runner.started" | "runner.removed", runner: Runner): void {
+    this.#host.events.emit(name, () => namesOf(runner));
   }
 
   /** Keeps a runner, and with it the session, from idling out. Taking and releasing are a use of both. */
@@ -549,6 +577,10 @@ export class ActiveSession<Services = unknown> extends Expirable {
       this.touch();
     };
   }
+}
+
+function namesOf({ id, kind, definition }: Runner): ActiveSessionEvents["runner.created"] {
+  return { runner: String(id), kind, ...(definition && { definition: definition.name }) };
 }
 
 function sessionEnded(action: string, reason: AbortReason): ActiveSessionError {

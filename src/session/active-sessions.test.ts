@@ -516,8 +516,14 @@ describe("warnings", () => {
     const { session, runner } = await openFailing({ logger: { warn } });
     await session.terminate();
     expect(warn.mock.calls).toEqual([
-      [{ runner: String(runner.id), error: failed }, expect.stringMatching(/^active-session: .*runner.*failed/)],
-      [{ session: session.id, error: failed }, expect.stringMatching(/^active-session: .*session.*failed/)],
+      [
+        { runner: String(runner.id), kind: "sequence", timedOut: false, errors: [failed] },
+        "active-session: the clean-up of a runner failed",
+      ],
+      [
+        { session: session.id, generation: session.generation, timedOut: false, errors: [failed] },
+        "active-session: the clean-up of a session failed",
+      ],
     ]);
   });
 
@@ -531,8 +537,8 @@ describe("warnings", () => {
     await vi.advanceTimersByTimeAsync(100);
     expect((await cleanup).timedOut).toBe(true);
     expect(warn.mock.calls).toEqual([
-      [expect.objectContaining({ runner: String(runner.id) }), expect.stringContaining("50 ms")],
-      [{ session: session.id }, expect.stringContaining("50 ms")],
+      [expect.objectContaining({ runner: String(runner.id), timedOut: true }), expect.stringContaining("too long")],
+      [expect.objectContaining({ session: session.id, timedOut: true }), expect.stringContaining("too long")],
     ]);
   });
 
@@ -541,7 +547,9 @@ describe("warnings", () => {
     const { session, runner } = await openFailing({ logger: { warn } });
     await runner[Symbol.asyncDispose]();
     expect(session.isAvailable).toBe(true);
-    expect(warn.mock.calls).toEqual([[{ runner: String(runner.id), error: failed }, expect.any(String)]]);
+    expect(warn.mock.calls).toEqual([
+      [expect.objectContaining({ runner: String(runner.id), errors: [failed] }), expect.any(String)],
+    ]);
   });
 
   it("are called as the logger's method", async () => {

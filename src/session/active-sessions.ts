@@ -11,6 +11,7 @@ import { checkDuration, checkOptions } from "../base/check.js";
 import { ActiveSessionError } from "../base/error.js";
 import type { Runner } from "../runner/runner.js";
 import { ActiveSession, type SessionHost } from "./active-session.js";
+import { Events } from "./events.js";
 import { Alarm, ExpiryList, ExpiryLists } from "./expiry.js";
 import { checkSuffix, sessionIdFor, type TaggedIdentity, tagIdentity } from "./identity.js";
 import { type Limits, limitReached, type Tally } from "./limits.js";
@@ -57,6 +58,7 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
   readonly #groups = new Map<TaggedIdentity, SessionGroup<ActiveSession>>();
   readonly #endingGroups = new Set<SessionGroup<ActiveSession>>();
   readonly #idleSessions: ExpiryList<ActiveSession>;
+  readonly #events: Events;
   readonly #lifetime = new Alarm(() => this.#endOldest());
   readonly #tally: Tally = { runners: 0, openReads: 0, items: 0 };
   readonly #host: SessionHost;
@@ -67,6 +69,7 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
   /** @internal */
   constructor(options: ActiveSessionsOptions<ActiveSession, Services, SessionGroup<ActiveSession>>) {
     this.#settings = resolveOptions(options);
+    this.#events = new Events(this.#settings.logger);
     this.#idleSessions = new ExpiryList(this.#settings.idleTimeout, (session) => void session.end("idle"));
     this.#host = {
       settings: this.#settings,
@@ -78,7 +81,7 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
       groupOf: (identity) => this.#groupOf(identity),
       forget: (session) => this.#forget(session as ActiveSession<Services>),
       cleanedUp: (session) => void this.#ending.delete(session as ActiveSession<Services>),
-      warn: (message, details) => this.#warn(message, details),
+      events: this.#events,
     };
     this.#groupHost = {
       settings: this.#settings,
@@ -86,11 +89,11 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
       forgetGroup: (group) => {
         this.#groups.delete(group.identity);
         this.#endingGroups.add(group);
+        this.#events.emit("group.ended", () => ({ group: group.id }));
       },
-      groupCleanedUp: (group, { errors, timedOut }) => {
+      groupCleanedUp: (group, summary) => {
         this.#endingGroups.delete(group);
-        for (const error of errors) this.#warn("the clean-up of a group failed", { group: group.id, error });
-        if (timedOut) this.#warn("the clean-up of a group took too long", { group: group.id });
+        this.#events.emit("group.cleaned-up", () => ({ group: group.id, ...summary }));
       },
     };
   }
@@ -172,13 +175,17 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     const group = this.#groups.get(identity);
     if (group) session.join(group);
     session.touch();
+    this.#events.emit("session.created", () => ({
+      ...{ session: session.id, generation: session.generation },
+      ...(suffix !== undefined && { suffix }),
+    }));
     this.#lifetime.setFor(session.createdAt + this.#settings.maxLifetime);
     return session;
   }
 
   /** Tells the logger of something that went wrong where nobody else could be told. @internal */
   warn(message: string, details: object): void {
-    this.#warn(message, details);
+    this.#events.emit("warning", () => ({ message, ...details }));
   }
 
   /** The live session of an identity. @internal */
@@ -263,7 +270,10 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     const { limits } = this.#settings;
     if (limits[name] === Number.POSITIVE_INFINITY) return;
     while (count() >= limits[name]) {
-      if (limits.whenReached === "refuse" || !makeRoom()) throw limitReached(action, name, limits);
+      if (limits.whenReached === "end-idle" && makeRoom()) continue;
+      const error = limitReached(action, name, limits);
+      this.#events.emit("limit.reached", () => ({ limit: name, error }));
+      throw error;
     }
   }
 
@@ -280,6 +290,8 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
       group = new SessionGroup<ActiveSession>(this.#groupHost, identity);
       this.#groups.set(identity, group);
       for (const session of this.#sessionsOf(identity)) session.join(group);
+      const { id } = group;
+      this.#events.emit("group.created", () => ({ group: id }));
     }
     return group;
   }
@@ -312,6 +324,7 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     const errors: unknown[] = [];
     const unfinished = new Set([...this.#ending, ...live]);
     const sessions = unfinished.size;
+    this.#events.emit("host.closing", () => ({ sessions }));
     const cleanups = [...unfinished].map(async (session) => {
       const summary = await session.end("shutdown");
       errors.push(...summary.errors);
@@ -324,17 +337,9 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     await settleWithin(all, timeout);
     this.#lifetime.cancel();
     this.#idleSessions.close();
-    return { sessions, unfinished: [...unfinished].map((session) => session.id), errors: [...errors] };
-  }
-
-  #warn(message: string, details: object): void {
-    try {
-      const { logger } = this.#settings;
-      if (logger) logger.warn(details, `active-session: ${message}`);
-      else process.emitWarning(message, { type: "ActiveSessionWarning", detail: describeDetails(details) });
-    } catch {
-      // A logger that throws must not break the clean-up it was told of, and there is nobody else to tell.
-    }
+    const summary = { sessions, unfinished: [...unfinished].map((session) => session.id), errors: [...errors] };
+    this.#events.emit("host.closed", () => ({ sessions, unfinished: summary.unfinished }));
+    return summary;
   }
 }
 
@@ -365,12 +370,6 @@ function leastOf<T>(all: Iterable<T>, rank: (one: T) => number | undefined): T |
 /** No tag of an identity begins with a dot and no suffix has a colon, so no two pairs share a text. */
 function tableKey(identity: TaggedIdentity, suffix: string | undefined): string {
   return suffix === undefined ? identity : `.${suffix}:${identity}`;
-}
-
-function describeDetails(details: object): string {
-  return Object.entries(details)
-    .map(([name, value]) => `${name}: ${value instanceof Error ? (value.stack ?? value.message) : String(value)}`)
-    .join("\n");
 }
 
 /**

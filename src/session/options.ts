@@ -4,14 +4,9 @@ import { checkDuration, checkFunction, checkInteger, checkOptions } from "../bas
 import { isResource, type Resource } from "../base/dispose.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 import type { Retain } from "../log/result-log.js";
+import type { Logger } from "./events.js";
 import { type LimitOptions, type Limits, resolveLimits } from "./limits.js";
 import { SessionLock } from "./session-locks.js";
-
-/** A logger in the shape that pino and most others have. */
-export interface Logger {
-  /** A clean-up failed or took too long, or other code of the application's threw where nobody could be told. */
-  warn(details: object, message: string): void;
-}
 
 /** Options of `createActiveSessions`. All times are in milliseconds; `Infinity` disables a time-out. */
 export interface ActiveSessionsOptions<Session = never, Services = unknown, Group = unknown> {
@@ -46,7 +41,10 @@ export interface ActiveSessionsOptions<Session = never, Services = unknown, Grou
   readonly groupServices?: ((group: Group) => unknown) | undefined;
   /** How much one client, and all together, may hold. */
   readonly limits?: LimitOptions | undefined;
-  /** Gets the warnings. Default: `process.emitWarning`. */
+  /**
+   * Is told what happens, each kind of event at its level; see `ActiveSessionEvents`. Default: what goes wrong is a warning of
+   * the process.
+   */
   readonly logger?: Logger | undefined;
 }
 
@@ -115,7 +113,7 @@ export function resolveOptions(options: ActiveSessionsOptions<never, unknown, ne
   checkFunction(action, "services", settings.services);
   checkFunction(action, "groupServices", settings.groupServices);
   checkSecret(action, options.secret);
-  if (settings.logger !== undefined) checkFunction(action, "logger.warn", Object(settings.logger).warn ?? null);
+  if (settings.logger !== undefined) checkLogger(action, settings.logger);
   const { secret = randomBytes(32) } = options;
   return { ...settings, secret: typeof secret === "string" ? secret : Uint8Array.prototype.slice.call(secret) };
 }
@@ -186,6 +184,12 @@ function checkReading(
   if (retain === "unacknowledged" || retain === "all") return;
   if (typeof retain === "number") checkInteger(action, "retain", retain, { code: "INVALID_OPTION" });
   else throw invalid(action, 'retain must be "unacknowledged", "all" or an integer of at least 0', retain);
+}
+
+function checkLogger(action: string, logger: unknown): void {
+  const methods = Object(logger) as Record<string, unknown>;
+  checkFunction(action, "logger.warn", methods.warn ?? null);
+  for (const level of ["error", "info", "debug"]) checkFunction(action, `logger.${level}`, methods[level]);
 }
 
 function checkSecret(action: string, secret: unknown): void {

@@ -1,0 +1,180 @@
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test, vi } from "vitest";
+import { atEnd } from "../../test/support/cleanup.js";
+import { openHost, turns } from "../../test/support/control.js";
+import { defineProcessRunner } from "./define.js";
+import type { ActiveSessionEvents, Logger } from "./events.js";
+
+const names = [
+  ...(["session.created", "session.ended", "session.cleaned-up", "group.created", "group.ended"] as const),
+  ...(["group.cleaned-up", "runner.created", "runner.creation-failed", "runner.started", "runner.final"] as const),
+  ...(["runner.cleaned-up", "runner.removed", "limit.reached", "host.closing", "host.closed", "warning"] as const),
+] satisfies (keyof ActiveSessionEvents)[];
+
+/** Everything that is told from now on, in order. */
+function listen() {
+  const told: [string, object][] = [];
+  for (const name of names) {
+    const listener = (payload: unknown) => void told.push([name, payload as object]);
+    subscribe(`active-session:${name}`, listener);
+    atEnd(() => void unsubscribe(`active-session:${name}`, listener));
+  }
+  return told;
+}
+
+const quiet: Logger = { warn: () => {} };
+
+describe("the channels tell of", () => {
+  test("every step of a session and its runners, with whose it was (parity 219)", async () => {
+    const told = listen();
+    const host = openHost({ logger: quiet });
+    const session = await host.get("ann", "tab");
+    const { id, generation } = session;
+    expect(session.group.isAvailable).toBe(true);
+    const runner = await session.createSequenceRunner(["secret item"]);
+    await runner.getRequired({ advance: 1 });
+    await runner.cleanup;
+    await turns();
+    await session.terminate();
+    await session.group.cleanup;
+    const ofRunner = { runner: `${id}:${generation}#0`, kind: "sequence" };
+    const clean = { timedOut: false, errors: [] };
+    expect(told).toEqual([
+      ["session.created", { session: id, generation, suffix: "tab" }],
+      ["group.created", { group: session.group.id }],
+      ["runner.created", ofRunner],
+      ["runner.started", ofRunner],
+      ["runner.final", { ...ofRunner, status: "completed", position: 1, progress: { current: 1, estimatedEnd: 1 } }],
+      ["runner.cleaned-up", { ...ofRunner, ...clean }],
+      ["session.ended", { session: id, generation, reason: "session-ended", runners: 1 }],
+      ["runner.removed", ofRunner],
+      ["session.cleaned-up", { session: id, generation, ...clean }],
+      ["group.ended", { group: session.group.id }],
+      ["group.cleaned-up", { group: session.group.id, ...clean }],
+    ]);
+    expect(JSON.stringify(told)).not.toMatch(/secret item|ann/);
+  });
+
+  test("aborts and failures with their reason, and definitions by name", async () => {
+    const told = listen();
+    const session = await openHost({ logger: quiet }).get("ann");
+    const broken = new Error("broken");
+    const failing = defineProcessRunner({ name: "report", run: () => Promise.reject(broken) });
+    const failed = await session.createRunner(failing, undefined);
+    await failed.getRequired();
+    const stopped = await session.createProcessRunner(
+      ({ signal }) =>
+        new Promise((resolve) => {
+          signal.addEventListener("abort", () => resolve(undefined));
+        }),
+    );
+    await stopped.abort();
+    const finals = told.filter(([name]) => name === "runner.final").map(([, payload]) => payload);
+    expect(finals).toEqual([
+      {
+        ...{ runner: String(failed.id), kind: "process", definition: "report", status: "failed" },
+        ...{ position: 0, progress: { current: 0, estimatedEnd: 0 }, error: broken },
+      },
+      {
+        ...{ runner: String(stopped.id), kind: "process", status: "aborted", reason: "stopped" },
+        ...{ position: 0, progress: { current: 0, estimatedEnd: 0 } },
+      },
+    ]);
+  });
+
+  test("creations that fail, limits, and the host's end", async () => {
+    const told = listen();
+    const host = openHost({ logger: quiet, limits: { runnersPerClient: 1 } });
+    const session = await host.get("ann");
+    await session.createSequenceRunner([]);
+    const refused = await session.createSequenceRunner([]).catch((error: unknown) => error);
+    await host.close();
+    const { id, generation } = session;
+    const events = Object.fromEntries(told);
+    expect(events["limit.reached"]).toEqual({ limit: "runnersPerClient", error: refused });
+    expect(events["runner.creation-failed"]).toEqual({ session: id, generation, error: refused });
+    expect(events["host.closing"]).toEqual({ sessions: 1 });
+    expect(events["host.closed"]).toEqual({ sessions: 1, unfinished: [] });
+  });
+
+  test("nothing that a listener could break: what it throws is its own uncaught error", async () => {
+    const caught: unknown[] = [];
+    const listeners = process.listeners("uncaughtException");
+    process.removeAllListeners("uncaughtException");
+    process.once("uncaughtException", (error) => void caught.push(error));
+    atEnd(() => {
+      process.removeAllListeners("uncaughtException");
+      for (const listener of listeners) process.on("uncaughtException", listener);
+    });
+    const listener = () => {
+      throw new Error("listener");
+    };
+    subscribe("active-session:runner.created", listener);
+    atEnd(() => void unsubscribe("active-session:runner.created", listener));
+    const session = await openHost().get("ann");
+    const runner = await session.createSequenceRunner([1]);
+    expect((await runner.getRequired({ advance: 1 })).result).toEqual([1]);
+    await turns();
+    expect(caught).toEqual([new Error("listener")]);
+  });
+});
+
+describe("the logger", () => {
+  test("is told each kind of event at its level", async () => {
+    const lines: string[] = [];
+    const at = (level: string) => (_details: object, message: string) => void lines.push(`${level} ${message}`);
+    const logger = { error: at("error"), warn: at("warn"), info: at("info"), debug: at("debug") };
+    const host = openHost({ logger });
+    const session = await host.get("ann");
+    const runner = await session.createProcessRunner(() => Promise.reject(new Error("broken")));
+    await runner.getRequired();
+    await expect(session.createSequenceRunner(5 as never)).rejects.toThrow();
+    await host.close();
+    expect(lines.map((line) => line.replace("active-session: ", ""))).toEqual([
+      "debug a session was created",
+      "debug a runner was created",
+      "debug a runner was started",
+      "error a runner has failed",
+      "debug a runner was cleaned up",
+      "warn a runner could not be created",
+      "info the host is closing",
+      "debug a session has ended: shutdown",
+      "debug a runner was removed",
+      "debug a session was cleaned up",
+      "info the host is closed",
+    ]);
+  });
+
+  test("need not have more than warn", async () => {
+    const warn = vi.fn();
+    const session = await openHost({ logger: { warn } }).get("ann");
+    await (await session.createProcessRunner(() => Promise.reject(new Error("broken")))).getRequired();
+    await session.terminate();
+    expect(warn).not.toHaveBeenCalled();
+  });
+
+  test.each([{ warn: 5 }, { error: () => {} }, { warn: () => {}, debug: "loud" }, null, "console"])(
+    "must have the right shape, which %j has not",
+    (logger) => {
+      expect(() => openHost({ logger: logger as never })).toThrow(expect.objectContaining({ code: "INVALID_OPTION" }));
+    },
+  );
+
+  test("without one, the process is warned of work that failed", async () => {
+    const emit = vi.spyOn(process, "emitWarning").mockImplementation(() => {});
+    const session = await openHost().get("ann");
+    const runner = await session.createProcessRunner(() => Promise.reject(new Error("broken")));
+    await runner.getRequired();
+    expect(emit.mock.calls).toEqual([
+      ["a runner has failed", { type: "ActiveSessionWarning", detail: expect.stringMatching(/Error: broken/) }],
+    ]);
+  });
+});
+
+test("docs/events.md describes every event, with all that it tells", () => {
+  const text = readFileSync(fileURLToPath(new URL("../../docs/events.md", import.meta.url)), "utf8");
+  const described = [...text.matchAll(/^\| `([a-z.-]+)` \|/gm)].map(([, name]) => name);
+  expect(described.sort()).toEqual([...names].sort());
+});
