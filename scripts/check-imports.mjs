@@ -18,6 +18,7 @@ const allowed = {
   "index.ts": ["base", "log", "runner", "session"],
   "express.ts": ["base", "session", "http"],
   "node.ts": ["base", "session", "http"],
+  "awilix.ts": ["base", "session", "http"],
   "client.ts": ["base", "wire", "client"],
 };
 /** What runs in a browser, too. */

@@ -110,6 +110,18 @@ describe("the exports of", () => {
     `);
   });
 
+  test("active-session/awilix", async () => {
+    expect(await exportsOf("./awilix")).toMatchInlineSnapshot(`
+      "awilixScopes
+      type AwilixOptions
+      type AwilixScopes
+      type Container
+      type ContainerScope
+      type FoundService
+      type LockedService"
+    `);
+  });
+
   test("active-session/client", async () => {
     expect(await exportsOf("./client")).toMatchInlineSnapshot(`
       "ActiveSessionError
@@ -131,6 +143,6 @@ describe("the exports of", () => {
   });
 
   test("the package are all of the above", () => {
-    expect(Object.keys(exports)).toEqual([".", "./express", "./node", "./client", "./package.json"]);
+    expect(Object.keys(exports)).toEqual([".", "./express", "./node", "./awilix", "./client", "./package.json"]);
   });
 });

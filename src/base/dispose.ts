@@ -4,6 +4,12 @@ import { type Settlement, settleWithin } from "./async.js";
 /** Something to be given back: a disposable, or a function that does it. */
 export type Resource = AsyncDisposable | Disposable | (() => unknown);
 
+/**
+ * The method of a resource that is bound to something short-lived, a request for one: whoever calls it gives the resource back from
+ * now on.
+ */
+export const handOver: unique symbol = Symbol("active-session.handOver");
+
 /** How a clean-up went. */
 export interface CleanupSummary {
   /** Some step took longer than `cleanupTimeout`; it may still be going on, nobody waits for it any more. */

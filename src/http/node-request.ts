@@ -54,6 +54,7 @@ export function sessionInstaller<Request extends IncomingMessage, Services>(
   return async (request, response) => {
     const user = await identify?.(request);
     const selection = await select(request, pathOf(framework.urlOf(request)), warn);
+    const connection = new ConnectionSignal(response);
     const port = {
       cookie: new SessionCookie(cookie, framework.isSecure(request)),
       cookies: request.headers.cookie,
@@ -61,6 +62,9 @@ export function sessionInstaller<Request extends IncomingMessage, Services>(
         return response.headersSent;
       },
       setCookie: (header: string) => void response.appendHeader("Set-Cookie", header),
+      get signal() {
+        return connection.signal;
+      },
       onOver: (callback: () => void) => {
         if (response.closed) callback();
         else response.once("close", callback);
@@ -117,17 +121,22 @@ function pathOf(url: string): string {
  * @throws `NOT_INSTALLED`
  */
 export function refreshSession(request: IncomingMessage): boolean {
-  const own = requestSessions.get(request);
-  if (own) return own.refresh();
-  throw new ActiveSessionError(
-    "NOT_INSTALLED",
-    "Cannot refresh the session: the request must have passed activeSession(sessions) before, received one that did not",
-  );
+  return installed(request, "refresh the session").refresh();
 }
 
-/** A signal that aborts when the request is over: its answer has been sent, or its client has gone. */
-export function requestSignal(response: ServerResponse): AbortSignal {
-  return new ConnectionSignal(response).signal;
+/**
+ * A signal that aborts when the request is over: its answer has been sent, or its client has gone.
+ * @throws `NOT_INSTALLED`
+ */
+export function requestSignal(request: IncomingMessage): AbortSignal {
+  return installed(request, "watch the request").signal;
+}
+
+function installed(request: IncomingMessage, action: string): RequestSession {
+  const own = requestSessions.get(request);
+  if (own) return own;
+  const requirement = "the request must have passed activeSession(sessions) before";
+  throw new ActiveSessionError("NOT_INSTALLED", `Cannot ${action}: ${requirement}, received one that did not`);
 }
 
 /** The query as it came: a framework's own may have been through a parser that makes objects of it. */

@@ -31,6 +31,8 @@ export interface RequestPort {
   /** Whether it is too late to set a cookie. */
   readonly headersSent: boolean;
   setCookie(header: string): void;
+  /** Aborts when the request is over. */
+  readonly signal: AbortSignal;
   /** Calls back when the request is over: its answer has been sent, or its client has gone. */
   onOver(callback: () => void): void;
   /** The framework's session as of now; `undefined` where there is none. */
@@ -94,9 +96,9 @@ export class RequestSession<Services = unknown> {
     return session;
   }
 
-  /** Whether the request has a session to use: it is in a scope, and the session has not been terminated. */
-  get hasSession(): boolean {
-    return this.#selection !== undefined && this.#session?.endReason !== "session-ended";
+  /** Aborts when the request is over. */
+  get signal(): AbortSignal {
+    return this.#port.signal;
   }
 
   /** Lets the next access give the client's next session if the one that was used here has ended; returns whether it has. */

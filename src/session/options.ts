@@ -1,12 +1,11 @@
 /** What can be set, for the host and for each runner: checked when given, resolved once into full objects. */
 import { randomBytes } from "node:crypto";
 import { checkDuration, checkFunction, checkInteger, checkOptions } from "../base/check.js";
-import { isResource, type Resource } from "../base/dispose.js";
+import { handOver, isResource, type Resource } from "../base/dispose.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 import type { Retain } from "../log/result-log.js";
 import type { Logger } from "./events.js";
 import { type LimitOptions, type Limits, resolveLimits } from "./limits.js";
-import { SessionLock } from "./session-locks.js";
 
 /** Options of `createActiveSessions`. All times are in milliseconds; `Infinity` disables a time-out. */
 export interface ActiveSessionsOptions<Session = never, Services = unknown, Group = unknown> {
@@ -171,7 +170,7 @@ export function takeHolds(options: RunnerOptions): Holds {
     return { resources: [], isInvalid: true };
   const list = [...(holds as Iterable<unknown>)];
   const resources = list.filter(isResource);
-  for (const resource of resources) if (resource instanceof SessionLock) resource.keep();
+  for (const resource of resources) (resource as { [handOver]?: () => void })[handOver]?.();
   return { resources, isInvalid: resources.length < list.length };
 }
 

@@ -10,6 +10,7 @@
  * - A lock that was acquired with a signal is released when that aborts, unless it has been handed to a runner by `holds`.
  */
 import { noop, onAbort, startTimer } from "../base/async.js";
+import { handOver } from "../base/dispose.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 
 /** How to acquire a lock. */
@@ -41,12 +42,12 @@ export class SessionLock implements AsyncDisposable, Disposable {
   release(): void {
     const pass = this.#pass;
     this.#pass = undefined;
-    this.keep();
+    this[handOver]();
     pass?.();
   }
 
   /** Whatever its signal does, the lock stays held: a runner releases it now. @internal */
-  keep(): void {
+  [handOver](): void {
     this.#offSignal();
     this.#offSignal = noop;
   }
