@@ -1,0 +1,49 @@
+/** The examples in docs/ run as they stand; what they take for granted is given to them here. */
+import * as diagnostics from "node:diagnostics_channel";
+import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import * as awilix from "awilix";
+import express from "express";
+import { describe, expect, test, vi } from "vitest";
+import { z } from "zod";
+import * as ofAwilix from "../src/awilix.js";
+import * as ofExpress from "../src/express.js";
+import * as core from "../src/index.js";
+import { openHost } from "./support/control.js";
+import { listen } from "./support/server.js";
+
+const docs = fileURLToPath(new URL("../docs/", import.meta.url));
+const pages = readdirSync(docs).filter((name) => name.endsWith(".md"));
+const AsyncFunction = (async () => {}).constructor as new (...parts: string[]) => (...args: unknown[]) => Promise<void>;
+
+describe.each(pages)("docs/%s", (page) => {
+  const examples = [...readFileSync(docs + page, "utf8").matchAll(/^## ([^\n]*)$|```js\n(.*?)```/gms)];
+  let section = page;
+  const cases: [string, string][] = [];
+  for (const [, heading, code] of examples) {
+    if (heading) section = heading;
+    else if (code) cases.push([section, code]);
+  }
+
+  test("has links that lead somewhere", () => {
+    const links = [...readFileSync(docs + page, "utf8").matchAll(/\]\((?!https?:)([^)#]+)[^)]*\)/g)];
+    for (const [, link] of links) expect(readFileSync(docs + link, "utf8")).toBeDefined();
+  });
+
+  for (const [name, code] of cases) {
+    test(`the example of “${name}” runs, and what it asserts holds`, async () => {
+      vi.spyOn(console, "log").mockImplementation(() => {});
+      const assert = vi.spyOn(console, "assert").mockImplementation(() => {});
+      const app = express();
+      const sessions = openHost();
+      app.use(ofExpress.activeSession(sessions, { identify: () => "ann" }));
+      const given = { ...core, ...ofExpress, ...ofAwilix, ...awilix, ...diagnostics, z, app, sessions };
+      const session = await sessions.get("ann");
+      const names = Object.keys({ ...given, session }).filter((one) => one !== "default");
+      const values = { ...given, session } as Record<string, unknown>;
+      await new AsyncFunction(...names, code.replace(/^import .*$/gm, ""))(...names.map((one) => values[one]));
+      for (const [holds] of assert.mock.calls) expect(holds).toBe(true);
+      await listen(app); // what has been added to it is a valid application
+    });
+  }
+});
