@@ -24,13 +24,14 @@ const url = `http://127.0.0.1:${server.address().port}`;
 const browser = await chromium.launch({ executablePath: findChromium(), args: ["--no-sandbox", "--disable-gpu"] });
 try {
   for (const { name, ...device } of devices) {
-    const context = await browser.newContext(device);
+    const context = Object.assign(await browser.newContext(device), { name });
     const page = await context.newPage();
     const shoot = (what) => page.screenshot({ path: join(folder, `${what}-${name}.png`) });
     const state = (wanted) => page.locator(`#status[data-state="${wanted}"]`).waitFor();
     await search(page, shoot, state);
     await monitor(page, shoot);
     await checksum(page, shoot, state);
+    await exclusive(context, page, shoot, state);
     await home(page, shoot, state);
     await context.close();
   }
@@ -73,6 +74,21 @@ async function checksum(page, shoot, state) {
   await shoot("checksum-running");
   await state("completed");
   await shoot("checksum-completed");
+}
+
+async function exclusive(context, page, shoot, state) {
+  await page.goto(`${url}/exclusive`);
+  await page.getByRole("button", { name: "Start" }).click();
+  await state("running");
+  const second = await context.newPage();
+  await second.goto(`${url}/exclusive`);
+  await second.getByRole("button", { name: "Start" }).click();
+  await second.locator("#status[data-state=starting]").waitFor();
+  await second.screenshot({ path: join(folder, `exclusive-waiting-${context.name}.png`) });
+  await second.close();
+  await shoot("exclusive-running");
+  await page.getByRole("button", { name: "Stop" }).click();
+  await state("stopped");
 }
 
 async function home(page, shoot, state) {

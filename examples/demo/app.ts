@@ -1,9 +1,10 @@
 /** The demo's application: its pages, and the requests that start something. */
 import { fileURLToPath } from "node:url";
-import type { ActiveSessions, Runner, RunnerResult } from "active-session";
-import { activeSession, type RunnerRouterOptions, runnerRouter } from "active-session/express";
-import express, { type Express, type Response } from "express";
+import { ActiveSessionError, type ActiveSessions, type Runner, type RunnerResult } from "active-session";
+import { activeSession, type RunnerRouterOptions, requestSignal, runnerRouter } from "active-session/express";
+import express, { type ErrorRequestHandler, type Express, type Response } from "express";
 import { checksum } from "./checksum.js";
+import { compress } from "./compress.js";
 import { createGauge } from "./monitor.js";
 import { overview, type RunnerTitle } from "./overview.js";
 import { search } from "./search.js";
@@ -18,7 +19,7 @@ export interface DemoOptions {
   readonly work?: Partial<typeof realWork>;
 }
 
-const realWork = { search, checksum, createGauge, overview };
+const realWork = { search, checksum, compress, createGauge, overview };
 const root = fileURLToPath(new URL("../../../", import.meta.url));
 /** A monitor keeps so many measurements for a page that is loaded again. */
 const keptMeasurements = 600;
@@ -33,7 +34,8 @@ export function createDemo(options: DemoOptions): Express {
   app.disable("x-powered-by");
   servePages(app);
 
-  app.use(activeSession(sessions));
+  // What is exclusive has a session of its own: ending it leaves the rest alone.
+  app.use(activeSession(sessions, { scopes: [{ when: "/exclusive", suffix: "exclusive" }, { when: "/" }] }));
   app.use("/runners", runnerRouter(sessions, router));
   app.use(express.json());
 
@@ -84,12 +86,46 @@ export function createDemo(options: DemoOptions): Express {
     response.status(201).json({ key: runner.key, ...page, session: { id, generation } });
   });
 
-  app.post("/end", async (request, response) => {
+  app.post("/exclusive", async (request, response) => {
+    const name = String(request.body?.folder);
+    const path = Object.hasOwn(folders, name) ? folders[name] : undefined;
+    if (path === undefined) return refuse(response, "Please choose one of the folders.");
+    const session = request.activeSession;
+    const signal = requestSignal(request);
+    const lock = await session.lock("compression", { signal });
+    if (!lock) throw new Error("A lock without a time-out cannot run out of time");
+    const runner = await session.createSequenceRunner(({ signal: stop }) => work.compress(path, stop), {
+      ...{ retain: "all", holds: [lock], data: titleOf(`Compression of ${name}`, "/exclusive") },
+    });
+    if (signal.aborted) await runner[Symbol.asyncDispose](); // nobody is left to learn its key
+    sendStarted(response, runner, await runner.getRequired({ advance: 1 }));
+  });
+
+  app.post(["/end", "/exclusive/end"], async (request, response) => {
     await request.activeSession.terminate();
     response.sendStatus(204);
   });
+  app.use(sayWhatIsWrong);
   return app;
 }
+
+/** What the library refuses, in words for the user. */
+const sayWhatIsWrong: ErrorRequestHandler = (error, request, response, next) => {
+  if (!ActiveSessionError.is(error)) {
+    if (!requestSignal(request).aborted) next(error); // else it is the end of a request that nobody waits for
+    return;
+  }
+  const sentences: Partial<Record<typeof error.code, string>> = {
+    SESSION_ENDED: "Your session has ended meanwhile.",
+    CLIENT_LIMIT_REACHED: "You have started as much as you may. Wait until something has ended.",
+    SERVER_LIMIT_REACHED: "The server is busy. Try again later.",
+    HOST_CLOSED: "The server is shutting down.",
+  };
+  response
+    .status(error.status)
+    .set(error.headers)
+    .json({ message: sentences[error.code] ?? "Something went wrong." });
+};
 
 function servePages(app: Express): void {
   app.use(express.static(`${root}examples/demo/page`, { extensions: ["html"] }));

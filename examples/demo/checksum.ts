@@ -1,9 +1,9 @@
 /** Hashes every file under a folder. */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { opendir, stat } from "node:fs/promises";
-import { join, relative } from "node:path";
+import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
+import { type FoundFile, filesIn } from "./files.js";
 
 /** How far the work has come; at its end with what it has found. */
 export interface Checksums {
@@ -29,19 +29,14 @@ export interface Entry {
   readonly sha256: string;
 }
 
-interface Found {
-  readonly name: string;
-  readonly size: number;
-}
-
 /** Reports after every file, and returns the whole. Stops when `signal` aborts. */
 export async function checksum(
   folder: string,
   report: (value: Checksums, estimatedEnd?: number) => void,
   signal: AbortSignal,
 ): Promise<Checksums> {
-  const found: Found[] = [];
-  for await (const file of filesIn(folder, folder, signal)) found.push(file);
+  const found: FoundFile[] = [];
+  for await (const file of filesIn(folder, signal)) found.push(file);
   const ofBytes = found.reduce((sum, { size }) => sum + size, 0);
   const totals = new Map<string, { files: number; bytes: number; hash: ReturnType<typeof createHash> }>();
   let [files, bytes] = [0, 0];
@@ -59,21 +54,6 @@ export async function checksum(
   }
   const entries = [...totals].map(([name, { hash, ...sums }]) => ({ name, ...sums, sha256: hash.digest("hex") }));
   return { files, of: found.length, bytes, ofBytes, entries };
-}
-
-async function* filesIn(root: string, folder: string, signal: AbortSignal): AsyncGenerator<Found, void> {
-  const folders: string[] = [];
-  const files: string[] = [];
-  for await (const entry of await opendir(folder)) {
-    if (entry.isDirectory()) folders.push(entry.name);
-    else if (entry.isFile()) files.push(entry.name);
-  }
-  signal.throwIfAborted();
-  for (const name of files.sort()) {
-    const path = join(folder, name);
-    yield { name: relative(root, path), size: (await stat(path)).size };
-  }
-  for (const name of folders.sort()) yield* filesIn(root, join(folder, name), signal);
 }
 
 async function hashOf(path: string, signal: AbortSignal): Promise<string> {

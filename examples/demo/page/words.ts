@@ -3,9 +3,10 @@ import { type AbortReason, ActiveSessionError } from "active-session/client";
 import { element } from "./dom.js";
 
 /** Posts to one of the demo's own routes. Throws an error whose message is for the user. */
-export async function post<Answer>(path: string, body: unknown = {}): Promise<Answer> {
+export async function post<Answer>(path: string, body: unknown = {}, signal?: AbortSignal): Promise<Answer> {
   const headers = { "Content-Type": "application/json" };
-  const response = await fetch(path, { method: "POST", headers, body: JSON.stringify(body) }).catch(() => {
+  const init = { method: "POST", headers, body: JSON.stringify(body), ...(signal && { signal }) };
+  const response = await fetch(path, init).catch(() => {
     throw new Error("The server cannot be reached.");
   });
   const text = await response.text();

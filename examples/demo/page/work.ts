@@ -20,6 +20,8 @@ export interface WorkParts<T> {
   readonly noun: string;
   /** What it does: "Searching". */
   readonly doing: string;
+  /** What to say until the server has begun, if that may take a while; then Stop gives up the request itself. */
+  readonly waiting?: string;
   /** Where it is started, and with what. */
   readonly path: string;
   input(): unknown;
@@ -79,10 +81,11 @@ export class Work<T> {
     if (this.#status.dataset.state === "running") this.#give(this.#key);
     const signal = this.#nextTurn();
     this.#parts.clear();
-    this.#say("starting", `${doing}…`);
+    this.#say("starting", this.#parts.waiting ?? `${doing}…`);
     this.#stop.disabled = false;
     try {
-      const started = await post<Started<T>>(path, this.#parts.input());
+      const given = this.#parts.waiting ? signal : undefined;
+      const started = await post<Started<T>>(path, this.#parts.input(), given);
       if (signal.aborted) return this.#give(started.key);
       history.replaceState(null, "", `#${started.key}`);
       this.#parts.show(Array.isArray(started.result) ? started.result : [started.result as T]);

@@ -1,0 +1,56 @@
+/** The exclusive page: one compression at a time in a session; who comes second waits for the lock. */
+import { count, element, make, size } from "./dom.js";
+import { explain, post, say } from "./words.js";
+import { Work } from "./work.js";
+
+interface Compressed {
+  readonly name: string;
+  readonly bytes: number;
+  readonly packed: number;
+}
+
+const folder = element("folder", HTMLSelectElement);
+const list = element("files", HTMLOListElement);
+const total = element("total", HTMLElement);
+const end = element("end", HTMLButtonElement);
+const mostShown = 12;
+let sum = { files: 0, bytes: 0, packed: 0 };
+
+new Work<Compressed>({
+  noun: "compression",
+  doing: "Compressing",
+  waiting: "Waiting for its turn…",
+  path: "/exclusive",
+  input: () => ({ folder: folder.value }),
+  clear: () => {
+    sum = { files: 0, bytes: 0, packed: 0 };
+    list.replaceChildren();
+    total.textContent = "";
+  },
+  show,
+  amount: () => count(sum.files, "file"),
+});
+
+end.addEventListener("click", async () => {
+  end.disabled = true;
+  try {
+    await post("/exclusive/end");
+  } catch (error) {
+    say(element("status", HTMLElement), "problem", explain(error, "session"));
+  }
+  end.disabled = false;
+});
+
+function show(items: readonly Compressed[]): void {
+  for (const { bytes, packed } of items) {
+    sum = { files: sum.files + 1, bytes: sum.bytes + bytes, packed: sum.packed + packed };
+  }
+  const rows = items.slice(-mostShown).map(({ name, bytes, packed }) => {
+    const row = make("li", `${size(bytes)} → ${size(packed)}`);
+    row.prepend(make("span", name, "place"));
+    return row;
+  });
+  list.append(...rows);
+  while (list.childElementCount > mostShown) list.firstElementChild?.remove();
+  if (sum.files > 0) total.textContent = `${size(sum.bytes)} → ${size(sum.packed)}`;
+}
