@@ -1,19 +1,14 @@
-import { createActiveSessions } from "active-session";
 import type { Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
-import { createDemo } from "../../examples/demo/dist/app.js";
 import { createDeferred, type Deferred } from "../../src/base/async.js";
 import { browserPath, useBrowser } from "../support/browser.js";
-import { atEnd } from "../support/cleanup.js";
-import { listen } from "../support/server.js";
+import { openDemo, press, shows } from "../support/demo.js";
 
 const browser = useBrowser();
 
 /** The demo; each compression gives two files and then waits for its gate. */
-async function openDemo() {
+async function openGated() {
   const gates: Deferred<void>[] = [];
-  const sessions = createActiveSessions();
-  atEnd(() => sessions.close());
   async function* compress(_folder: string, signal: AbortSignal) {
     const gate = createDeferred();
     gates.push(gate);
@@ -22,22 +17,15 @@ async function openDemo() {
     yield { name: "two.js", bytes: 3000, packed: 1000 };
     await Promise.race([gate.promise, stopped]);
   }
-  const { url } = await listen(createDemo({ sessions, work: { compress } }));
-  const open = async (path = "/exclusive") => {
-    const page = await browser.open(url + path);
-    page.setDefaultTimeout(10_000);
-    atEnd(() => page.close());
-    return page;
-  };
-  return { open, gates, sessions };
+  const { open, sessions } = await openDemo(browser, { work: { compress } });
+  return { open: (path = "/exclusive") => open(path), gates, sessions };
 }
 
-const start = (page: Page) => page.getByRole("button", { name: "Start" }).click();
-const shows = (page: Page, text: string) => page.locator("#status").filter({ hasText: text }).waitFor();
+const start = (page: Page) => press(page, "Start");
 
 describe.skipIf(!browserPath)("the exclusive page in Chromium", () => {
   test("a second tab waits, says so, and begins when the first one has finished", async () => {
-    const { open, gates } = await openDemo();
+    const { open, gates } = await openGated();
     const [first, second] = [await open(), await open()];
     await start(first);
     await shows(first, "Compressing… 2 files so far.");
@@ -51,24 +39,24 @@ describe.skipIf(!browserPath)("the exclusive page in Chromium", () => {
   });
 
   test("Stop in the first tab lets the second one begin; Stop while it waits gives up its place", async () => {
-    const { open, gates } = await openDemo();
+    const { open, gates } = await openGated();
     const [first, second, third] = [await open(), await open(), await open()];
     await start(first);
     await shows(first, "2 files so far");
     await start(second);
     await shows(second, "Waiting");
-    await second.getByRole("button", { name: "Stop" }).click();
+    await press(second, "Stop");
     await shows(second, "Stopped.");
     await start(third);
     await shows(third, "Waiting");
-    await first.getByRole("button", { name: "Stop" }).click();
+    await press(first, "Stop");
     await shows(first, "Stopped. 2 files until then.");
     await shows(third, "2 files so far");
     expect(gates).toHaveLength(2);
   });
 
   test("ending the session ends who works and rejects who waits; the session of the other pages lives on", async () => {
-    const { open, sessions } = await openDemo();
+    const { open, sessions } = await openGated();
     const home = await open("/");
     await shows(home, "Your session is live.");
     const [first, second] = [await open(), await open()];
@@ -77,7 +65,7 @@ describe.skipIf(!browserPath)("the exclusive page in Chromium", () => {
     await start(second);
     await shows(second, "Waiting");
     expect([...sessions.sessions()].map(({ suffix }) => suffix)).toEqual([undefined, "exclusive"]);
-    await second.getByRole("button", { name: "End this session" }).click();
+    await press(second, "End this session");
     await shows(second, "The compression could not be started. Your session has ended meanwhile.");
     await shows(first, "The compression was ended with your session.");
     await shows(home, "Your session is live.");
@@ -86,7 +74,7 @@ describe.skipIf(!browserPath)("the exclusive page in Chromium", () => {
   });
 
   test("a reload goes on with what the address names", async () => {
-    const { open, gates } = await openDemo();
+    const { open, gates } = await openGated();
     const page = await open();
     await start(page);
     await shows(page, "2 files so far");

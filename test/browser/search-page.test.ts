@@ -1,15 +1,12 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createActiveSessions } from "active-session";
 import type { Page } from "playwright-core";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { createDemo } from "../../examples/demo/dist/app.js";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { type Match, search } from "../../examples/demo/dist/search.js";
 import { createDeferred, type Deferred } from "../../src/base/async.js";
 import { browserPath, useBrowser } from "../support/browser.js";
-import { atEnd } from "../support/cleanup.js";
-import { listen } from "../support/server.js";
+import { openDemo, overflow, press, shows, tabTo } from "../support/demo.js";
 
 const browser = useBrowser();
 /** More than the first page, so that something is left to follow. */
@@ -32,11 +29,9 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 /** The demo over the folder above; the real search pauses after some matches until the test opens the gate. */
-async function openDemo() {
+async function openGated() {
   const gate: Deferred<void> = createDeferred();
   const stopped: Deferred<void> = createDeferred();
-  const sessions = createActiveSessions();
-  atEnd(() => sessions.close());
   async function* searchIn(where: string, word: string, signal: AbortSignal): AsyncGenerator<Match, void> {
     signal.addEventListener("abort", () => stopped.resolve());
     let found = 0;
@@ -46,16 +41,10 @@ async function openDemo() {
       yield match;
     }
   }
-  const { server, url } = await listen(createDemo({ sessions, folder, work: { search: searchIn } }));
-  const page = await open(`${url}/search`);
-  return { page, url, gate, stopped, sessions, server };
-}
-
-async function open(url: string): Promise<Page> {
-  const page = await browser.open(url);
-  page.setDefaultTimeout(10_000);
-  atEnd(() => page.close());
-  return page;
+  const demo = await openDemo(browser, { folder, work: { search: searchIn } });
+  const page = await demo.open("/search");
+  const second = () => demo.open(`/search${new URL(page.url()).hash}`);
+  return { ...demo, page, second, gate, stopped };
 }
 
 async function start(page: Page): Promise<void> {
@@ -69,10 +58,6 @@ async function rows(page: Page, count: number): Promise<void> {
   await page.waitForFunction((wanted) => document.querySelectorAll("#matches li").length === wanted, count);
 }
 
-async function shows(page: Page, text: string): Promise<void> {
-  await page.locator("#status").filter({ hasText: text }).waitFor();
-}
-
 async function places(page: Page): Promise<string[]> {
   return page.locator("#matches .place").allTextContents();
 }
@@ -83,7 +68,7 @@ const expected = Array.from({ length: files }, (_, f) =>
 
 describe.skipIf(!browserPath)("the search page in Chromium", () => {
   test("shows the first page, reads on, and ends with all matches in order", async () => {
-    const { page, gate } = await openDemo();
+    const { page, gate } = await openGated();
     await start(page);
     await shows(page, `Searching… ${beforeGate} matches so far.`);
     expect(await page.getByRole("button", { name: "Stop" }).isEnabled()).toBe(true);
@@ -95,7 +80,7 @@ describe.skipIf(!browserPath)("the search page in Chromium", () => {
   });
 
   test("a reload in the middle shows everything again and goes on", async () => {
-    const { page, gate } = await openDemo();
+    const { page, gate } = await openGated();
     await start(page);
     await page.reload();
     await rows(page, beforeGate);
@@ -105,9 +90,9 @@ describe.skipIf(!browserPath)("the search page in Chromium", () => {
   });
 
   test("a second tab follows the same search from its beginning", async () => {
-    const { page, gate } = await openDemo();
+    const { page, gate, second: openSecond } = await openGated();
     await start(page);
-    const second = await open(page.url());
+    const second = await openSecond();
     await rows(second, beforeGate);
     gate.resolve();
     await Promise.all([shows(page, `Finished: ${all}`), shows(second, `Finished: ${all}`)]);
@@ -116,9 +101,9 @@ describe.skipIf(!browserPath)("the search page in Chromium", () => {
   });
 
   test("Stop ends the work, in the other tab too; the producer's signal has fired before the answer", async () => {
-    const { page, stopped } = await openDemo();
+    const { page, stopped, second: openSecond } = await openGated();
     await start(page);
-    const second = await open(page.url());
+    const second = await openSecond();
     await rows(second, beforeGate);
     let answered = false;
     let stoppedFirst = false;
@@ -135,15 +120,11 @@ describe.skipIf(!browserPath)("the search page in Chromium", () => {
   });
 
   test("says that the server cannot be reached, and goes on where it was when it is back", async () => {
-    const { page, gate, server, url } = await openDemo();
+    const { page, gate, stop, start: serve } = await openGated();
     await start(page);
-    const { port } = new URL(url);
-    await new Promise<void>((resolve) => {
-      server.close(() => resolve());
-      server.closeAllConnections();
-    });
+    await stop();
     await page.getByRole("alert").filter({ hasText: "cannot be reached" }).waitFor();
-    await new Promise<void>((resolve) => server.listen(Number(port), "127.0.0.1", resolve));
+    await serve();
     gate.resolve();
     await shows(page, `Finished: ${all} matches.`);
     expect(await places(page)).toEqual(expected);
@@ -151,18 +132,15 @@ describe.skipIf(!browserPath)("the search page in Chromium", () => {
   });
 
   test("says that the search cannot be started when the server is gone", async () => {
-    const { page, server } = await openDemo();
-    await new Promise<void>((resolve) => {
-      server.close(() => resolve());
-      server.closeAllConnections();
-    });
+    const { page, stop } = await openGated();
+    await stop();
     await page.getByLabel("Word").fill("needle");
     await page.getByRole("button", { name: "Search" }).click();
     await shows(page, "The search could not be started. The server cannot be reached.");
   });
 
   test("says why there is nothing more when the session has ended, and after a restart", async () => {
-    const { page, sessions } = await openDemo();
+    const { page, sessions } = await openGated();
     await start(page);
     for (const session of sessions.sessions()) await session.terminate();
     await shows(page, "with your session");
@@ -171,23 +149,69 @@ describe.skipIf(!browserPath)("the search page in Chromium", () => {
   });
 
   test("a failure says so after the matches that came before it", async () => {
-    const { page, gate } = await openDemo();
+    const { page, gate } = await openGated();
     await start(page);
     gate.reject(new Error("the disk is on fire"));
     await shows(page, `The search failed after ${beforeGate} matches. The runner failed`);
   });
 
+  test("a second Enter before the first answer shows the second search only, and the first one is stopped", async () => {
+    const words: string[] = [];
+    const stopped: string[] = [];
+    const first = createDeferred();
+    async function* searchFor(_folder: string, word: string, signal: AbortSignal): AsyncGenerator<Match, void> {
+      words.push(word);
+      signal.addEventListener("abort", () => void stopped.push(word));
+      if (word === "one") await first.promise;
+      yield { file: word, line: 1, text: word, at: 0, length: word.length };
+    }
+    const { open } = await openDemo(browser, { work: { search: searchFor } });
+    const page = await open("/search");
+    const field = page.getByLabel("Word");
+    await field.fill("one");
+    await field.press("Enter");
+    await vi.waitUntil(() => words.length === 1);
+    await field.fill("two");
+    await field.press("Enter");
+    await shows(page, "Finished: 1 match.");
+    const answered = page.waitForResponse((response) => response.url().endsWith("/abort"));
+    first.resolve();
+    await answered;
+    expect(await places(page)).toEqual(["two:1"]);
+    await shows(page, "Finished: 1 match.");
+    expect(words).toEqual(["one", "two"]);
+  });
+
+  test("Stop before the first answer stops what has been started as soon as its key is there", async () => {
+    const found = createDeferred();
+    const stopped = createDeferred();
+    async function* searchFor(_folder: string, word: string, signal: AbortSignal): AsyncGenerator<Match, void> {
+      signal.addEventListener("abort", () => stopped.resolve());
+      await found.promise;
+      for (let i = 0; i < 20; i++) yield { file: word, line: i, text: word, at: 0, length: word.length };
+      await stopped.promise;
+    }
+    const { open } = await openDemo(browser, { work: { search: searchFor } });
+    const page = await open("/search");
+    await page.getByLabel("Word").fill("needle");
+    await press(page, "Search");
+    await shows(page, "Searching…");
+    await press(page, "Stop");
+    await shows(page, "Stopped.");
+    found.resolve();
+    await stopped.promise;
+    expect(await places(page)).toEqual([]);
+  });
+
   test("works on a phone and by keyboard", async () => {
-    const { page, gate } = await openDemo();
+    const { page, gate } = await openGated();
     await page.setViewportSize({ width: 360, height: 640 });
     gate.resolve();
-    const field = page.getByLabel("Word");
-    while (!(await field.evaluate((element) => element === document.activeElement))) await page.keyboard.press("Tab");
+    await tabTo(page, "#word");
     await page.keyboard.type("needle");
     await page.keyboard.press("Tab");
     await page.keyboard.press("Space");
     await shows(page, `Finished: ${all} matches.`);
-    const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-    expect(overflow).toBeLessThanOrEqual(0);
+    expect(await overflow(page)).toBeLessThanOrEqual(0);
   });
 });
