@@ -319,6 +319,23 @@ describe("a lock with a signal", () => {
     controller.abort();
     expect(next.isReleased).toBe(false);
   });
+
+  it("is not granted by the very abort that ends the wait for it: who waits with the same signal is rejected (parity 195, 203)", async () => {
+    const session = await open();
+    const controller = new AbortController();
+    const { signal } = controller;
+    const list: string[] = [];
+    const first = await take(session, { signal });
+    const second = queue(session, list, "same signal", { signal });
+    void queue(session, list, "another's");
+    await turns();
+    const reason = new Error("the request is over");
+    controller.abort(reason);
+    await expect(second).rejects.toBe(reason);
+    await turns();
+    expect(first.isReleased).toBe(true);
+    expect(list.sort()).toEqual(["another's", "same signal: rejected"]);
+  });
 });
 
 describe("a lock that is handed to a runner", () => {
