@@ -284,6 +284,18 @@ describe("an input", () => {
     },
   );
 
+  it("is never taken unchecked, also when the validator promises its answer with a promise of another kind", async () => {
+    const session = await open();
+    const run = vi.fn(async (input: number) => input);
+    const answers = [{ value: 4 }, { issues: [{ message: "odd" }] }];
+    // biome-ignore lint/suspicious/noThenProperty: a promise of another library or realm is one of these
+    const validate = () => ({ then: (resolve: (answer: unknown) => void) => resolve(answers.shift()) });
+    const definition = defineProcessRunner({ name: "foreign", input: schema<number>(validate as never), run });
+    expect((await (await session.createRunner(definition, 1)).getRequired()).result).toBe(4);
+    await expect(session.createRunner(definition, 1)).rejects.toMatchObject({ code: "INVALID_INPUT" });
+    expect(run).toHaveBeenCalledTimes(1);
+  });
+
   it("that is checked slowly keeps the session, does not hold up others, and takes its number first (parity 127)", async () => {
     vi.useFakeTimers();
     const session = await openHost({ idleTimeout: 100, runnerIdleTimeout: 50 }).get("ann");
