@@ -377,6 +377,7 @@ describe("finding by definition", () => {
     const session = await open();
     const { key } = await session.createRunner(double, 1);
     await expect(session.findRunner({} as never, key)).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
+    await expect(session.findRunner(null as never, key)).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
   });
 
   it("after the end of the session is SESSION_ENDED (parity 152)", async () => {
