@@ -212,6 +212,17 @@ describe("getOrCreate", () => {
     expect(await properties.getOrCreate("inner", () => 2)).toBe(1);
   });
 
+  it("runs once also when the factory itself asks for the property", async () => {
+    const { properties } = await open();
+    const own: Promise<number>[] = [];
+    const factory = vi.fn(() => {
+      own.push(properties.getOrCreate("a", factory));
+      return 1;
+    });
+    expect(await properties.getOrCreate("a", factory)).toBe(1);
+    expect([await own[0], factory.mock.calls.length]).toEqual([1, 1]);
+  });
+
   const error = new Error("no value");
   it.each([
     [
