@@ -325,7 +325,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
   async findRunner(first: RunnerDefinition | string | number, second?: string | number): Promise<Runner | undefined> {
     this.#checkAvailable("find a runner");
     const definition = typeof first === "object" ? first : undefined;
-    if (definition) checkDefinition(definition);
+    if (definition !== undefined) checkDefinition(definition);
     const key = typeof first === "object" ? second! : first;
     const runner = this.#runners?.get(typeof key === "number" ? key : this.#numberOf(key));
     if (!runner || (definition && runner.definition !== definition)) return undefined;

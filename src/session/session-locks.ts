@@ -95,6 +95,12 @@ export class SessionLocks {
       };
       const waiter: Waiter = {
         grant: () => {
+          // The signal's abort may be what released the lock, before its turn came to end this wait.
+          if (signal?.aborted) {
+            waiter.reject(signal.reason);
+            this.#pass(name);
+            return;
+          }
           leave();
           resolve(make());
         },
