@@ -500,7 +500,7 @@ describe("a lock with requestSignal", () => {
   async function openLocking(use: (session: ActiveSession, release: AsyncDisposable, response: Response) => unknown) {
     const app = await openApp((express) => {
       express.get("/a/lock", async (request, response) => {
-        const lock = await request.activeSession.lock("db", { signal: requestSignal(response) });
+        const lock = await request.activeSession.lock("db", { signal: requestSignal(request) });
         await use(request.activeSession, lock!, response);
       });
     });
@@ -580,8 +580,8 @@ describe("a lock with requestSignal", () => {
   test("has aborted already for a response that is over", async () => {
     const over = createDeferred<AbortSignal>();
     const { url } = await openApp((app) => {
-      app.get("/a/over", (_request, response) => {
-        response.once("close", () => over.resolve(requestSignal(response)));
+      app.get("/a/over", (request, response) => {
+        response.once("close", () => over.resolve(requestSignal(request)));
         response.json({});
       });
     });
