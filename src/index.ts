@@ -1,11 +1,13 @@
 /** Background work that belongs to a web user's session. */
 export type { CleanupSummary, Resource } from "./base/dispose.js";
 export { ActiveSessionError, type ActiveSessionErrorOptions, type ErrorCode, type Issue } from "./base/error.js";
+export type { ProcessSink } from "./log/process-log.js";
 export type { FinalStatus, Retain, RunnerProgress, RunnerStatus } from "./log/result-log.js";
+export type { SequenceSink } from "./log/sequence-log.js";
 export type { ProcessDefinition, RunnerDefinition, SequenceDefinition, StandardSchema } from "./runner/definition.js";
 export type { ProcessBody, ProcessContext } from "./runner/process-producer.js";
 export type { ProcessRunner } from "./runner/process-runner.js";
-export type { RunnerContext } from "./runner/producer.js";
+export type { Producer, RunnerContext } from "./runner/producer.js";
 export type { Runner } from "./runner/runner.js";
 export type { SequenceRunner } from "./runner/sequence-runner.js";
 export type {

@@ -56,6 +56,8 @@ describe("the exports of", () => {
       type ProcessContext
       type ProcessDefinition
       type ProcessRunner
+      type ProcessSink
+      type Producer
       type Properties
       type PropertyDefinition
       type ReadOptions
@@ -74,6 +76,7 @@ describe("the exports of", () => {
       type RunnerStatus
       type SequenceDefinition
       type SequenceRunner
+      type SequenceSink
       type SequenceSource
       type SessionGroup
       type SessionLock

@@ -1,5 +1,8 @@
 /** Named runners: what they are made of, apart from any session. */
 import { ActiveSessionError, describe, type Issue } from "../base/error.js";
+import type { ProcessSink } from "../log/process-log.js";
+import type { SequenceSink } from "../log/sequence-log.js";
+import { Produced } from "./custom-producer.js";
 import type { ProcessBody, ProcessContext } from "./process-producer.js";
 import type { RunnerContext } from "./producer.js";
 import type { SequenceSource } from "./source.js";
@@ -29,7 +32,7 @@ interface StandardIssue {
 /** A named sequence runner, with items of type `T`, for inputs of type `Given`. Made by `defineSequenceRunner`. */
 export interface SequenceDefinition<T, Given> extends Definition<Given> {
   readonly kind: "sequence";
-  readonly run: (input: never, context: never) => unknown;
+  readonly run: ((input: never, context: never) => unknown) | undefined;
   /** Only for the compiler. */
   readonly item?: T;
 }
@@ -37,7 +40,7 @@ export interface SequenceDefinition<T, Given> extends Definition<Given> {
 /** A named process runner, with a value of type `T`, for inputs of type `Given`. Made by `defineProcessRunner`. */
 export interface ProcessDefinition<T, Given> extends Definition<Given> {
   readonly kind: "process";
-  readonly run: (input: never, context: never) => unknown;
+  readonly run: ((input: never, context: never) => unknown) | undefined;
   /** Only for the compiler. */
   readonly value?: T;
 }
@@ -45,6 +48,8 @@ export interface ProcessDefinition<T, Given> extends Definition<Given> {
 interface Definition<Given> {
   /** What the application calls it. */
   readonly name: string;
+  /** Instead of `run`: makes a producer of the application's own. */
+  readonly produce?: ((input: never, sink: never) => unknown) | undefined;
   readonly input: StandardSchema<unknown, unknown> | undefined;
   /** Only for the compiler. */
   readonly given?: (input: Given) => void;
@@ -55,7 +60,7 @@ export type RunnerDefinition = SequenceDefinition<unknown, never> | ProcessDefin
 
 /** Makes a definition; throws `INVALID_OPTION`. */
 export function define(kind: RunnerDefinition["kind"], parts: object): object {
-  const { name, input, run } = Object(parts) as Record<string, unknown>;
+  const { name, input, run, produce } = Object(parts) as Record<string, unknown>;
   const fail = (requirement: string, value: unknown): never => {
     throw new ActiveSessionError(
       "INVALID_OPTION",
@@ -63,17 +68,18 @@ export function define(kind: RunnerDefinition["kind"], parts: object): object {
     );
   };
   if (typeof name !== "string" || name === "") fail("name must be a non-empty string", name);
-  if (typeof run !== "function") fail("run must be a function", run);
+  if (run !== undefined && produce !== undefined) fail("it must have either run or produce", "both");
+  if (typeof (run ?? produce) !== "function") fail("run (or produce) must be a function", run ?? produce);
   if (input !== undefined && typeof Object(input)["~standard"]?.validate !== "function") {
     fail("input must be a Standard Schema", input);
   }
-  return Object.freeze({ kind, name, input, run });
+  return Object.freeze({ kind, name, input, run, produce });
 }
 
 /** Throws `INVALID_ARGUMENT` unless the value is a definition. */
 export function checkDefinition(value: unknown): asserts value is RunnerDefinition {
-  const { kind, run } = Object(value) as Partial<RunnerDefinition>;
-  if ((kind === "sequence" || kind === "process") && typeof run === "function") return;
+  const { kind, run, produce } = Object(value) as Partial<RunnerDefinition>;
+  if ((kind === "sequence" || kind === "process") && typeof (run ?? produce) === "function") return;
   const requirement = "it must come from defineSequenceRunner or defineProcessRunner";
   throw new ActiveSessionError(
     "INVALID_ARGUMENT",
@@ -99,13 +105,23 @@ function toIssue({ message, path }: StandardIssue): Issue {
 }
 
 /** The source of a defined sequence. */
-export function sourceOf(definition: RunnerDefinition, input: unknown): SequenceSource<unknown> {
+export function sourceOf(
+  definition: RunnerDefinition,
+  input: unknown,
+): SequenceSource<unknown> | Produced<SequenceSink<unknown>> {
+  const produce = definition.produce as ((input: unknown, sink: unknown) => unknown) | undefined;
+  if (produce) return new Produced((sink) => produce(input, sink));
   const run = definition.run as (input: unknown, context: RunnerContext) => Iterable<unknown>;
   return (context) => run(input, context);
 }
 
 /** The body of a defined process. */
-export function bodyOf(definition: RunnerDefinition, input: unknown): ProcessBody<unknown> {
+export function bodyOf(
+  definition: RunnerDefinition,
+  input: unknown,
+): ProcessBody<unknown> | Produced<ProcessSink<unknown>> {
+  const produce = definition.produce as ((input: unknown, sink: unknown) => unknown) | undefined;
+  if (produce) return new Produced((sink) => produce(input, sink));
   const run = definition.run as (input: unknown, context: ProcessContext<unknown>) => Promise<unknown>;
   return (context) => run(input, context);
 }

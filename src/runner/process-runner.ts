@@ -1,5 +1,6 @@
 /** A runner whose result is one value that changes until it is final. */
-import { ProcessLog } from "../log/process-log.js";
+import { ProcessLog, type ProcessSink } from "../log/process-log.js";
+import { CustomProducer, Produced } from "./custom-producer.js";
 import { type ProcessBody, ProcessProducer } from "./process-producer.js";
 import { Runner, type RunnerOwner } from "./runner.js";
 import type { RunnerSettings } from "./sequence-runner.js";
@@ -10,9 +11,14 @@ export class ProcessRunner<T = unknown> extends Runner<T | undefined> {
 }
 
 /** Makes a process runner that is not started yet. */
-export function createProcess<T>(owner: RunnerOwner, body: ProcessBody<T>, settings: RunnerSettings): ProcessRunner<T> {
+export function createProcess<T>(
+  owner: RunnerOwner,
+  body: ProcessBody<T> | Produced<ProcessSink<T>>,
+  settings: RunnerSettings,
+): ProcessRunner<T> {
   const log = new ProcessLog<T>({ onStarted: () => runner.onStarted(), onFinal: () => runner.onFinal() });
-  const producer = new ProcessProducer(log, body);
+  const producer =
+    body instanceof Produced ? new CustomProducer(() => body.produce(log)) : new ProcessProducer(log, body);
   const runner = new ProcessRunner<T>({ owner, log, producer, ...settings });
   return runner;
 }

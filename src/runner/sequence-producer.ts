@@ -12,7 +12,6 @@
  */
 import { createDeferred } from "../base/async.js";
 import type { CleanupSummary } from "../base/dispose.js";
-import { ActiveSessionError } from "../base/error.js";
 import type { SequenceSink } from "../log/sequence-log.js";
 import { isSliceOver, nextSlice } from "../log/turn.js";
 import type { Producer, RunnerContext } from "./producer.js";
@@ -24,6 +23,7 @@ import {
   type Source,
   type SourcePoint,
 } from "./source.js";
+import { startFailed } from "./start-failed.js";
 
 /** An async source is asked for this many items between two looks at the clock. */
 const itemsPerClockCheck = 16;
@@ -169,12 +169,4 @@ export class SequenceProducer<T> implements Producer {
   #close(open: OpenSource<T>, at: SourcePoint): void {
     void open.close(at, this.#closeTimeout).then(this.#closed.resolve);
   }
-}
-
-/** A foreign error of ours, from within the source, must not look as if this runner's reader had erred. */
-function startFailed(cause: unknown): ActiveSessionError {
-  if (ActiveSessionError.is(cause) && cause.code === "INVALID_SOURCE") return cause;
-  return new ActiveSessionError("RUNNER_START_FAILED", "Cannot start the runner: its source could not be opened", {
-    cause,
-  });
 }

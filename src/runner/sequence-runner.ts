@@ -2,7 +2,8 @@
 import type { Resource } from "../base/dispose.js";
 import { LazySignal } from "../base/lazy-signal.js";
 import type { SequenceResultLog } from "../log/result-log.js";
-import { SequenceLog, type SequenceLogOptions } from "../log/sequence-log.js";
+import { SequenceLog, type SequenceLogOptions, type SequenceSink } from "../log/sequence-log.js";
+import { CustomProducer, Produced } from "./custom-producer.js";
 import type { RunnerDefinition } from "./definition.js";
 import { abortError, Runner, type RunnerOwner, type RunnerParts } from "./runner.js";
 import { SequenceProducer } from "./sequence-producer.js";
@@ -89,15 +90,18 @@ export class SequenceRunner<T = unknown> extends Runner<T[]> implements AsyncIte
   }
 }
 
-/** Makes a sequence runner that is not started yet. */
+/** Makes a sequence runner that is not started yet. Throws `RUNNER_START_FAILED` for a producer that cannot be made. */
 export function createSequence<T>(
   owner: RunnerOwner,
-  source: SequenceSource<T>,
+  source: SequenceSource<T> | Produced<SequenceSink<T>>,
   settings: RunnerSettings & SequenceLogOptions,
 ): SequenceRunner<T> {
   const events = { onStarted: () => runner.onStarted(), onFinal: () => runner.onFinal() };
   const log = new SequenceLog<T>(settings, events, owner.tally);
-  const producer = new SequenceProducer(log, source, owner.cleanupTimeout);
+  const producer =
+    source instanceof Produced
+      ? new CustomProducer(() => source.produce(log))
+      : new SequenceProducer(log, source, owner.cleanupTimeout);
   const runner = new SequenceRunner<T>({ owner, log, producer, ...settings }, settings.aheadLimit);
   return runner;
 }

@@ -1,7 +1,10 @@
 /** Defining runners: named, typed and reusable, apart from any session. */
+
+import type { ProcessSink } from "../log/process-log.js";
+import type { SequenceSink } from "../log/sequence-log.js";
 import { define, type ProcessDefinition, type SequenceDefinition, type StandardSchema } from "../runner/definition.js";
 import type { ProcessContext } from "../runner/process-producer.js";
-import type { RunnerContext } from "../runner/producer.js";
+import type { Producer, RunnerContext } from "../runner/producer.js";
 import type { Source } from "../runner/source.js";
 import type { ActiveSession } from "./active-session.js";
 
@@ -11,7 +14,8 @@ type Result<T> = Promise<T | undefined | void> | AsyncGenerator<T, T | undefined
 /**
  * Defines a sequence runner: `session.createRunner(definition, input)` makes one, `session.findRunner(definition, key)` finds it.
  * @param parts `name`: what the application calls it; `input`: any Standard Schema, which checks (and may change) the input;
- *   `run`: makes the source
+ *   `run`: makes the source; or, instead of it, `produce`: makes a producer of your own (a class with its own `start` and
+ *   `stop`, say) for the log that it is to fill
  * @example
  * const search = defineSequenceRunner({
  *   name: "search",
@@ -29,6 +33,15 @@ export function defineSequenceRunner<T, Given, Input>(parts: {
 export function defineSequenceRunner<T, Input>(parts: {
   readonly name: string;
   readonly run: (input: Input, context: RunnerContext<ActiveSession>) => Made<T>;
+}): SequenceDefinition<T, Input>;
+export function defineSequenceRunner<T, Given, Input>(parts: {
+  readonly name: string;
+  readonly input: StandardSchema<Given, Input>;
+  readonly produce: (input: Input, sink: SequenceSink<T>) => Producer;
+}): SequenceDefinition<T, Given>;
+export function defineSequenceRunner<T, Input>(parts: {
+  readonly name: string;
+  readonly produce: (input: Input, sink: SequenceSink<T>) => Producer;
 }): SequenceDefinition<T, Input>;
 export function defineSequenceRunner<T, Given>(parts: object): SequenceDefinition<T, Given> {
   return define("sequence", parts) as SequenceDefinition<T, Given>;
@@ -49,6 +62,15 @@ export function defineProcessRunner<T, Input>(parts: {
   readonly name: string;
   // biome-ignore lint/suspicious/noExplicitAny: a T here would be inferred from what is reported, not from the result
   readonly run: (input: Input, context: ProcessContext<any, ActiveSession>) => Result<T>;
+}): ProcessDefinition<T, Input>;
+export function defineProcessRunner<T, Given, Input>(parts: {
+  readonly name: string;
+  readonly input: StandardSchema<Given, Input>;
+  readonly produce: (input: Input, sink: ProcessSink<T>) => Producer;
+}): ProcessDefinition<T, Given>;
+export function defineProcessRunner<T, Input>(parts: {
+  readonly name: string;
+  readonly produce: (input: Input, sink: ProcessSink<T>) => Producer;
 }): ProcessDefinition<T, Input>;
 export function defineProcessRunner<T, Given>(parts: object): ProcessDefinition<T, Given> {
   return define("process", parts) as ProcessDefinition<T, Given>;
