@@ -1,6 +1,8 @@
-/** Of the fifteen behaviours that are easiest to get wrong, those that concern runners; the design's changes included. */
-import { describe, expect, test } from "vitest";
+/** The fifteen behaviours that are easiest to get wrong; the design's changes included. */
+import { describe, expect, test, vi } from "vitest";
 import { createDeferred } from "../src/base/async.js";
+import { RequestSession } from "../src/http/request-session.js";
+import { scopeSelector } from "../src/http/scopes.js";
 import type { ProcessContext } from "../src/runner/process-producer.js";
 import type { RunnerOptions } from "../src/session/options.js";
 import { atEnd } from "./support/cleanup.js";
@@ -364,5 +366,139 @@ describe("11: aborted only when the runner's own signal fired", () => {
     end.reject(thrown);
     expect(await runner.cleanup).toEqual({ timedOut: false, errors: [] });
     expect(runner.status).toBe("aborted");
+  });
+});
+
+describe("12: a generation is larger than every one before it of the same client", () => {
+  test("after termination, after idling out, and within one millisecond (#116, #117)", async () => {
+    vi.useFakeTimers({ now: 1_000_000 });
+    const sessions = openHost({ idleTimeout: 1000 });
+    const generations: number[] = [];
+    for (const end of ["terminate", "idle out", "terminate", "terminate"]) {
+      const session = await sessions.get("ann");
+      generations.push(session.generation);
+      if (end === "terminate") void session.terminate();
+      else await vi.advanceTimersByTimeAsync(1000);
+      expect(session.isAvailable).toBe(false);
+    }
+    expect(generations).toEqual([1_000_000, 1_000_001, 1_001_000, 1_001_001]);
+  });
+
+  test("also when the clock goes back, and for a host that has just been made", async () => {
+    vi.useFakeTimers({ now: 2_000_000 });
+    const sessions = openHost();
+    const { generation } = await sessions.get("ann");
+    vi.setSystemTime(1_000_000);
+    expect((await sessions.get("bob")).generation).toBe(generation + 1);
+    vi.setSystemTime(3_000_000);
+    expect((await openHost().get("ann")).generation).toBe(3_000_000);
+  });
+});
+
+describe("13: a group lives as long as a session of it, or a request that holds it", () => {
+  /** A request of Ann's, and what ends it. */
+  function openRequest(sessions: ReturnType<typeof openHost>) {
+    const over: (() => void)[] = [];
+    const port = {
+      cookie: undefined as never,
+      cookies: undefined,
+      headersSent: false,
+      setCookie: () => {},
+      onOver: (callback: () => void) => void over.push(callback),
+      signal: new AbortController().signal,
+      frameworkSession: undefined,
+    };
+    const request = new RequestSession(sessions, port, "ann", { suffix: undefined });
+    return { request, end: () => over.splice(0).forEach((callback) => void callback()) };
+  }
+
+  test("a terminated session's group lives until the request ends; refresh keeps the balance (#124, #182)", async () => {
+    const sessions = openHost();
+    const { request, end } = openRequest(sessions);
+    const { group } = request.session;
+    await request.session.terminate();
+    await turns();
+    expect(group.isAvailable).toBe(true);
+    group.properties.set("still", "there");
+    expect(request.refresh()).toBe(true);
+    expect(request.session.group).toBe(group); // the next session has joined it
+    await request.session.terminate();
+    await turns();
+    expect(group.isAvailable).toBe(true);
+    end();
+    await group.cleanup;
+    expect(group.isAvailable).toBe(false);
+    expect((await sessions.get("ann")).group).not.toBe(group);
+  });
+
+  test("a session that lives on keeps it, whoever else has gone", async () => {
+    const sessions = openHost();
+    const [plain, other] = [await sessions.get("ann"), await sessions.get("ann", "other")];
+    const { group } = plain;
+    await plain.terminate();
+    await turns();
+    expect([group.isAvailable, [...group.sessions()]]).toEqual([true, [other]]);
+    await other.terminate();
+    await group.cleanup;
+  });
+});
+
+describe("14: the first accepting scope with a suffix decides, not the first accepting one", () => {
+  test("the empty text ends the search and means none; who is not accepted has none (#171, #172)", async () => {
+    const asked: string[] = [];
+    const scope = (name: string, answer: unknown) => ({
+      when: () => {
+        asked.push(name);
+        return answer;
+      },
+    });
+    const select = async (...scopes: Parameters<typeof scopeSelector>[0] & object) => {
+      asked.length = 0;
+      return [await scopeSelector(scopes)({}, "/", () => {}), [...asked]];
+    };
+    const [accepts, refuses, gives, givesNone] = [
+      ...[scope("accepts", true), scope("refuses", false), scope("gives", "a"), scope("givesNone", "")],
+    ] as const;
+    expect(await select(accepts, refuses, gives, givesNone)).toEqual([
+      { suffix: "a" },
+      ["accepts", "refuses", "gives"],
+    ]);
+    expect(await select(accepts, givesNone, gives)).toEqual([{ suffix: undefined }, ["accepts", "givesNone"]]);
+    expect(await select(refuses)).toEqual([undefined, ["refuses"]]);
+    expect(await select({ when: "/" }, { when: "/" })).toEqual([{ suffix: undefined }, []]);
+  });
+});
+
+describe("15: a session ends in one order", () => {
+  test("abort, signal, clean-up of runners, holds, own resources in reverse, services, clean-up (#137, #138, #153)", async () => {
+    const order: string[] = [];
+    const gate = createDeferred();
+    const sessions = openHost({ services: () => ({ [Symbol.dispose]: () => void order.push("services") }) });
+    const session = await sessions.get("ann");
+    expect(session.services).toBeDefined();
+    session.own(() => void order.push("owned first"));
+    session.own(() => void order.push("owned second"));
+    session.signal.addEventListener("abort", () => void order.push("signal"));
+    const lock = (await session.lock("one"))!;
+    const waiting = session.lock("one").catch(({ code }) => void order.push(`waiting lock: ${code}`));
+    const runner = await session.createProcessRunner(
+      async ({ signal }) => {
+        signal.addEventListener("abort", () => void order.push("abort"));
+        await gate.promise;
+        order.push("work has ended");
+      },
+      { holds: [() => void order.push("holds"), lock] },
+    );
+    void session.terminate().then(() => order.push("cleaned up"));
+    await waiting;
+    await turns();
+    expect(order).toEqual(["abort", "signal", "waiting lock: SESSION_ENDED"]);
+    expect([runner.status, session.isAvailable]).toEqual(["aborted", false]);
+    gate.resolve();
+    await session.cleanup;
+    await turns();
+    expect(order.slice(3)).toEqual([
+      ...["work has ended", "holds", "owned second", "owned first", "services", "cleaned up"],
+    ]);
   });
 });
