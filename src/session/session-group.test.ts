@@ -230,6 +230,19 @@ describe("the life of a group", () => {
     expect(group.isAvailable).toBe(false);
   });
 
+  it("counts each holder once, however often that lets go (parity 144, 164)", async () => {
+    const session = await openHost().get("ann");
+    const { group } = session;
+    const release = group.hold();
+    release();
+    release();
+    expect(group.isAvailable).toBe(true);
+    await session.terminate();
+    expect(group.isAvailable).toBe(false);
+    release();
+    expect(await group.cleanup).toEqual(clean);
+  });
+
   it("is not shortened by requests that come and go while its sessions live (parity 124, 182)", async () => {
     const session = await openHost().get("ann");
     const { group } = session;
