@@ -1,6 +1,5 @@
 import { describe, expect, it, vi } from "vitest";
-import { atEnd } from "../../test/support/cleanup.js";
-import { isPending, openHost, turns } from "../../test/support/control.js";
+import { catchUncaught, isPending, openHost, turns } from "../../test/support/control.js";
 import { createDeferred, onAbort } from "../base/async.js";
 import type { ActiveSession } from "./active-session.js";
 import type { Logger } from "./events.js";
@@ -14,19 +13,6 @@ function openLogger() {
   const warnings: object[] = [];
   const logger: Logger = { warn: (details) => warnings.push(details) };
   return { logger, warnings };
-}
-
-/** Node reports what an event listener throws as an uncaught exception; here the test takes it. */
-function catchUncaught(): unknown[] {
-  const caught: unknown[] = [];
-  const usual = process.rawListeners("uncaughtException") as NodeJS.UncaughtExceptionListener[];
-  process.removeAllListeners("uncaughtException");
-  process.on("uncaughtException", (error) => caught.push(error));
-  atEnd(() => {
-    process.removeAllListeners("uncaughtException");
-    for (const listener of usual) process.on("uncaughtException", listener);
-  });
-  return caught;
 }
 
 describe("a group", () => {
