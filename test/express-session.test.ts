@@ -85,7 +85,7 @@ async function firstLine(response: Response) {
 }
 
 describe.each([false, true])("with saveUninitialized: %s", (saveUninitialized) => {
-  test("a client that streams its first page and comes back at once finds its runner, however slowly the store saves", async () => {
+  test("a client that streams its first page and comes back at once finds its runner, however slowly the store saves (parity 178)", async () => {
     const store = new SlowStore();
     const gate = createDeferred();
     store.wait = () => gate.promise;
@@ -102,7 +102,7 @@ describe.each([false, true])("with saveUninitialized: %s", (saveUninitialized) =
     expect([rest.status, await rest.json()]).toEqual([200, [3]]);
   });
 
-  test("a store that cannot save fails the creation with 503 and its own error, and leaves nothing behind", async () => {
+  test("a store that cannot save fails the creation with 503 and its own error, and leaves nothing behind (parity 123, 129)", async () => {
     const store = new SlowStore();
     store.wait = () => Promise.reject(new Error("the disk is full"));
     const warn = vi.fn();
@@ -118,6 +118,21 @@ describe.each([false, true])("with saveUninitialized: %s", (saveUninitialized) =
       "active-session: a runner could not be created",
     ]);
   });
+});
+
+test("a parallel request that overwrites what the store has of the session takes no runner away (parity 134)", async () => {
+  const store = new MemoryStore();
+  const { url } = await open({ store });
+  const ask = browser(url);
+  const { key } = await firstLine(await ask("/start", { method: "POST" }));
+  const saved = await new Promise<Record<string, SessionData>>((resolve) => {
+    store.all((_error, all) => resolve(all as Record<string, SessionData>));
+  });
+  for (const [id, { cookie }] of Object.entries(saved)) {
+    await new Promise((resolve) => store.set(id, { cookie } as SessionData, resolve));
+  }
+  expect(Object.keys(saved)).toHaveLength(1);
+  expect(await (await ask(`/runners/${key}`)).json()).toEqual([1, 2, 3]);
 });
 
 test("with a store on a disk, everything is found again from request to request, and it is saved once", async () => {

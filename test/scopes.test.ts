@@ -258,6 +258,37 @@ test("scopes of Express see the whole path, also where the middleware is mounted
   expect((await see(`${url}/a/1`)).body.code).toBe("OUT_OF_SCOPE");
 });
 
+test.each(Object.entries(adapters))(
+  "a session of %s is made at its first use, at once and not before (parity 173, 174)",
+  async (_adapter, open) => {
+    const { sessions } = openLoggedHost();
+    const { url } = await open(sessions, undefined);
+    expect((await see(`${url}/untouched`)).cookies).toEqual([]);
+    expect(sessions.stats().sessions).toBe(0);
+    const { body, cookies } = await see(url);
+    const [session] = sessions.sessions();
+    expect([cookies.length, body.id, session?.isAvailable]).toEqual([1, session?.id, true]);
+  },
+);
+
+test("the first requests of a user, all at once, share one session (parity 113, 114)", async () => {
+  const gate = createDeferred();
+  const { url, sessions } = await openApp((app) => {
+    app.get("/a/who", async (request, response) => {
+      await gate.promise;
+      const runner = await request.activeSession.createSequenceRunner([1]);
+      response.json({ key: runner.key, ...describeSession(request.activeSession) });
+    });
+  });
+  const asked = [1, 2, 3].map(() => json(`${url}/a/who`));
+  expect(await isPending(Promise.race(asked))).toBe(true);
+  gate.resolve();
+  const answers = await Promise.all(asked);
+  expect(new Set(answers.map(({ id, generation }) => `${id} ${generation}`)).size).toBe(1);
+  expect(new Set(answers.map(({ key }) => key)).size).toBe(3);
+  expect(sessions.stats()).toMatchObject({ sessions: 1, runners: 3 });
+});
+
 /** An Express application whose users are told apart by the header `x-user` and whose sessions by the first segment. */
 async function openApp(
   routes: (app: Express) => void,
@@ -280,7 +311,7 @@ const json = async (url: string, init?: RequestInit) =>
   (await fetch(url, init)).json() as Promise<Record<string, unknown>>;
 
 describe("the sessions of one client", () => {
-  test("have runners, generations and ends of their own, and a group in common (parity 120, 126, 162)", async () => {
+  test("have runners, generations and ends of their own, and a group in common (parity 120, 126, 162, 190)", async () => {
     const { url, sessions } = await openApp((app) => {
       app.post("/:tab/start", async (request, response) => {
         const { group, generation, suffix } = request.activeSession;
@@ -297,6 +328,7 @@ describe("the sessions of one client", () => {
     const post = (path: string) => json(url + path, { method: "POST" });
     const [a, b] = [await post("/a/start"), await post("/b/start")];
     expect([a.number, b.number, a.count, b.count, a.group === b.group]).toEqual([0, 0, 0, 1, true]);
+    expect(encodeURIComponent(a.key as string)).toBe(a.key);
     expect(await json(`${url}/runners/${a.key}`)).toEqual(["a"]);
     expect(await json(`${url}/runners/${b.key}`)).toEqual(["b"]);
     await post("/a/end");
@@ -325,7 +357,7 @@ describe("the sessions of one client", () => {
 });
 
 describe("refreshSession", () => {
-  test("gives the client's next generation after a terminate, and tells whether there was something to do (parity 182, 183)", async () => {
+  test("gives the client's next generation after a terminate, and tells whether there was something to do (parity 158, 182, 183)", async () => {
     const sessionsSeen: ActiveSession[] = [];
     const answers: boolean[] = [];
     const { url, sessions } = await openApp((app) => {
@@ -348,11 +380,45 @@ describe("refreshSession", () => {
     const { key } = await json(`${url}/a/refresh`);
     expect(answers).toEqual([false, false, true, false]);
     const [first, second, third, fourth] = sessionsSeen as [ActiveSession, ...ActiveSession[]];
+    expect(first.isAvailable).toBe(false);
     expect([second === first, third === first, fourth === first]).toEqual([true, true, false]);
     expect(fourth?.generation).toBeGreaterThan(first.generation);
     expect([fourth?.suffix, fourth?.isAvailable]).toEqual(["a", true]);
     expect(await sessions.find("ann", "a")).toBe(fourth);
     expect(await json(`${url}/runners/${key}`)).toEqual([1]);
+  });
+
+  test("is noticed by services and locks at once: they are the new session's (parity 176, 183, 192, 193)", async () => {
+    const services = vi.fn((session: { generation: number }) => ({ of: session.generation }));
+    const { url } = await openApp(
+      (app) => {
+        app.get("/a/refresh", async (request, response) => {
+          const { activeSession: former } = request;
+          const before = former.services;
+          const held = await former.lock("db");
+          await former.terminate();
+          refreshSession(request);
+          const { activeSession: next } = request;
+          const lock = await next.lock("db", { timeout: 0 });
+          const other = await next.lock("db", { timeout: 0 });
+          held?.release();
+          const still = await next.lock("db", { timeout: 0 });
+          response.json({
+            services: [before, next.services, request.activeSession.services === next.services],
+            generations: [former.generation, next.generation],
+            locks: [lock?.isReleased, other === undefined, still === undefined],
+          });
+        });
+      },
+      { services },
+    );
+    const { services: seen, generations, locks } = await json(`${url}/a/refresh`);
+    const [former, next] = generations as [number, number];
+    expect([seen, locks]).toEqual([
+      [{ of: former }, { of: next }, true],
+      [false, true, true],
+    ]);
+    expect(services).toHaveBeenCalledTimes(2);
   });
 
   test("creates nothing by itself, nor does a request that did not use its session (parity 182)", async () => {
@@ -478,7 +544,7 @@ describe("a request and the group", () => {
     gate.resolve();
   });
 
-  test("the group's first use creates the session and is enough to come back to it (parity 167)", async () => {
+  test("the group's first use creates the session and is enough to come back to it (parity 167, 184)", async () => {
     const app = express();
     const sessions = openHost();
     app.use(activeSession(sessions));

@@ -5,7 +5,7 @@ import type { ActiveSession } from "../src/session/active-session.js";
 import { createActiveSessions } from "../src/session/active-sessions.js";
 import type { ActiveSessionsOptions } from "../src/session/options.js";
 import { atEnd } from "./support/cleanup.js";
-import { listenerCount, openHost, PushSource, turns } from "./support/control.js";
+import { catchUncaught, listenerCount, openHost, PushSource, turns } from "./support/control.js";
 
 let log: string[];
 
@@ -394,19 +394,6 @@ describe("errors in a session's end", () => {
     await turns();
     expect(caught).toEqual(["listener", "listener"]); // Node's own way of telling; nothing of ours is involved
   });
-
-  /** Node reports what an event listener throws as an uncaught exception; here the test takes it. */
-  function catchUncaught(): unknown[] {
-    const caught: unknown[] = [];
-    const usual = process.rawListeners("uncaughtException") as NodeJS.UncaughtExceptionListener[];
-    process.removeAllListeners("uncaughtException");
-    process.on("uncaughtException", (error) => caught.push(error));
-    atEnd(() => {
-      process.removeAllListeners("uncaughtException");
-      for (const listener of usual) process.on("uncaughtException", listener);
-    });
-    return caught;
-  }
 });
 
 describe("terminate", () => {

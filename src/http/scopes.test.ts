@@ -192,6 +192,7 @@ describe("of several scopes", () => {
         "/",
       ),
     ).toBe("later");
+    expect((await ask([{ when: "/", suffix: "" }], "/")).selection).toEqual({ suffix: undefined });
   });
 
   it("one that accepts without a suffix is enough for the session without one (parity 171)", async () => {

@@ -575,3 +575,54 @@ describe("a session's id", () => {
     }
   });
 });
+
+describe("a session that has ended", () => {
+  it("leaves its successor alone, whatever is done with it (parity 140, 141)", async () => {
+    const host = openHost();
+    const former = await host.get("alice");
+    const cleanup = former.terminate();
+    const session = await host.get("alice");
+    const runner = await session.createSequenceRunner([1]);
+    expect(former.terminate()).toBe(cleanup);
+    await cleanup;
+    expect(former.terminate()).toBe(cleanup);
+    expect([former.isAvailable, session.isAvailable]).toEqual([false, true]);
+    expect(await host.find("alice")).toBe(session);
+    expect(await session.findRunner(runner.key)).toBe(runner);
+  });
+
+  it("says so at once, before anything of it is cleaned up (parity 158)", async () => {
+    const session = await openHost().get("alice");
+    const gate = createDeferred();
+    await session.createProcessRunner(() => gate.promise);
+    const cleanup = session.terminate();
+    expect(session.isAvailable).toBe(false);
+    gate.resolve();
+    await cleanup;
+    expect(session.isAvailable).toBe(false);
+  });
+});
+
+describe("a creation whose client could not come back", () => {
+  it("is refused, aborts its runner and waits for its clean-up; nothing is left of it (parity 123, 129)", async () => {
+    const host = openHost({ logger: { warn() {} } });
+    const session = await host.get("alice");
+    const [saving, closing] = [createDeferred(), createDeferred()];
+    session.publish(saving.promise);
+    const source = new PushSource<number>();
+    source.onReturn = () => closing.promise;
+    const released = vi.fn();
+    const creation = session.createSequenceRunner(source, { holds: [released] });
+    const cause = new Error("the disk is full");
+    await turns();
+    const runner = session.peek(0);
+    saving.reject(cause);
+    await turns();
+    expect([runner?.status, runner?.abortReason, source.returns]).toEqual(["aborted", "stopped", 1]);
+    expect([session.peek(0), released.mock.calls.length]).toEqual([undefined, 0]);
+    const rejected = expect(creation).rejects.toMatchObject({ code: "IDENTITY_NOT_SAVED", cause });
+    closing.resolve();
+    await rejected;
+    expect([released.mock.calls.length, host.stats().runners, session.isAvailable]).toEqual([1, 0, true]);
+  });
+});

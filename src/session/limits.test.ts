@@ -53,7 +53,7 @@ describe("when it is reached", () => {
     await expect(host.get("cy")).resolves.toBeDefined();
   });
 
-  test("of a client's sessions, the client is refused with 429, and others are not", async () => {
+  test("of a client's sessions, the client is refused with 429, and others are not (parity 147)", async () => {
     const host = open({ sessionsPerClient: 2 });
     await host.get("ann");
     await host.get("ann", "a");
@@ -65,7 +65,7 @@ describe("when it is reached", () => {
     await expect(host.get("bob", "b")).resolves.toBeDefined();
   });
 
-  test("of a client's runners, all its sessions count, finished runners too; a removed one makes room", async () => {
+  test("of a client's runners, all its sessions count, finished runners too; a removed one makes room (parity 147)", async () => {
     const host = open({ runnersPerClient: 2 });
     const [plain, other] = [await host.get("ann"), await host.get("ann", "other")];
     const first = await plain.createSequenceRunner([1]);

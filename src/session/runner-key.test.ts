@@ -79,7 +79,7 @@ describe("reading a runner key", () => {
     expect(parseRunnerKey(text)).toBeUndefined();
   });
 
-  it("takes only texts that are the one form of what they say", () => {
+  it("takes only texts that are the one form of what they say (parity 190)", () => {
     const near = fc
       .tuple(
         fc.stringMatching(/^[0-9]{1,17}$/),

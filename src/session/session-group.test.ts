@@ -1,6 +1,5 @@
 import { describe, expect, it, vi } from "vitest";
-import { atEnd } from "../../test/support/cleanup.js";
-import { isPending, openHost, turns } from "../../test/support/control.js";
+import { catchUncaught, isPending, openHost, turns } from "../../test/support/control.js";
 import { createDeferred, onAbort } from "../base/async.js";
 import type { ActiveSession } from "./active-session.js";
 import type { Logger } from "./events.js";
@@ -14,19 +13,6 @@ function openLogger() {
   const warnings: object[] = [];
   const logger: Logger = { warn: (details) => warnings.push(details) };
   return { logger, warnings };
-}
-
-/** Node reports what an event listener throws as an uncaught exception; here the test takes it. */
-function catchUncaught(): unknown[] {
-  const caught: unknown[] = [];
-  const usual = process.rawListeners("uncaughtException") as NodeJS.UncaughtExceptionListener[];
-  process.removeAllListeners("uncaughtException");
-  process.on("uncaughtException", (error) => caught.push(error));
-  atEnd(() => {
-    process.removeAllListeners("uncaughtException");
-    for (const listener of usual) process.on("uncaughtException", listener);
-  });
-  return caught;
 }
 
 describe("a group", () => {
@@ -228,6 +214,19 @@ describe("the life of a group", () => {
     gate.resolve();
     await cleanup;
     expect(group.isAvailable).toBe(false);
+  });
+
+  it("counts each holder once, however often that lets go (parity 144, 164)", async () => {
+    const session = await openHost().get("ann");
+    const { group } = session;
+    const release = group.hold();
+    release();
+    release();
+    expect(group.isAvailable).toBe(true);
+    await session.terminate();
+    expect(group.isAvailable).toBe(false);
+    release();
+    expect(await group.cleanup).toEqual(clean);
   });
 
   it("is not shortened by requests that come and go while its sessions live (parity 124, 182)", async () => {

@@ -29,6 +29,19 @@ export function listenerCount(signal: AbortSignal): number {
   return getEventListeners(signal, "abort").length;
 }
 
+/** Node reports what an event listener throws as an uncaught exception; here the test takes it. */
+export function catchUncaught(): unknown[] {
+  const caught: unknown[] = [];
+  const usual = process.rawListeners("uncaughtException") as NodeJS.UncaughtExceptionListener[];
+  process.removeAllListeners("uncaughtException");
+  process.on("uncaughtException", (error) => caught.push(error));
+  atEnd(() => {
+    process.removeAllListeners("uncaughtException");
+    for (const listener of usual) process.on("uncaughtException", listener);
+  });
+  return caught;
+}
+
 /** A source whose items, end and failure the test gives by hand; it also tells what was done to it. */
 export class PushSource<T> implements AsyncIterable<T> {
   /** How often the consumer has asked for an item. */
