@@ -431,6 +431,19 @@ describe("13: a group lives as long as a session of it, or a request that holds 
     expect((await sessions.get("ann")).group).not.toBe(group);
   });
 
+  test("the host's end does not wait for a request that holds one: the group ends with it", async () => {
+    const disposed = vi.fn();
+    const sessions = openHost({ groupServices: () => ({ [Symbol.dispose]: disposed }) });
+    const { request, end } = openRequest(sessions);
+    const { group } = request.session;
+    expect(group.services).toBeDefined();
+    expect(await sessions.close()).toEqual({ sessions: 1, unfinished: [], errors: [] });
+    expect([group.isAvailable, disposed.mock.calls.length]).toEqual([false, 1]);
+    end();
+    await turns();
+    expect(disposed).toHaveBeenCalledTimes(1);
+  });
+
   test("a session that lives on keeps it, whoever else has gone", async () => {
     const sessions = openHost();
     const [plain, other] = [await sessions.get("ann"), await sessions.get("ann", "other")];

@@ -6,7 +6,7 @@ export type Resource = AsyncDisposable | Disposable | (() => unknown);
 
 /**
  * The method of a resource that is bound to something short-lived, a request for one: whoever calls it gives the resource back from
- * now on.
+ * now on. It returns false if that has been done already.
  */
 export const handOver: unique symbol = Symbol("active-session.handOver");
 

@@ -64,6 +64,20 @@ describe("a regular expression", () => {
     expect(await suffixFor([{ when, suffix: "s" }], path)).toBe(isTaken ? "s" : undefined);
   });
 
+  it.each([
+    ["/shop", "/shop%2Fx", false],
+    ["/shop/*", "/shop/", false],
+    ["/shop/*", "/shop", false],
+    ["/shop/*/x", "/shop/a%2Fb/x", true],
+    ["/sh op", "/sh%20op/x", true],
+  ])(
+    "%s compares segments, of which an encoded slash is a part: %s is taken: %s (parity 179)",
+    async (when, path, isTaken) => {
+      const selection = await scopeSelector([{ when }])({}, path, () => {});
+      expect(selection !== undefined).toBe(isTaken);
+    },
+  );
+
   it("sees a path that cannot be decoded as it came (parity 179)", async () => {
     expect(await suffixFor([{ when: /^\/%E0%A4%A$/ }], "/%E0%A4%A")).toBe("");
     expect(await suffixFor([{ when: "/%E0%A4%A" }], "/%E0%A4%A/more")).toBe("");

@@ -44,7 +44,7 @@ export function scopeSelector<Request>(scopes: readonly Scope<Request>[] | undef
     for (const [index, scope] of all.entries()) {
       if (isAccepted && index > lastSupplier) break;
       try {
-        const answer = await scope.ask(request, decoded(path));
+        const answer = await scope.ask(request, path);
         if (answer === false) continue;
         isAccepted = true;
         if (answer !== true) return { suffix: answer === "" ? undefined : answer };
@@ -72,7 +72,8 @@ function resolve<Request>(scope: Scope<Request>): ResolvedScope<Request> {
     return { canSupply: suffix !== undefined, ask: (_request, path) => matches(path) && whenAccepted };
   }
   if (when instanceof RegExp) {
-    return { canSupply: suffix !== undefined, ask: (_request, path) => path.search(when) >= 0 && whenAccepted };
+    const matches = (path: string) => decoded(path).search(when) >= 0;
+    return { canSupply: suffix !== undefined, ask: (_request, path) => matches(path) && whenAccepted };
   }
   if (when === undefined) throw invalid("when must be a path, a regular expression or a function", when);
   checkFunction("set up scopes", "when", when);
@@ -91,12 +92,12 @@ function pathMatcher(pattern: string): (path: string) => boolean {
   if (!pattern.startsWith("/")) throw invalid("a path must begin with /", pattern);
   const wanted = pattern.replace(/\/$/, "").split("/");
   return (path) => {
-    const segments = path.split("/");
-    return wanted.every((segment, i) => i < segments.length && (segment === "*" || segment === segments[i]));
+    const segments = path.split("/").map(decoded); // an encoded slash is part of its segment
+    return wanted.every((segment, i) => (segment === "*" ? Boolean(segments[i]) : segment === segments[i]));
   };
 }
 
-/** A path that cannot be decoded is compared as it came. */
+/** What cannot be decoded is compared as it came. */
 function decoded(path: string): string {
   try {
     return decodeURIComponent(path);

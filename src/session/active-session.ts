@@ -11,6 +11,7 @@
  * - **cleaned up**: `cleanup` resolves, with what went wrong on the way. A step that failed never stopped the next one.
  */
 import { createDeferred, noop } from "../base/async.js";
+import { checkOptions } from "../base/check.js";
 import { type CleanupSummary, mergeSummaries, type Resource, runSteps, toSteps } from "../base/dispose.js";
 import { ActiveSessionError } from "../base/error.js";
 import {
@@ -397,10 +398,11 @@ export class ActiveSession<Services = unknown> extends Expirable {
    * Acquires the lock of this name: of all who ask for it in this session one holds it, the others wait in order. Waiting is a
    * use of the session. Hand the lock to a runner by `holds`, or dispose it.
    * @returns `undefined` when the time is up
-   * @throws `INVALID_ARGUMENT`, `SESSION_ENDED` (also while it waits), or the reason of `signal`
+   * @throws `INVALID_ARGUMENT`, `INVALID_OPTION`, `SESSION_ENDED` (also while it waits), or the reason of `signal`
    */
   async lock(name: string, options: LockOptions = {}): Promise<SessionLock | undefined> {
     this.#checkAvailable("acquire a lock");
+    checkOptions("acquire a lock", options, ["timeout", "signal"]);
     this.#locks ??= new SessionLocks();
     return this.#pinnedBy(this.#locks.acquire(name, options));
   }
@@ -498,6 +500,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
       this.#belongings = new Belongings({
         makeServices: () => (this.#host.settings.services as ((session: this) => unknown) | undefined)?.(this),
         checkAvailable: (action) => this.#checkAvailable(action),
+        warn: (message, error) => this.#warn(message, error),
       });
       if (this.#endReason) this.#belongings.close(sessionEnded("go on", this.#endReason));
     }

@@ -8,6 +8,7 @@
  */
 import { createDeferred, settleWithin } from "../base/async.js";
 import { checkDuration, checkOptions } from "../base/check.js";
+import type { CleanupSummary } from "../base/dispose.js";
 import { ActiveSessionError } from "../base/error.js";
 import type { Runner } from "../runner/runner.js";
 import { ActiveSession, type SessionHost } from "./active-session.js";
@@ -37,7 +38,7 @@ export interface ActiveSessionsStats {
 export interface CloseSummary {
   /** How many sessions were live or still being cleaned up when it began. */
   readonly sessions: number;
-  /** The ids of the sessions whose clean-up had not finished in time. */
+  /** The ids of the sessions, and groups, whose clean-up had not finished in time. */
   readonly unfinished: readonly string[];
   /** What went wrong in the clean-ups that finished. */
   readonly errors: readonly unknown[];
@@ -86,6 +87,7 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     this.#groupHost = {
       settings: this.#settings,
       sessionsOf: (identity) => this.#sessionsOf(identity) as ActiveSession[],
+      warn: (message, details) => this.warn(message, details),
       forgetGroup: (group) => {
         this.#groups.delete(group.identity);
         this.#endingGroups.add(group);
@@ -322,22 +324,24 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
   async #drain(timeout: number): Promise<CloseSummary> {
     const live = [...this.#sessions.values()];
     const errors: unknown[] = [];
-    const unfinished = new Set([...this.#ending, ...live]);
+    const unfinished = new Set<{ readonly id: string }>([...this.#ending, ...live]);
     const sessions = unfinished.size;
     this.#events.emit("host.closing", () => ({ sessions }));
-    const cleanups = [...unfinished].map(async (session) => {
-      const summary = await session.end("shutdown");
+    const waitFor = async (one: { readonly id: string }, cleanup: Promise<CleanupSummary>) => {
+      const summary = await cleanup;
       errors.push(...summary.errors);
-      if (!summary.timedOut) unfinished.delete(session);
-    });
-    const all = Promise.all(cleanups).then(async () => {
-      const ofGroups = await Promise.all([...this.#endingGroups].map(({ cleanup }) => cleanup));
-      errors.push(...ofGroups.flatMap((summary) => summary.errors));
-    });
-    await settleWithin(all, timeout);
+      if (!summary.timedOut) unfinished.delete(one);
+    };
+    const drain = async () => {
+      await Promise.all([...this.#ending, ...live].map((session) => waitFor(session, session.end("shutdown"))));
+      const groups = [...this.#endingGroups, ...this.#groups.values()]; // a request may hold one, but not for longer
+      for (const group of groups) unfinished.add(group);
+      await Promise.all(groups.map((group) => waitFor(group, group.end())));
+    };
+    await settleWithin(drain(), timeout);
     this.#lifetime.cancel();
     this.#idleSessions.close();
-    const summary = { sessions, unfinished: [...unfinished].map((session) => session.id), errors: [...errors] };
+    const summary = { sessions, unfinished: [...unfinished].map(({ id }) => id), errors: [...errors] };
     this.#events.emit("host.closed", () => ({ sessions, unfinished: summary.unfinished }));
     return summary;
   }

@@ -3,14 +3,12 @@ import { type CleanupSummary, disposeOf, isResource, mergeSummaries, type Resour
 import { ActiveSessionError, describe } from "../base/error.js";
 import { LazySignal } from "../base/lazy-signal.js";
 import { Ownership, releaseAll } from "./owned-resources.js";
-import { Properties } from "./properties.js";
+import { Properties, type PropertyOwner } from "./properties.js";
 
 /** Whose belongings they are. */
-export interface Proprietor {
+export interface Proprietor extends PropertyOwner {
   /** Makes the services, for their first use. */
   makeServices(): unknown;
-  /** Throws when the proprietor has ended. */
-  checkAvailable(action: string): void;
 }
 
 /** Each of them is made at its first use. */
@@ -27,8 +25,8 @@ export class Belongings<Services> {
 
   get properties(): Properties {
     if (!this.#properties) {
-      this.#properties = new Properties((action) => this.#proprietor.checkAvailable(action));
-      if (this.end.aborted) this.#properties.close();
+      this.#properties = new Properties(this.#proprietor);
+      if (this.end.aborted) this.#properties.close(undefined);
     }
     return this.#properties;
   }
@@ -55,7 +53,7 @@ export class Belongings<Services> {
   /** The end has come: the signal fires, and the properties cannot be changed any more. */
   close(error: ActiveSessionError): void {
     this.end.abort(error);
-    this.#properties?.close();
+    this.#properties?.close(error);
   }
 
   /** Gives the owned resources back, the last one first, then the services; each step takes `timeout` ms at most. */

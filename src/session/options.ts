@@ -136,7 +136,7 @@ const runnerOptionNames = [
 export function resolveRunnerOptions(
   action: string,
   options: RunnerOptions,
-  { isInvalid }: Holds,
+  { isInvalid, isReleased }: Holds,
   defaults: HostSettings,
 ): RunnerChoices {
   checkOptions(action, options, runnerOptionNames);
@@ -150,6 +150,7 @@ export function resolveRunnerOptions(
     throw invalid(action, "signal must be an AbortSignal", signal);
   }
   if (isInvalid) throw invalid(action, "holds must be disposables or functions", options.holds);
+  if (isReleased) throw invalid(action, "holds must not have been released", "a lock that was, with its request say");
   checkDuration(action, "idleTimeout", idleTimeout);
   checkReading(action, { aheadLimit, retain, defaultAdvance });
   return { start, aheadLimit, retain, defaultAdvance, idleTimeout, signal, data };
@@ -160,18 +161,20 @@ export interface Holds {
   readonly resources: readonly Resource[];
   /** Whether `holds` was something else than resources only. */
   readonly isInvalid: boolean;
+  /** Whether one of them, bound to a request that is over, has been given back already: it protects nothing any more. */
+  readonly isReleased: boolean;
 }
 
 /** Takes over the resources in `holds`; throws nothing but what its iteration throws. */
 export function takeHolds(options: RunnerOptions): Holds {
   const holds: unknown = Object(options).holds;
-  if (holds === undefined) return { resources: [], isInvalid: false };
+  if (holds === undefined) return { resources: [], isInvalid: false, isReleased: false };
   if (typeof holds !== "object" || holds === null || !(Symbol.iterator in holds))
-    return { resources: [], isInvalid: true };
+    return { resources: [], isInvalid: true, isReleased: false };
   const list = [...(holds as Iterable<unknown>)];
   const resources = list.filter(isResource);
-  for (const resource of resources) (resource as { [handOver]?: () => void })[handOver]?.();
-  return { resources, isInvalid: resources.length < list.length };
+  const isReleased = resources.some((resource) => (resource as { [handOver]?: () => boolean })[handOver]?.() === false);
+  return { resources, isInvalid: resources.length < list.length, isReleased };
 }
 
 function checkReading(

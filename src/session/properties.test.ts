@@ -242,6 +242,39 @@ describe("getOrCreate", () => {
     expect(await properties.getOrCreate("a", factory)).toBe(2);
   });
 
+  it("waits for a factory that hangs no longer than the session lives", async () => {
+    const host = openHost();
+    const session = await host.get("user");
+    const gate = createDeferred<Disposable>();
+    const dispose = vi.fn();
+    const creation = session.properties.getOrCreate("a", () => gate.promise);
+    const ofItself = session.properties.getOrCreate("b", () => session.properties.getOrCreate("b", () => 1));
+    await turns();
+    await session.terminate();
+    await expect(creation).rejects.toMatchObject({ code: "SESSION_ENDED" });
+    await expect(ofItself).rejects.toMatchObject({ code: "SESSION_ENDED" });
+    gate.resolve({ [Symbol.dispose]: dispose });
+    await turns();
+    expect(dispose).toHaveBeenCalledTimes(1);
+  });
+
+  it("gives the value that was set although the one that comes too late cannot be disposed, and reports that", async () => {
+    const warn = vi.fn();
+    const { properties } = await openHost({ logger: { warn } }).get("user");
+    const gate = createDeferred<Disposable>();
+    const creation = properties.getOrCreate<unknown>("a", () => gate.promise);
+    await turns();
+    properties.set("a", "mine");
+    const error = new Error("stuck");
+    gate.resolve({
+      [Symbol.dispose]: () => {
+        throw error;
+      },
+    });
+    expect(await creation).toBe("mine");
+    expect(warn).toHaveBeenCalledWith(expect.objectContaining({ error }), expect.stringContaining("too late"));
+  });
+
   it("gives the value that was set meanwhile, and disposes the one that comes too late", async () => {
     const { properties } = await open();
     const gate = createDeferred<Disposable>();

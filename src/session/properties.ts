@@ -2,6 +2,7 @@
  * A session's or a group's properties: a map shared by all requests of the client, in the memory of this process. When its
  * owner has ended it can still be read, but not changed. Iterating sees the entries as of its beginning.
  */
+import { createDeferred, type Deferred } from "../base/async.js";
 import { disposeOf, isResource } from "../base/dispose.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 
@@ -23,16 +24,24 @@ export function defineProperty<T>(name: string): PropertyDefinition<T> {
   return Object.freeze({ name: nameOf(name) });
 }
 
+/** Whose properties they are. */
+export interface PropertyOwner {
+  /** Throws when the owner has ended. */
+  checkAvailable(action: string): void;
+  /** Something of the application's own code went wrong where nobody could be told. */
+  warn(message: string, error: unknown): void;
+}
+
 /** See the top of the file. */
 export class Properties implements Iterable<[string, unknown]> {
-  readonly #checkChangeable: (action: string) => void;
+  readonly #owner: PropertyOwner;
   readonly #values = new Map<string, unknown>();
-  readonly #beingCreated = new Map<string, Promise<unknown>>();
+  readonly #beingCreated = new Map<string, Deferred<unknown>>();
   #isReadOnly = false;
 
-  /** @param checkChangeable throws when the owner has ended. @internal */
-  constructor(checkChangeable: (action: string) => void) {
-    this.#checkChangeable = checkChangeable;
+  /** @internal */
+  constructor(owner: PropertyOwner) {
+    this.#owner = owner;
   }
 
   /** True from the end of the session (the group) on. */
@@ -59,14 +68,14 @@ export class Properties implements Iterable<[string, unknown]> {
   set<T>(property: PropertyDefinition<T>, value: T): this;
   set(name: string, value: unknown): this;
   set(property: string | PropertyDefinition<unknown>, value: unknown): this {
-    this.#checkChangeable("set a property");
+    this.#owner.checkAvailable("set a property");
     this.#values.set(nameOf(property), value);
     return this;
   }
 
   /** Removes the property; returns whether it was there. Its value is not disposed. Throws `SESSION_ENDED`. */
   delete(property: string | PropertyDefinition<unknown>): boolean {
-    this.#checkChangeable("delete a property");
+    this.#owner.checkAvailable("delete a property");
     return this.#values.delete(nameOf(property));
   }
 
@@ -81,30 +90,36 @@ export class Properties implements Iterable<[string, unknown]> {
   async getOrCreate<T>(property: string | PropertyDefinition<T>, factory: () => T | Promise<T>): Promise<T> {
     const name = nameOf(property);
     if (this.#values.has(name)) return this.#values.get(name) as T;
-    this.#checkChangeable("create a property");
+    this.#owner.checkAvailable("create a property");
     let creation = this.#beingCreated.get(name);
     if (!creation) {
-      creation = this.#create(name, factory);
+      creation = createDeferred();
       this.#beingCreated.set(name, creation);
+      void this.#create(name, factory, creation);
     }
-    return creation as Promise<T>;
+    return creation.promise as Promise<T>;
   }
 
-  async #create(name: string, factory: () => unknown): Promise<unknown> {
+  async #create(name: string, factory: () => unknown, { resolve, reject }: Deferred<unknown>): Promise<void> {
     try {
-      // Not before the map knows of this creation: the factory itself may ask for the property.
-      await undefined;
+      await undefined; // whoever asks in this very step shares the outcome, also that of a factory that throws at once
       const value = await factory();
-      if (!this.#isReadOnly && !this.#values.has(name)) {
-        this.#values.set(name, value);
-        return value;
-      }
-      if (typeof value === "object" && isResource(value)) await disposeOf(value);
-      if (this.#values.has(name)) return this.#values.get(name);
-      this.#checkChangeable("create a property");
-      return undefined;
+      if (this.#isReadOnly || this.#values.has(name)) await this.#discard(value);
+      else this.#values.set(name, value);
+      resolve(this.#values.get(name)); // at the end of the session all who wait have been rejected already
+    } catch (error) {
+      reject(error);
     } finally {
       this.#beingCreated.delete(name);
+    }
+  }
+
+  /** A value that came too late; that it cannot be disposed is no matter of those who asked for the property. */
+  async #discard(value: unknown): Promise<void> {
+    try {
+      if (typeof value === "object" && isResource(value)) await disposeOf(value);
+    } catch (error) {
+      this.#owner.warn("a property that came too late could not be disposed", error);
     }
   }
 
@@ -124,9 +139,10 @@ export class Properties implements Iterable<[string, unknown]> {
     return this.entries();
   }
 
-  /** @internal */
-  close(): void {
+  /** The owner has ended: who waits for a value need wait no longer. @internal */
+  close(error: unknown): void {
     this.#isReadOnly = true;
+    for (const { reject } of this.#beingCreated.values()) reject(error);
   }
 }
 

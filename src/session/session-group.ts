@@ -21,6 +21,7 @@ export interface GroupHost<Session> {
   readonly settings: HostSettings;
   /** The live sessions of a client. */
   sessionsOf(identity: TaggedIdentity): Session[];
+  warn(message: string, details: object): void;
   /** The group has ended and must not be found any more. */
   forgetGroup(group: SessionGroup<Session>): void;
   /** The clean-up of a group is over. */
@@ -44,6 +45,7 @@ export class SessionGroup<Session = unknown> {
     this.#belongings = new Belongings({
       makeServices: () => (host.settings.groupServices as ((group: this) => unknown) | undefined)?.(this),
       checkAvailable: (action) => this.#checkAvailable(action),
+      warn: (message, error) => host.warn(message, { group: this.id, error }),
     });
   }
 
@@ -94,8 +96,14 @@ export class SessionGroup<Session = unknown> {
     return () => {
       if (!held) return;
       held = false;
-      if (--this.#holders === 0) void this.#end();
+      if (--this.#holders === 0) void this.end();
     };
+  }
+
+  /** Ends the group, whoever holds it. @internal */
+  end(): Promise<CleanupSummary> {
+    if (!this.#hasEnded) void this.#end();
+    return this.cleanup;
   }
 
   async #end(): Promise<void> {

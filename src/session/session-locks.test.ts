@@ -340,6 +340,24 @@ describe("a lock with a signal", () => {
   });
 });
 
+it("is not acquired with a misspelt option", async () => {
+  const session = await open();
+  const options = { timout: 5 } as object;
+  await expect(session.lock("db", options)).rejects.toMatchObject({ code: "INVALID_OPTION" });
+});
+
+it("that its request has given back already protects no runner: the creation is refused", async () => {
+  const session = await open();
+  const controller = new AbortController();
+  const lock = await take(session, { signal: controller.signal });
+  controller.abort();
+  const creating = session.createSequenceRunner([1], { holds: [lock] });
+  await expect(creating).rejects.toMatchObject({
+    code: "INVALID_OPTION",
+    message: expect.stringContaining("released"),
+  });
+});
+
 describe("a lock that is handed to a runner", () => {
   it("is released after the runner's clean-up, and not before (parity 159)", async () => {
     const session = await open();

@@ -46,10 +46,11 @@ export class SessionLock implements AsyncDisposable, Disposable {
     pass?.();
   }
 
-  /** Whatever its signal does, the lock stays held: a runner releases it now. @internal */
-  [handOver](): void {
+  /** Whatever its signal does, the lock stays held: a runner releases it now. Returns whether it was held. @internal */
+  [handOver](): boolean {
     this.#offSignal();
     this.#offSignal = noop;
+    return !this.isReleased;
   }
 
   [Symbol.dispose](): void {
