@@ -52,6 +52,11 @@ export interface AwilixScopes<C, Request> {
   services(session: object): ContainerScope<C>;
   /** For the option `groupServices`. In its scope the group is registered as `sessionGroup`. */
   groupServices(group: object): ContainerScope<C>;
+  /**
+   * The scope from which the request's services come: its session's, else its own. An application that wants all of a request's
+   * services to be the session's puts it where its own code looks: `req.container = scopes.containerOf(req)`.
+   */
+  containerOf(request: Request): Container;
   /** A service of the request's session; without a session, of the request. Throws what its construction throws. */
   sessionService<T>(request: Request, name: string): FoundService<T>;
   /**
@@ -81,15 +86,18 @@ export function awilixScopes<C extends Container, Request extends SessionedReque
     scope.register(name, { resolve: () => owner });
     return { container: scope as C, [Symbol.asyncDispose]: () => scope.dispose() };
   };
+  const pick = (request: Request, session = sessionOf(request)): Container =>
+    session ? scopeOf(session) : (requestScope?.(request) ?? container);
   const find = <T>(request: Request, name: string): FoundService<T> => {
     const session = sessionOf(request);
-    const scope = session ? scopeOf(session) : (requestScope?.(request) ?? container);
+    const scope = pick(request, session);
     const service = scope.hasRegistration(name) ? (scope.resolve(name) as T) : undefined;
     return { service, isFromSession: session !== undefined };
   };
   return {
     services: (session) => makeScope("activeSession", session),
     groupServices: (group) => makeScope("sessionGroup", group),
+    containerOf: (request) => pick(request),
     sessionService: find,
     lockService: async <T>(request: Request, name: string, options: LockOptions = {}) => {
       const session = sessionOf(request);

@@ -79,6 +79,19 @@ describe("a session's service", () => {
     expect(await ask("/in")).toEqual({ before: true, after: false });
   });
 
+  test("may be the request's in all of its code: the scope of the session in place of its own (parity 175, 176)", async () => {
+    const { ask, scopes } = await open((request) => {
+      const own = Object.assign(request, { container: scopes.containerOf(request) });
+      return { counter: own.container.resolve("counter"), found: scopes.sessionService(request, "counter") };
+    });
+    const service = { number: 1 };
+    expect(await ask("/in")).toEqual({ counter: service, found: { service, isFromSession: true } });
+    expect(await ask("/out")).toEqual({
+      counter: { number: 0 },
+      found: { service: { number: 0 }, isFromSession: false },
+    });
+  });
+
   test("can be made from the session itself, which its scope knows; so can a group's", async () => {
     const { ask, scopes, sessions } = await open((request) => scopes.sessionService(request, "whose"));
     const session = await sessions.get("ann");

@@ -276,6 +276,29 @@ describe.each([
   });
 });
 
+test("one class may stand behind several definitions, each with its own input and result (parity 205, 207)", async () => {
+  class Once<T> implements Producer {
+    readonly closed = Promise.resolve({ timedOut: false, errors: [] });
+    constructor(
+      readonly value: T,
+      readonly sink: SequenceSink<T>,
+    ) {}
+    async start(): Promise<void> {
+      this.sink.start();
+      this.sink.append(this.value);
+      this.sink.end();
+    }
+    stop(): void {}
+  }
+  const produce = <T>(input: T, sink: SequenceSink<T>) => new Once(input, sink);
+  const ofText = defineSequenceRunner<string, string>({ name: "text", produce });
+  const ofNumber = defineSequenceRunner<number, number>({ name: "number", produce });
+  const session = await openHost().get("user");
+  const [text, number] = [await session.createRunner(ofText, "a"), await session.createRunner(ofNumber, 1)];
+  expect([(await text.getRequired()).result, (await number.getRequired()).result]).toEqual([["a"], [1]]);
+  expect(await session.findRunner(ofText, number.key)).toBeUndefined();
+});
+
 describe("a producer that does not keep to the contract", () => {
   const closed = Promise.resolve({ timedOut: false, errors: [] });
   const create = async (produce: () => unknown, options?: RunnerOptions) => {

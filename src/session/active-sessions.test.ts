@@ -500,6 +500,46 @@ describe("closing the host", () => {
   });
 });
 
+describe("keys from elsewhere", () => {
+  it("that another host has issued lead nowhere, though the user is the same: hosts differ by default (parity 132, 133)", async () => {
+    const [here, there] = [openHost(), openHost()];
+    const [mine, other] = [await here.get("alice"), await there.get("alice")];
+    expect(mine.id).not.toBe(other.id);
+    const runner = await other.createSequenceRunner([1]);
+    expect(await mine.findRunner(runner.key)).toBeUndefined();
+    expect(here.locate("user:alice", runner.key)).toBe("unknown");
+  });
+
+  it("that another host with the same secret has issued are gone, never a runner of this one (parity 132)", async () => {
+    vi.useFakeTimers({ now: 1_000_000 });
+    const there = openHost({ secret: "shared" });
+    const { key } = await (await there.get("alice")).createSequenceRunner([1]);
+    vi.setSystemTime(2_000_000);
+    const here = openHost({ secret: "shared" });
+    const session = await here.get("alice");
+    await session.createSequenceRunner([2]);
+    expect(await session.findRunner(key)).toBeUndefined();
+    expect(here.locate("user:alice", key)).toBe("gone");
+  });
+
+  it("of every former generation are gone, also those whose digits are fewer; nothing of them is kept (parity 118, 119)", async () => {
+    vi.useFakeTimers({ now: 5 });
+    const host = openHost();
+    const keys: string[] = [];
+    for (const now of [5, 50, 500]) {
+      vi.setSystemTime(now);
+      const session = await host.get("alice");
+      keys.push((await session.createSequenceRunner([1])).key);
+      await session.terminate();
+    }
+    const session = await host.get("alice");
+    const { key } = await session.createSequenceRunner([2]);
+    expect(keys.map((former) => host.locate("user:alice", former))).toEqual(["gone", "gone", "gone"]);
+    expect(await session.findRunner(key)).toBeDefined();
+    expect(host.stats()).toMatchObject({ sessions: 1, runners: 1 });
+  });
+});
+
 describe("warnings", () => {
   const failed = new Error("cannot let go");
 
