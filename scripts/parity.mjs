@@ -56,7 +56,7 @@ function testsIn(file) {
   const found = [];
   for (const match of text.matchAll(opening)) {
     const [, plain, modifiers = "", , name] = match;
-    if (/\.(?:skip|todo)\b/.test(modifiers)) continue;
+    if (isSkipped(modifiers)) continue;
     const before = text.slice(0, match.index);
     const indent = /^ */.exec(before.slice(before.lastIndexOf("\n") + 1))[0].length;
     while (around.length > 0 && around.at(-1).indent >= indent) around.pop();
@@ -69,9 +69,14 @@ function testsIn(file) {
 
 /** Whose second call it is, as that of `each` or `skipIf`: the last call before it that begins a line as far to the left. */
 function callBefore(before, indent) {
-  const begin = new RegExp(`^ {${indent}}(describe|test|it)\\.(?!skip\\b|todo\\b)\\w`);
-  const line = before.split("\n").findLast((candidate) => begin.test(candidate));
-  return line && begin.exec(line)[1];
+  const begin = new RegExp(`^ {${indent}}(describe|test|it)((?:\\.\\w+)+)`);
+  const line = before.split("\n").findLast((candidate) => begin.test(candidate)) ?? "";
+  const [, call, modifiers] = begin.exec(line) ?? [];
+  return isSkipped(modifiers) ? undefined : call;
+}
+
+function isSkipped(modifiers) {
+  return /\.(?:skip|todo)\b/.test(modifiers);
 }
 
 function describeTest(file, names) {
