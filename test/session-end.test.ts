@@ -33,7 +33,7 @@ async function openSession<Services = unknown>(options: ActiveSessionsOptions<Ac
 }
 
 describe("the order of a session's end", () => {
-  it("is: nothing new, all work aborted, signal, runners and holds, owned, services, clean-up promise (parity 105, 137, 138, 153, 156)", async () => {
+  it("is: nothing new, all work aborted, signal, runners and holds, owned, services, clean-up promise (parity 104, 105, 137, 138, 153, 156)", async () => {
     const { host, session } = await openSession({ services: () => ({ [Symbol.dispose]: note("services") }) });
     void session.services;
     session.own(note("owned 1"));
@@ -209,7 +209,7 @@ describe("each step of a session's end", () => {
     vi.useFakeTimers();
   });
 
-  it("is bounded by cleanupTimeout: work, each hold, each owned resource, services", async () => {
+  it("is bounded by cleanupTimeout: work, each hold, each owned resource, services (parity 110; design §6)", async () => {
     const { session } = await openSession({
       cleanupTimeout: 100,
       services: () => ({ [Symbol.asyncDispose]: stuck("services") }),
@@ -378,7 +378,7 @@ describe("errors in a session's end", () => {
     expect(log).toEqual(["cleaned up"]);
   });
 
-  it("thrown by listeners of the signals do not stop it", async () => {
+  it("thrown by listeners of the signals do not stop it (parity 15)", async () => {
     const caught = catchUncaught();
     const { session } = await openSession();
     const runner = await session.createSequenceRunner(new PushSource<number>(), { holds: [note("hold")] });

@@ -50,7 +50,7 @@ describe("a report", () => {
     expect(log.current).toMatchObject({ position: 2, status: "progressed" });
   });
 
-  test("wakes waiting reads in order of their targets; the larger ones go on waiting", async () => {
+  test("wakes waiting reads in order of their targets; the larger ones go on waiting (#81)", async () => {
     const { log } = openLog();
     const order: number[] = [];
     const reads = [3, 1, 2].map((target) => required(log, target).then(({ position }) => order.push(position)));
@@ -98,7 +98,7 @@ describe("a read", () => {
     expect(await next).toMatchObject({ result: "b", position: 2 });
   });
 
-  test("of a target that is reached already does not look at its signal", async () => {
+  test("of a target that is reached already does not look at its signal (#80)", async () => {
     const { log } = openLog();
     log.report("a");
     expect(await required(log, 1, { signal: AbortSignal.abort() })).toMatchObject({ result: "a" });
@@ -114,7 +114,7 @@ describe("a read", () => {
 });
 
 describe("cancelling a read", () => {
-  test("rejects only that one, moves nothing and leaves no listener", async () => {
+  test("rejects only that one, moves nothing and leaves no listener (#83, #92, #93)", async () => {
     const { log } = openLog();
     const controller = new AbortController();
     const cancelled = required(log, 1, { signal: controller.signal });
@@ -128,7 +128,7 @@ describe("cancelling a read", () => {
     expect(await other).toMatchObject({ result: "a", position: 1 });
   });
 
-  test("before it begins rejects at once if it had to wait", async () => {
+  test("before it begins rejects at once if it had to wait (#92)", async () => {
     const { log } = openLog();
     await expect(required(log, 1, { signal: AbortSignal.abort("early") })).rejects.toBe("early");
   });

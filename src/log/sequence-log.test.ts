@@ -151,7 +151,7 @@ describe("reading", () => {
     expect(log.current).toMatchObject({ position: 10, status: "stalled", progress: { current: 10 } });
   });
 
-  test("tells in the slice what was true when it was formed, although more has come since", async () => {
+  test("tells in the slice what was true when it was formed, although more has come since (#3)", async () => {
     const { log } = openLog();
     produce(log, 3);
     const reading = required(log, 2);
@@ -516,7 +516,7 @@ describe("several reads", () => {
   });
 
   test.each(["cancelled", "aborted", "ended"] as const)(
-    "the default position is free again after a %s read",
+    "the default position is free again after a %s read (#22)",
     async (how) => {
       const { log } = openLog();
       const controller = new AbortController();
@@ -535,7 +535,7 @@ describe("several reads", () => {
 });
 
 describe("cancellation", () => {
-  test("rejects with the signal's reason, takes nothing and leaves no listener", async () => {
+  test("rejects with the signal's reason, takes nothing and leaves no listener (#40, #60)", async () => {
     const { log } = openLog();
     const controller = new AbortController();
     const waiting = required(log, 5, { signal: controller.signal });
@@ -639,7 +639,7 @@ describe("the end", () => {
     expect(log.current).toMatchObject({ status: "completed", position: 5, progress: { current: 5, estimatedEnd: 5 } });
   });
 
-  test("is final at once when nothing is left to return", async () => {
+  test("is final at once when nothing is left to return (#37)", async () => {
     const { log, onFinal } = openLog();
     produce(log, 2);
     await required(log, 2);
@@ -812,7 +812,7 @@ describe("abort", () => {
   });
 });
 
-test("whatever a follower does, it sees each item once, in order, and can repeat its last page", async () => {
+test("whatever a follower does, it sees each item once, in order, and can repeat its last page (#20, #44)", async () => {
   const operation = fc.oneof(
     fc.record({ kind: fc.constant("produce" as const), by: fc.integer({ min: 1, max: 5 }) }),
     fc.record({ kind: fc.constant("read" as const), by: fc.integer({ min: 1, max: 5 }) }),

@@ -98,11 +98,14 @@ describe("the options of createActiveSessions", () => {
     expect(secret).not.toHaveLength(0);
   });
 
-  it.each(["idelTimeout", "ttl", "idle_timeout", "constructor"])("that are unknown are refused: %s", (name) => {
-    expect(() => createActiveSessions({ [name]: 5000 })).toThrow(
-      expect.objectContaining({ code: "INVALID_OPTION", message: expect.stringContaining(JSON.stringify(name)) }),
-    );
-  });
+  it.each(["idelTimeout", "ttl", "idle_timeout", "pathRegexTimeout", "constructor"])(
+    "that are unknown are refused: %s (parity 218)",
+    (name) => {
+      expect(() => createActiveSessions({ [name]: 5000 })).toThrow(
+        expect.objectContaining({ code: "INVALID_OPTION", message: expect.stringContaining(JSON.stringify(name)) }),
+      );
+    },
+  );
 
   it.each([null, 5, "x", true, () => {}])("must be an object, not %s", (options) => {
     expect(() => createActiveSessions(options as ActiveSessionsOptions<ActiveSession>)).toThrow(

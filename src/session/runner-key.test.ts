@@ -75,11 +75,11 @@ describe("reading a runner key", () => {
     ["percent encoding, which nobody decodes", `1-5-${id}%2Ea`],
     ["a percent-encoded number", `%31-5-${id}`],
     ["a zero byte at the end", `1-5-${id}\0`],
-  ])("refuses %s", (_what, text) => {
+  ])("refuses %s (parity 188, 190)", (_what, text) => {
     expect(parseRunnerKey(text)).toBeUndefined();
   });
 
-  it("takes only texts that are the one form of what they say", () => {
+  it("takes only texts that are the one form of what they say (parity 190)", () => {
     const near = fc
       .tuple(
         fc.stringMatching(/^[0-9]{1,17}$/),
