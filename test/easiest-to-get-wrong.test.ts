@@ -74,7 +74,9 @@ describe("2: a final status comes with the last data and only then; an abort com
     await turns();
     expect([runner.status, runner.isBackgroundCompleted]).toEqual(["progressed", true]);
     expect(await runner.getAvailable({ advance: 2 })).toEqual({ result: [0, 1], status: "progressed", position: 2 });
+    expect([runner.status, runner.signal.aborted]).toEqual(["progressed", false]);
     expect(await runner.getAvailable()).toEqual({ result: [2], status: "completed", position: 3 });
+    expect([runner.status, runner.signal.aborted]).toEqual(["completed", true]);
   });
 
   test("failed: its last slice still carries items (#8, #31)", async () => {
@@ -83,6 +85,7 @@ describe("2: a final status comes with the last data and only then; an abort com
     source.fail(new Error("broken"));
     await turns();
     expect((await runner.getAvailable({ advance: 2 })).error).toBeUndefined();
+    expect([runner.status, runner.error]).toEqual(["progressed", undefined]);
     expect(await runner.getAvailable()).toMatchObject({
       result: [2],
       status: "failed",

@@ -48,7 +48,7 @@ describe("the order of a session's end", () => {
         },
         { holds: [note(`hold ${i}a`), note(`hold ${i}b`)] },
       );
-      onAbort(runner.signal, note(`runner ${i} final`));
+      onAbort(runner.signal, () => log.push(`runner ${i} final, one of ${session.runnerCount}`));
     }
     onAbort(session.signal, () => {
       log.push("session signal");
@@ -58,9 +58,9 @@ describe("the order of a session's end", () => {
     const cleanup = session.terminate().then(note("cleaned up"));
     expect(log).toEqual([
       "work 0 aborted, session ended",
-      "runner 0 final",
+      "runner 0 final, one of 2",
       "work 1 aborted, session ended",
-      "runner 1 final",
+      "runner 1 final, one of 2",
       "session signal",
     ]);
     expect(host.stats().sessions).toBe(0);

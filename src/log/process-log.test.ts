@@ -117,7 +117,7 @@ describe("cancelling a read", () => {
   test("rejects only that one, moves nothing and leaves no listener (#83, #92, #93)", async () => {
     const { log } = openLog();
     const controller = new AbortController();
-    const cancelled = required(log, 1, { signal: controller.signal });
+    const cancelled = required(log, 2, { signal: controller.signal });
     const other = required(log, 1);
     expect(listenerCount(controller.signal)).toBe(1);
     controller.abort("x");
@@ -126,6 +126,8 @@ describe("cancelling a read", () => {
     expect(log.current.position).toBe(0);
     log.report("a");
     expect(await other).toMatchObject({ result: "a", position: 1 });
+    log.report("b"); // for which nobody waits any more
+    expect(log.current).toMatchObject({ position: 1, status: "progressed" });
   });
 
   test("before it begins rejects at once if it had to wait (#92)", async () => {

@@ -468,7 +468,7 @@ describe("back-pressure", () => {
     return expect(reading).resolves.toMatchObject({ result: [0, 1], status: "aborted" });
   });
 
-  test.each(["abort", "end", "fail"] as const)("%s frees a paused producer", async (how) => {
+  test.each(["abort", "end", "fail"] as const)("%s frees a paused producer (#46)", async (how) => {
     const { log } = openLog({ aheadLimit: 1 });
     produce(log, 1);
     const room = log.room();
@@ -506,7 +506,7 @@ describe("several reads", () => {
     expect((await first).result).toEqual([0]);
   });
 
-  test("a read that names its start is welcome beside one at the default position", async () => {
+  test("a read that names its start is welcome beside one at the default position (#22; design §5 rule 5)", async () => {
     const { log } = openLog();
     const pending = required(log, 2);
     const named = required(log, 1, { start: 0 });

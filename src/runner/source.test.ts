@@ -230,7 +230,7 @@ describe("closing, exactly once", () => {
     expect(await runner.cleanup).toEqual({ timedOut: false, errors: [] });
   });
 
-  test("a synchronous iterator is closed once, at an abort that comes between two items", async () => {
+  test("a synchronous iterator is closed once, at an abort that comes between two items (#46)", async () => {
     vi.useFakeTimers(); // the slice does not end by the clock
     const returned = vi.fn();
     let given = 0;
