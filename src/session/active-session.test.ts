@@ -353,6 +353,22 @@ describe("freshness", () => {
     await creation;
   });
 
+  it("stays when the runner that was found is of another kind, which is no use of it either (parity 150, 151)", async () => {
+    vi.useFakeTimers();
+    const session = await openHost({ runnerIdleTimeout: 1000 }).get("alice");
+    const gate = createDeferred<number[]>();
+    atEnd(() => gate.resolve([]));
+    const creation = session.createSequenceRunner(() => gate.promise);
+    expect(await session.findProcessRunner(0)).toBeUndefined();
+    expect(session.isFresh).toBe(true);
+    gate.resolve([]);
+    const runner = await creation;
+    await vi.advanceTimersByTimeAsync(999);
+    expect(await session.findProcessRunner(runner.key)).toBeUndefined();
+    await vi.advanceTimersByTimeAsync(1);
+    expect(await session.findRunner(runner.key)).toBeUndefined();
+  });
+
   it("stays when nothing was found, listed or counted (parity 150)", async () => {
     const host = openHost();
     const session = await host.get("alice");
