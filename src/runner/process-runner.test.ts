@@ -362,8 +362,10 @@ describe("the end", () => {
     const early = await runner.getRequired();
     expect([early.status, early.position, early.error]).toEqual(["progressed", 1, undefined]);
     expect(runner.error).toBeUndefined();
-    expect(await runner.getRequired()).toMatchObject({ status: "failed", position: 2 });
-    expect(runner.error?.code).toBe("RUNNER_FAILED");
+    const last = await runner.getRequired();
+    expect(last).toMatchObject({ result: "b", status: "failed", position: 2, error: { code: "RUNNER_FAILED" } });
+    expect(runner.error).toBe(last.error);
+    expect([await runner.getRequired(), await runner.getAvailable()]).toEqual([last, last]); // and so each time
   });
 });
 

@@ -770,5 +770,8 @@ describe("the signal of a read", () => {
     const signal = AbortSignal.abort("early");
     expect((await runner.getRequired({ advance: 1, signal })).result).toEqual([1]);
     await expect(runner.getRequired({ advance: 5, signal })).rejects.toBe("early");
+    source.end();
+    await turns();
+    expect((await runner.getRequired({ advance: 5, signal })).result).toEqual([2]);
   });
 });

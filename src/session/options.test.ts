@@ -186,14 +186,14 @@ describe.each(Object.entries(kinds))("the options of a %s runner", (_kind, creat
 });
 
 describe("the options of a runner", () => {
-  it("fall back to those of the host", async () => {
+  it("fall back to those of the host (parity 45)", async () => {
     const session = await openHost({ defaultAdvance: 2, aheadLimit: 7 }).get("alice");
     const runner = await session.createSequenceRunner([1, 2, 3, 4]);
     expect(runner.aheadLimit).toBe(7);
     expect((await runner.getRequired()).result).toEqual([1, 2]);
   });
 
-  it("beat those of the host", async () => {
+  it("beat those of the host (parity 45)", async () => {
     const session = await openHost({ defaultAdvance: 2, aheadLimit: 7 }).get("alice");
     const runner = await session.createSequenceRunner([1, 2, 3, 4], { defaultAdvance: 3, aheadLimit: 9 });
     expect(runner.aheadLimit).toBe(9);
