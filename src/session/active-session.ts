@@ -259,7 +259,6 @@ export class ActiveSession<Services = unknown> extends Expirable {
       this.#host.tally.runners++;
       this.#tell("runner.created", runner);
       await this.#launch(runner, choices);
-      await this.#published();
       this.#checkAvailable(action);
       this.#isFresh = false;
       return runner;
@@ -285,12 +284,13 @@ export class ActiveSession<Services = unknown> extends Expirable {
     }
   }
 
-  /** Starts a new runner if it is to start now; it cannot idle out meanwhile. */
+  /** Starts a new runner if it is to start now, and waits until its client can come back; it cannot idle out meanwhile. */
   async #launch(runner: Runner, { start, signal }: RunnerChoices): Promise<void> {
     const release = this.#hold(runner);
     try {
       runner.follow(signal);
       if (start === "now") await runner.start();
+      await this.#published();
     } finally {
       release();
     }
