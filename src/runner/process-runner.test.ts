@@ -302,6 +302,17 @@ describe("positions", () => {
     expect(runner.position).toBe(1);
   });
 
+  test("advance 0 at the beginning needs no waiting, also if it starts the runner: its signal does not matter (#80)", async () => {
+    const session = await openHost().get("user");
+    const end = createDeferred();
+    const runner = await session.createProcessRunner<string>(() => end.promise as Promise<never>, {
+      start: "on-first-read",
+    });
+    const reading = runner.getRequired({ start: 0, advance: 0, signal: AbortSignal.abort("early") });
+    expect(await reading).toEqual({ result: undefined, status: "stalled", position: 0 });
+    end.resolve();
+  });
+
   test("advance 0 without a start means 1, for both methods (#77)", async () => {
     const { runner, report } = await openProcess();
     report("a");

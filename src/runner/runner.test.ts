@@ -124,6 +124,13 @@ describe("starting", () => {
     expect(make).toHaveBeenCalledTimes(1);
   });
 
+  test("is not begun by a read that was cancelled before it (#25, #40)", async () => {
+    const { runner, source } = await openRunner({ start: "on-first-read" });
+    await expect(runner.getRequired({ signal: AbortSignal.abort("gone") })).rejects.toBe("gone");
+    await turns();
+    expect([runner.status, source.pulls]).toEqual(["not-started", 0]);
+  });
+
   test("is all that leads out of `not-started`, but for an abort (#6)", async () => {
     const { runner, session, source } = await openRunner({ start: "on-first-read" });
     await runner.getAvailable({ start: 0, advance: 5 });

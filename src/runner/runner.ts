@@ -235,9 +235,9 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   /** A read that waits takes its place in the log at once; a start that fails rejects it. */
   async #readStarting(request: InternalReadRequest): Promise<Slice<R>> {
     const { signal } = request;
+    if (signal?.aborted && request.min) throw signal.reason; // nothing is started for somebody who has gone
     const cancel = new AbortController();
     const off = onAbort(signal, () => cancel.abort(signal?.reason));
-    if (signal?.aborted) cancel.abort(signal.reason);
     this.start().catch((error: unknown) => cancel.abort(error));
     try {
       return await this.#readLog({ ...request, signal: cancel.signal });
