@@ -131,13 +131,20 @@ describe("starting", () => {
     expect([runner.status, source.pulls]).toEqual(["not-started", 0]);
   });
 
+  test("is not begun by a read that is refused (#21, #25)", async () => {
+    const { runner, source } = await openRunner({ start: "on-first-read" });
+    await expect(runner.getRequired({ start: 1 })).rejects.toMatchObject({ code: "POSITION_AHEAD" });
+    await expect(runner.getRequired({ advance: -1 })).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
+    await turns();
+    expect([runner.status, source.pulls]).toEqual(["not-started", 0]);
+  });
+
   test("is all that leads out of `not-started`, but for an abort (#6)", async () => {
     const { runner, session, source } = await openRunner({ start: "on-first-read" });
     await runner.getAvailable({ start: 0, advance: 5 });
     await runner.state();
     await session.findRunner(runner.key);
     await runner.acknowledge(0);
-    await expect(runner.getRequired({ advance: -1 })).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
     expect(() => Object.assign(runner, { status: "stalled" })).toThrow(TypeError);
     expect([runner.status, source.pulls]).toEqual(["not-started", 0]);
     expect(await runner.abort()).toBe("aborted");
