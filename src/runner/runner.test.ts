@@ -417,6 +417,12 @@ describe("abort", () => {
     const { runner } = await openRunner();
     await runner[Symbol.asyncDispose]();
     expect(await runner.abort()).toBe("aborted");
+
+    const { session } = await openSession();
+    const done = await session.createSequenceRunner([1]);
+    await done.getRequired();
+    await done[Symbol.asyncDispose]();
+    expect(await done.abort()).toBe("completed");
   });
 });
 
