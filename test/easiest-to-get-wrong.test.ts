@@ -42,7 +42,7 @@ async function openProcess(options: RunnerOptions = {}) {
   return { runner, end, report: context.report, context };
 }
 
-describe("1: a pending getRequired resolves with the data so far, and rejects only when it is cancelled itself", () => {
+describe("1: a pending getRequired resolves with the data so far, and rejects only when it is cancelled itself (#32, #35)", () => {
   test.each(["abort", "end", "failure", "disposal", "end of the session"])("%s", async (how) => {
     const session = await openHost().get("user");
     const source = new PushSource<number>();
@@ -69,22 +69,25 @@ describe("1: a pending getRequired resolves with the data so far, and rejects on
 });
 
 describe("2: a final status comes with the last data and only then; an abort comes at once", () => {
-  test("completed", async () => {
+  test("completed (#8, #30)", async () => {
     const { runner, source, give } = await openSequence();
     await give(0, 1, 2);
     source.end();
     await turns();
     expect([runner.status, runner.isBackgroundCompleted]).toEqual(["progressed", true]);
     expect(await runner.getAvailable({ advance: 2 })).toEqual({ result: [0, 1], status: "progressed", position: 2 });
+    expect([runner.status, runner.signal.aborted]).toEqual(["progressed", false]);
     expect(await runner.getAvailable()).toEqual({ result: [2], status: "completed", position: 3 });
+    expect([runner.status, runner.signal.aborted]).toEqual(["completed", true]);
   });
 
-  test("failed: its last slice still carries items", async () => {
+  test("failed: its last slice still carries items (#8, #31)", async () => {
     const { runner, source, give } = await openSequence();
     await give(0, 1, 2);
     source.fail(new Error("broken"));
     await turns();
     expect((await runner.getAvailable({ advance: 2 })).error).toBeUndefined();
+    expect([runner.status, runner.error]).toEqual(["progressed", undefined]);
     expect(await runner.getAvailable()).toMatchObject({
       result: [2],
       status: "failed",
@@ -92,7 +95,7 @@ describe("2: a final status comes with the last data and only then; an abort com
     });
   });
 
-  test("aborted: what was not handed out is dropped at once", async () => {
+  test("aborted: what was not handed out is dropped at once (#8, #34)", async () => {
     const { runner, give } = await openSequence();
     await give(0, 1, 2);
     await runner.abort();
@@ -102,7 +105,7 @@ describe("2: a final status comes with the last data and only then; an abort com
 });
 
 describe("3: a cancelled getRequired loses nothing", () => {
-  test("what it had gathered is served first, whole or in parts", async () => {
+  test("what it had gathered is served first, whole or in parts (#40, #41)", async () => {
     const { runner, give } = await openSequence();
     const controller = new AbortController();
     const reading = runner.getRequired({ advance: 9, signal: controller.signal });
@@ -139,7 +142,7 @@ describe("3: a cancelled getRequired loses nothing", () => {
 });
 
 describe("4: stalled and progressed say whether there is anything to read, not whether the background runs", () => {
-  test("of a sequence", async () => {
+  test("of a sequence (#29, #36)", async () => {
     const { runner, source, give } = await openSequence();
     expect(runner.status).toBe("stalled");
     await give(0, 1);
@@ -165,14 +168,14 @@ describe("4: stalled and progressed say whether there is anything to read, not w
 });
 
 describe("5: advance 0", () => {
-  test("is the default page for both methods of a sequence", async () => {
+  test("is the default page for both methods of a sequence (#1, #21)", async () => {
     const { runner, give } = await openSequence({ defaultAdvance: 2 });
     await give(0, 1, 2, 3, 4);
     expect((await runner.getAvailable({ advance: 0 })).result).toEqual([0, 1]);
     expect((await runner.getRequired({ advance: 0 })).result).toEqual([2, 3]);
   });
 
-  test("is 1 for a process at its default position", async () => {
+  test("is 1 for a process at its default position (#77)", async () => {
     const { runner, report } = await openProcess();
     const reading = runner.getRequired({ advance: 0 });
     expect(await isPending(reading)).toBe(true);
@@ -180,7 +183,7 @@ describe("5: advance 0", () => {
     expect((await reading).position).toBe(1);
   });
 
-  test("is this very point for a process with a start, and returns at once", async () => {
+  test("is this very point for a process with a start, and returns at once (#78)", async () => {
     const { runner, report } = await openProcess();
     expect(await runner.getRequired({ start: 0, advance: 0 })).toEqual({
       result: undefined,
@@ -194,7 +197,7 @@ describe("5: advance 0", () => {
 });
 
 describe("6: getAvailable never starts a runner, getRequired does", () => {
-  test("and a start that failed can be tried again, with the way free", async () => {
+  test("and a start that failed can be tried again, with the way free (#9, #23, #25)", async () => {
     const session = await openHost().get("user");
     let tries = 0;
     const runner = await session.createSequenceRunner<number>(
@@ -214,7 +217,7 @@ describe("6: getAvailable never starts a runner, getRequired does", () => {
 });
 
 describe("7: the ahead limit counts what is not acknowledged; a pending read raises it", () => {
-  test("a read larger than the limit is served", async () => {
+  test("a read larger than the limit is served (#28)", async () => {
     const session = await openHost().get("user");
     const items = Array.from({ length: 30 }, (_, i) => i);
     const runner = await session.createSequenceRunner(items, { aheadLimit: 3 });
@@ -233,7 +236,7 @@ describe("7: the ahead limit counts what is not acknowledged; a pending read rai
     expect(seen).toEqual(items);
   });
 
-  test("what was handed out counts until it is acknowledged", async () => {
+  test("what was handed out counts until it is acknowledged (#45; design §5 rule 4)", async () => {
     const { runner, give } = await openSequence({ aheadLimit: 2 });
     await give(0, 1, 2, 3, 4);
     await runner.getAvailable();
@@ -255,7 +258,7 @@ describe("7: the ahead limit counts what is not acknowledged; a pending read rai
 });
 
 describe("8: as many items as exist end as completed, whatever the timing", () => {
-  test.each([0, 1, 2, 5, 20])("%i items of each kind of source", async (count) => {
+  test.each([0, 1, 2, 5, 20])("%i items of each kind of source (#37, #38)", async (count) => {
     const items = Array.from({ length: count }, (_, i) => i);
     const session = await openHost().get("user");
     async function* generate() {
@@ -278,7 +281,7 @@ describe("8: as many items as exist end as completed, whatever the timing", () =
     expect((await reading).status).toBe("completed");
   });
 
-  test("an end that comes after the turn needs no empty read", async () => {
+  test("an end that comes after the turn needs no empty read (#37)", async () => {
     const { runner, source, give } = await openSequence();
     await give(0, 1);
     expect((await runner.getRequired({ advance: 2 })).status).toBe("stalled");
@@ -289,7 +292,7 @@ describe("8: as many items as exist end as completed, whatever the timing", () =
 });
 
 describe("9: a waiter at a process gets the moment at which its target was reached", () => {
-  test("while the runner has moved on", async () => {
+  test("while the runner has moved on (#3, #81)", async () => {
     const { runner, report } = await openProcess();
     const waiting = runner.getRequired({ advance: 2 });
     report("a");
@@ -307,18 +310,21 @@ describe("9: a waiter at a process gets the moment at which its target was reach
 });
 
 describe("10: a normal end of a process is one more point, failure and abort are not", () => {
-  test.each(["end", "failure", "abort"] as const)("%s; the estimated end becomes the progress", async (how) => {
-    const { runner, end, report } = await openProcess();
-    report("a", 50);
-    report("b", 50);
-    if (how === "end") end.resolve("final");
-    if (how === "failure") end.reject(new Error("broken"));
-    if (how === "abort") await runner.abort();
-    await turns();
-    const current = how === "end" ? 3 : 2;
-    expect(runner.progress).toEqual({ current, estimatedEnd: current });
-    expect((await runner.getAvailable()).position).toBe(current);
-  });
+  test.each(["end", "failure", "abort"] as const)(
+    "%s; the estimated end becomes the progress (#75, #86, #88)",
+    async (how) => {
+      const { runner, end, report } = await openProcess();
+      report("a", 50);
+      report("b", 50);
+      if (how === "end") end.resolve("final");
+      if (how === "failure") end.reject(new Error("broken"));
+      if (how === "abort") await runner.abort();
+      await turns();
+      const current = how === "end" ? 3 : 2;
+      expect(runner.progress).toEqual({ current, estimatedEnd: current });
+      expect((await runner.getAvailable()).position).toBe(current);
+    },
+  );
 });
 
 describe("11: aborted only when the runner's own signal fired", () => {
@@ -328,14 +334,17 @@ describe("11: aborted only when the runner's own signal fired", () => {
     Object.assign(new Error("cancelled"), { code: "ABORT_ERR", name: "AbortError" }),
   ];
 
-  test.each(cancellations)("a body that throws a cancellation of its own has failed: %s", async (cause) => {
-    const { runner, end } = await openProcess();
-    end.reject(cause);
-    const { status, error } = await runner.getRequired();
-    expect([status, error?.code, error?.cause]).toEqual(["failed", "RUNNER_FAILED", cause]);
-  });
+  test.each(cancellations)(
+    "a body that throws a cancellation of its own has failed: %s (#88; design §5 rule 6)",
+    async (cause) => {
+      const { runner, end } = await openProcess();
+      end.reject(cause);
+      const { status, error } = await runner.getRequired();
+      expect([status, error?.code, error?.cause]).toEqual(["failed", "RUNNER_FAILED", cause]);
+    },
+  );
 
-  test.each(cancellations)("a source that throws one has failed: %s", async (cause) => {
+  test.each(cancellations)("a source that throws one has failed: %s (#54)", async (cause) => {
     for (const source of [asynchronous(), synchronous()]) {
       const session = await openHost().get("user");
       const runner = await session.createSequenceRunner<number>(source);
@@ -352,7 +361,7 @@ describe("11: aborted only when the runner's own signal fired", () => {
     }
   });
 
-  test("report throws the signal's reason after an abort, and the runner stays aborted", async () => {
+  test("report throws the signal's reason after an abort, and the runner stays aborted (#87)", async () => {
     const { runner, end, report, context } = await openProcess();
     await runner.abort();
     let thrown: unknown;

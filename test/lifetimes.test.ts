@@ -469,6 +469,26 @@ describe("a slow creation", () => {
   });
 });
 
+describe("a creation that waits until its client can come back", () => {
+  it("keeps its session, and its runner cannot idle out under it", async () => {
+    const { session } = await openSession({ runnerIdleTimeout: 10 * second, idleTimeout: 15 * second });
+    let saved!: () => void;
+    session.publish(
+      new Promise((resolve) => {
+        saved = resolve;
+      }),
+    );
+    const creation = session.createSequenceRunner<number>([1]);
+    await pass(10 * minute);
+    expect(session.isAvailable).toBe(true);
+    saved();
+    const runner = await creation;
+    expect(runner.status).toBe("progressed");
+    await expectEndAfter(10 * second, () => isThere(session, runner));
+    await expectEndAfter(5 * second, () => session.isAvailable);
+  });
+});
+
 describe("many that end at once", () => {
   async function openMany(host: ActiveSessions, count: number) {
     for (let i = 0; i < count; i++) await host.get(`user-${i}`);

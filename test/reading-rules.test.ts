@@ -44,7 +44,7 @@ async function openProcess(options: RunnerOptions = {}) {
 }
 
 describe("rule 1, reads", () => {
-  test("without a start go on at the position, one slice after the other, without gap or repeat", async () => {
+  test("without a start go on at the position, one slice after the other, without gap or repeat (#1, #20)", async () => {
     const { runner, give } = await openSequence();
     await give(0, 1, 2, 3, 4, 5);
     expect((await runner.getRequired({ advance: 2 })).result).toEqual([0, 1]);
@@ -52,7 +52,7 @@ describe("rule 1, reads", () => {
     expect(await runner.getAvailable()).toEqual({ result: [5], status: "stalled", position: 6 });
   });
 
-  test("with a start give consecutive items from there", async () => {
+  test("with a start give consecutive items from there (#21; design §5 rule 1)", async () => {
     const { runner, give } = await openSequence();
     await give(0, 1, 2, 3, 4, 5);
     expect(await runner.getAvailable({ start: 2, advance: 3 })).toMatchObject({ result: [2, 3, 4], position: 5 });
@@ -97,7 +97,7 @@ describe("rule 2, acknowledgement", () => {
     expect([runner.acknowledged, runner.retained]).toEqual([0, 4]);
   });
 
-  test("a lost page can be read again with the same start, perhaps with later items behind it", async () => {
+  test("a lost page can be read again with the same start, perhaps with later items behind it (#44)", async () => {
     const { runner, give } = await openSequence();
     await give(0, 1, 2);
     expect((await runner.getRequired({ start: 0, advance: 3 })).result).toEqual([0, 1, 2]);
@@ -106,7 +106,7 @@ describe("rule 2, acknowledgement", () => {
     expect((await runner.getAvailable({ start: 0 })).result).toEqual([0, 1, 2, 3]);
   });
 
-  test("the last page can be read again also after completion and failure", async () => {
+  test("the last page can be read again also after completion and failure (#33, #44; design §5 rule 2)", async () => {
     for (const failure of [undefined, new Error("broken")]) {
       const { runner, source, give } = await openSequence();
       await give(0, 1, 2);
@@ -161,7 +161,7 @@ describe("rule 2, acknowledgement", () => {
 });
 
 describe("rule 3, positions that are not there", () => {
-  test("before the window: POSITION_GONE, with the first position that is kept", async () => {
+  test("before the window: POSITION_GONE, with the first position that is kept (#21; design §5 rule 3)", async () => {
     const { runner, give } = await openSequence();
     await give(0, 1, 2, 3);
     await runner.getAvailable({ start: 2 });
@@ -170,7 +170,7 @@ describe("rule 3, positions that are not there", () => {
     }
   });
 
-  test("beyond the progress: POSITION_AHEAD, for both methods", async () => {
+  test("beyond the progress: POSITION_AHEAD, for both methods (#21; design §5 rule 3)", async () => {
     const { runner, give } = await openSequence();
     await give(0, 1);
     for (const read of [runner.getAvailable({ start: 3 }), runner.getRequired({ start: 3 })]) {
@@ -198,7 +198,7 @@ describe("rule 3, positions that are not there", () => {
 
 describe("rule 4, back-pressure", () => {
   test.each(["unacknowledged", 100, "all"] as const)(
-    "pauses at aheadLimit unacknowledged items with retain %s",
+    "pauses at aheadLimit unacknowledged items with retain %s (#45; design §5 rule 4)",
     async (retain) => {
       const { runner, give } = await openSequence({ aheadLimit: 3, retain });
       await give(0, 1, 2, 3, 4, 5, 6, 7);
@@ -212,7 +212,7 @@ describe("rule 4, back-pressure", () => {
     },
   );
 
-  test("a pending read raises the bound to the end it waits for, so nothing deadlocks", async () => {
+  test("a pending read raises the bound to the end it waits for, so nothing deadlocks (#28)", async () => {
     const { runner, give } = await openSequence({ aheadLimit: 2 });
     await give(0, 1, 2, 3, 4, 5, 6, 7);
     expect(runner.progress.current).toBe(2);
@@ -234,7 +234,7 @@ describe("rule 4, back-pressure", () => {
     expect(runner.progress.current).toBe(4);
   });
 
-  test("an abort frees a paused producer at once", async () => {
+  test("an abort frees a paused producer at once (#46)", async () => {
     const { runner, source, give } = await openSequence({ aheadLimit: 1 });
     await give(0, 1, 2);
     await runner.abort();
@@ -244,14 +244,14 @@ describe("rule 4, back-pressure", () => {
 });
 
 describe("rule 5, several reads", () => {
-  test("may wait at once when each names its start", async () => {
+  test("may wait at once when each names its start (#22; design §5 rule 5)", async () => {
     const { runner, give } = await openSequence();
     const reads = [1, 2, 3].map((advance) => runner.getRequired({ start: 0, advance }));
     await give(0, 1, 2, 3);
     expect((await Promise.all(reads)).map(({ result }) => result)).toEqual([[0], [0, 1], [0, 1, 2]]);
   });
 
-  test("a second one at the default position is refused, getAvailable too; the first is not disturbed", async () => {
+  test("a second one at the default position is refused, getAvailable too; the first is not disturbed (#22)", async () => {
     const { runner, give } = await openSequence();
     const first = runner.getRequired({ advance: 1 });
     await expect(runner.getRequired()).rejects.toMatchObject({ code: "READ_CONFLICT", status: 409 });
@@ -261,7 +261,7 @@ describe("rule 5, several reads", () => {
     await expect(runner.getAvailable()).resolves.toMatchObject({ result: [] });
   });
 
-  test("a cancelled one takes nothing away and leaves no listener", async () => {
+  test("a cancelled one takes nothing away and leaves no listener (#40, #60)", async () => {
     const { runner, give } = await openSequence();
     const controller = new AbortController();
     const reading = runner.getRequired({ advance: 5, signal: controller.signal });
@@ -274,7 +274,7 @@ describe("rule 5, several reads", () => {
     expect((await runner.getAvailable()).result).toEqual([0, 1]);
   });
 
-  test("one that is cancelled before it begins takes nothing away", async () => {
+  test("one that is cancelled before it begins takes nothing away (#40)", async () => {
     const { runner, give } = await openSequence();
     await give(0, 1);
     await runner.getAvailable(); // a page that gets lost
@@ -299,7 +299,7 @@ describe("rule 6, status", () => {
     expect(runner.status).toBe("completed");
   });
 
-  test("completed comes with the last data", async () => {
+  test("completed comes with the last data (#30)", async () => {
     const { runner, source, give } = await openSequence();
     await give(0, 1, 2);
     source.end();
@@ -307,7 +307,7 @@ describe("rule 6, status", () => {
     expect(await runner.getRequired({ advance: 9 })).toEqual({ result: [0, 1, 2], status: "completed", position: 3 });
   });
 
-  test("completed comes as soon as the background has ended and nothing is left to return", async () => {
+  test("completed comes as soon as the background has ended and nothing is left to return (#37)", async () => {
     const { runner, source, give } = await openSequence();
     await give(0, 1);
     expect((await runner.getAvailable()).status).toBe("stalled");
@@ -336,7 +336,7 @@ describe("rule 6, status", () => {
     expect(await reading).toEqual({ result: [0], status: "completed", position: 1 });
   });
 
-  test("failed hands out its data first, and tells the error with the last of it", async () => {
+  test("failed hands out its data first, and tells the error with the last of it (#31, #55)", async () => {
     const { runner, source, give } = await openSequence();
     const cause = new Error("broken");
     await give(0, 1, 2);
@@ -350,14 +350,14 @@ describe("rule 6, status", () => {
     expect(runner.error).toBe(last.error);
   });
 
-  test("a foreign cancellation is a failure", async () => {
+  test("a foreign cancellation is a failure (#54)", async () => {
     const { runner, source } = await openSequence();
     source.fail(new DOMException("The operation was aborted", "AbortError"));
     const { status, error } = await runner.getRequired();
     expect([status, error?.code]).toEqual(["failed", "RUNNER_FAILED"]);
   });
 
-  test("a final status never changes, and the position does not move then", async () => {
+  test("a final status never changes, and the position does not move then (#5)", async () => {
     const { runner, source, give } = await openSequence({ retain: "all" });
     await give(0, 1);
     source.end();
@@ -370,7 +370,7 @@ describe("rule 6, status", () => {
 });
 
 describe("rule 7, abort", () => {
-  test("settles all pending reads with what they have, then cuts, then fires the signal", async () => {
+  test("settles all pending reads with what they have, then cuts, then fires the signal (#35)", async () => {
     const session = await openHost().get("user");
     const source = new PushSource<number>();
     const seen: unknown[] = [];
@@ -390,7 +390,7 @@ describe("rule 7, abort", () => {
     ]);
   });
 
-  test("what was handed out and is kept stays readable, the rest is dropped", async () => {
+  test("what was handed out and is kept stays readable, the rest is dropped (#34; design §5 rule 7)", async () => {
     const { runner, give } = await openSequence();
     await give(0, 1, 2, 3, 4);
     await runner.getAvailable({ advance: 2 });
@@ -410,7 +410,7 @@ describe("rule 7, abort", () => {
     await expect(runner.getRequired({ start: 6 })).rejects.toMatchObject({ code: "POSITION_AHEAD" });
   });
 
-  test("of a runner whose end nobody has read drops its data and its error", async () => {
+  test("of a runner whose end nobody has read drops its data and its error (#34)", async () => {
     const { runner, source, give } = await openSequence();
     await give(0);
     source.fail(new Error("broken"));
@@ -422,19 +422,42 @@ describe("rule 7, abort", () => {
 });
 
 describe("rule 8, a runner that has ended", () => {
-  test.each(["completed", "failed", "aborted"] as const)("stays readable: %s", async (status) => {
-    const { runner, source, give, session } = await openSequence();
-    await give(0, 1);
-    await runner.getAvailable();
-    if (status === "completed") source.end();
-    if (status === "failed") source.fail(new Error("x"));
-    if (status === "aborted") await runner.abort();
-    await runner.cleanup;
-    const found = await session.findSequenceRunner<number>(runner.key);
-    expect(await found?.getAvailable({ start: 0 })).toMatchObject({ result: [0, 1], status, position: 2 });
-  });
+  test.each(["completed", "failed", "aborted"] as const)(
+    "stays readable: %s (#33, #104; design §5 rule 8)",
+    async (status) => {
+      const { runner, source, give, session } = await openSequence();
+      await give(0, 1);
+      await runner.getAvailable();
+      if (status === "completed") source.end();
+      if (status === "failed") source.fail(new Error("x"));
+      if (status === "aborted") await runner.abort();
+      await runner.cleanup;
+      const found = await session.findSequenceRunner<number>(runner.key);
+      expect(await found?.getAvailable({ start: 0 })).toMatchObject({ result: [0, 1], status, position: 2 });
+    },
+  );
 
-  test("until it idles out", async () => {
+  test.each(["completed", "failed", "aborted"] as const)(
+    "tells every later read that it is %s, and moves no more (#5, #33)",
+    async (status) => {
+      const { runner, source, give } = await openSequence();
+      await give(0, 1);
+      await runner.getAvailable();
+      if (status === "completed") source.end();
+      if (status === "failed") source.fail(new Error("x"));
+      if (status === "aborted") await runner.abort();
+      await turns();
+      const { error } = runner;
+      expect(error !== undefined).toBe(status === "failed");
+      const told = { result: [], status, position: 2, ...(error && { error }) };
+      for (let time = 0; time < 2; time++) {
+        expect(await runner.getAvailable()).toEqual(told);
+        expect(await runner.getRequired()).toEqual(told);
+      }
+    },
+  );
+
+  test("until it idles out (#135; design §5 rule 8)", async () => {
     vi.useFakeTimers();
     const { runner, source, session } = await openSequence({ idleTimeout: 1000 });
     source.end();
@@ -517,7 +540,7 @@ describe("rule 9, processes", () => {
     expect((await runner.getAvailable({ start: 0 })).result).toBe("c");
   });
 
-  test("an abort drops nothing: the position becomes the progress, every read gets the newest value", async () => {
+  test("an abort drops nothing: the position becomes the progress and stays, every read gets the newest value (#90, #91)", async () => {
     const { runner, report } = await openProcess();
     const waiting = runner.getRequired({ advance: 9 });
     report("a");
@@ -528,6 +551,8 @@ describe("rule 9, processes", () => {
     expect(await waiting).toEqual(newest);
     expect(await runner.getRequired({ start: 0 })).toEqual(newest);
     expect(await runner.getAvailable({ start: 7 })).toEqual(newest);
+    expect(await runner.getRequired({ advance: 5 })).toEqual(newest);
+    expect(runner.position).toBe(2);
   });
 });
 

@@ -33,7 +33,7 @@ async function openSession<Services = unknown>(options: ActiveSessionsOptions<Ac
 }
 
 describe("the order of a session's end", () => {
-  it("is: nothing new, all work aborted, signal, runners and holds, owned, services, clean-up promise (parity 105, 137, 138, 153, 156)", async () => {
+  it("is: nothing new, all work aborted, signal, runners and holds, owned, services, clean-up promise (parity 104, 105, 137, 138, 153, 156)", async () => {
     const { host, session } = await openSession({ services: () => ({ [Symbol.dispose]: note("services") }) });
     void session.services;
     session.own(note("owned 1"));
@@ -48,7 +48,7 @@ describe("the order of a session's end", () => {
         },
         { holds: [note(`hold ${i}a`), note(`hold ${i}b`)] },
       );
-      onAbort(runner.signal, note(`runner ${i} final`));
+      onAbort(runner.signal, () => log.push(`runner ${i} final, one of ${session.runnerCount}`));
     }
     onAbort(session.signal, () => {
       log.push("session signal");
@@ -58,9 +58,9 @@ describe("the order of a session's end", () => {
     const cleanup = session.terminate().then(note("cleaned up"));
     expect(log).toEqual([
       "work 0 aborted, session ended",
-      "runner 0 final",
+      "runner 0 final, one of 2",
       "work 1 aborted, session ended",
-      "runner 1 final",
+      "runner 1 final, one of 2",
       "session signal",
     ]);
     expect(host.stats().sessions).toBe(0);
@@ -209,7 +209,7 @@ describe("each step of a session's end", () => {
     vi.useFakeTimers();
   });
 
-  it("is bounded by cleanupTimeout: work, each hold, each owned resource, services", async () => {
+  it("is bounded by cleanupTimeout: work, each hold, each owned resource, services (parity 110; design §6)", async () => {
     const { session } = await openSession({
       cleanupTimeout: 100,
       services: () => ({ [Symbol.asyncDispose]: stuck("services") }),
@@ -378,7 +378,7 @@ describe("errors in a session's end", () => {
     expect(log).toEqual(["cleaned up"]);
   });
 
-  it("thrown by listeners of the signals do not stop it", async () => {
+  it("thrown by listeners of the signals do not stop it (parity 15)", async () => {
     const caught = catchUncaught();
     const { session } = await openSession();
     const runner = await session.createSequenceRunner(new PushSource<number>(), { holds: [note("hold")] });

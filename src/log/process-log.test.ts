@@ -50,7 +50,7 @@ describe("a report", () => {
     expect(log.current).toMatchObject({ position: 2, status: "progressed" });
   });
 
-  test("wakes waiting reads in order of their targets; the larger ones go on waiting", async () => {
+  test("wakes waiting reads in order of their targets; the larger ones go on waiting (#81)", async () => {
     const { log } = openLog();
     const order: number[] = [];
     const reads = [3, 1, 2].map((target) => required(log, target).then(({ position }) => order.push(position)));
@@ -98,7 +98,7 @@ describe("a read", () => {
     expect(await next).toMatchObject({ result: "b", position: 2 });
   });
 
-  test("of a target that is reached already does not look at its signal", async () => {
+  test("of a target that is reached already does not look at its signal (#80)", async () => {
     const { log } = openLog();
     log.report("a");
     expect(await required(log, 1, { signal: AbortSignal.abort() })).toMatchObject({ result: "a" });
@@ -114,10 +114,10 @@ describe("a read", () => {
 });
 
 describe("cancelling a read", () => {
-  test("rejects only that one, moves nothing and leaves no listener", async () => {
+  test("rejects only that one, moves nothing and leaves no listener (#83, #92, #93)", async () => {
     const { log } = openLog();
     const controller = new AbortController();
-    const cancelled = required(log, 1, { signal: controller.signal });
+    const cancelled = required(log, 2, { signal: controller.signal });
     const other = required(log, 1);
     expect(listenerCount(controller.signal)).toBe(1);
     controller.abort("x");
@@ -126,9 +126,11 @@ describe("cancelling a read", () => {
     expect(log.current.position).toBe(0);
     log.report("a");
     expect(await other).toMatchObject({ result: "a", position: 1 });
+    log.report("b"); // for which nobody waits any more
+    expect(log.current).toMatchObject({ position: 1, status: "progressed" });
   });
 
-  test("before it begins rejects at once if it had to wait", async () => {
+  test("before it begins rejects at once if it had to wait (#92)", async () => {
     const { log } = openLog();
     await expect(required(log, 1, { signal: AbortSignal.abort("early") })).rejects.toBe("early");
   });

@@ -151,7 +151,7 @@ describe("reading", () => {
     expect(log.current).toMatchObject({ position: 10, status: "stalled", progress: { current: 10 } });
   });
 
-  test("tells in the slice what was true when it was formed, although more has come since", async () => {
+  test("tells in the slice what was true when it was formed, although more has come since (#3)", async () => {
     const { log } = openLog();
     produce(log, 3);
     const reading = required(log, 2);
@@ -468,7 +468,7 @@ describe("back-pressure", () => {
     return expect(reading).resolves.toMatchObject({ result: [0, 1], status: "aborted" });
   });
 
-  test.each(["abort", "end", "fail"] as const)("%s frees a paused producer", async (how) => {
+  test.each(["abort", "end", "fail"] as const)("%s frees a paused producer (#46)", async (how) => {
     const { log } = openLog({ aheadLimit: 1 });
     produce(log, 1);
     const room = log.room();
@@ -506,7 +506,7 @@ describe("several reads", () => {
     expect((await first).result).toEqual([0]);
   });
 
-  test("a read that names its start is welcome beside one at the default position", async () => {
+  test("a read that names its start is welcome beside one at the default position (#22; design §5 rule 5)", async () => {
     const { log } = openLog();
     const pending = required(log, 2);
     const named = required(log, 1, { start: 0 });
@@ -516,7 +516,7 @@ describe("several reads", () => {
   });
 
   test.each(["cancelled", "aborted", "ended"] as const)(
-    "the default position is free again after a %s read",
+    "the default position is free again after a %s read (#22)",
     async (how) => {
       const { log } = openLog();
       const controller = new AbortController();
@@ -535,7 +535,7 @@ describe("several reads", () => {
 });
 
 describe("cancellation", () => {
-  test("rejects with the signal's reason, takes nothing and leaves no listener", async () => {
+  test("rejects with the signal's reason, takes nothing and leaves no listener (#40, #60)", async () => {
     const { log } = openLog();
     const controller = new AbortController();
     const waiting = required(log, 5, { signal: controller.signal });
@@ -639,7 +639,7 @@ describe("the end", () => {
     expect(log.current).toMatchObject({ status: "completed", position: 5, progress: { current: 5, estimatedEnd: 5 } });
   });
 
-  test("is final at once when nothing is left to return", async () => {
+  test("is final at once when nothing is left to return (#37)", async () => {
     const { log, onFinal } = openLog();
     produce(log, 2);
     await required(log, 2);
@@ -812,7 +812,7 @@ describe("abort", () => {
   });
 });
 
-test("whatever a follower does, it sees each item once, in order, and can repeat its last page", async () => {
+test("whatever a follower does, it sees each item once, in order, and can repeat its last page (#20, #44)", async () => {
   const operation = fc.oneof(
     fc.record({ kind: fc.constant("produce" as const), by: fc.integer({ min: 1, max: 5 }) }),
     fc.record({ kind: fc.constant("read" as const), by: fc.integer({ min: 1, max: 5 }) }),

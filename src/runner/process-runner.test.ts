@@ -3,7 +3,7 @@ import { atEnd } from "../../test/support/cleanup.js";
 import { isPending, listenerCount, openHost, turns } from "../../test/support/control.js";
 import { createDeferred } from "../base/async.js";
 import type { RunnerOptions } from "../session/options.js";
-import type { ProcessContext } from "./process-producer.js";
+import type { ProcessBody, ProcessContext } from "./process-producer.js";
 
 /** A runner whose body does as the test says. */
 async function openProcess(options: RunnerOptions = {}, host = openHost({ logger: { warn: () => {} } })) {
@@ -83,7 +83,7 @@ describe("the body", () => {
       },
     ],
     ["rejects", async () => Promise.reject(new Error("broken"))],
-  ])("that %s fails the runner, not its creation", async (_, body) => {
+  ])("that %s fails the runner, not its creation (#72; design §4)", async (_, body) => {
     const session = await openHost().get("user");
     const runner = await session.createProcessRunner(body as () => Promise<unknown>);
     const result = await runner.getRequired();
@@ -126,6 +126,42 @@ describe("the body", () => {
       throw new Error("broken");
     });
     expect(await runner.getRequired({ advance: 9 })).toMatchObject({ result: "a", status: "failed", position: 1 });
+  });
+});
+
+describe("the option signal (#97)", () => {
+  test.each<[string, (stopped: Promise<void>) => ProcessBody<string>]>([
+    ["an async function", (stopped) => async () => stopped.then(() => "late")],
+    ["a function that returns a promise", (stopped) => () => stopped as Promise<never>],
+    [
+      "an async generator",
+      (stopped) =>
+        async function* () {
+          yield "a";
+          await stopped;
+        },
+    ],
+  ])("stops %s", async (_, makeBody) => {
+    const session = await openHost().get("user");
+    const controller = new AbortController();
+    const stopped = createDeferred();
+    let work: AbortSignal | undefined;
+    const body = makeBody(stopped.promise);
+    const runner = await session.createProcessRunner<string>(
+      (context) => {
+        work = context.signal;
+        work.addEventListener("abort", () => stopped.resolve());
+        return body(context);
+      },
+      { signal: controller.signal },
+    );
+    await turns();
+    expect([runner.isBackgroundCompleted, work?.aborted]).toEqual([false, false]);
+    controller.abort("enough");
+    expect([runner.status, runner.abortReason, work?.aborted]).toEqual(["aborted", "signal", true]);
+    expect(work?.reason).toMatchObject({ code: "RUNNER_ABORTED", cause: "enough" });
+    expect(await runner.cleanup).toEqual({ timedOut: false, errors: [] });
+    expect((await runner.getRequired()).status).toBe("aborted");
   });
 });
 
@@ -213,7 +249,7 @@ describe("waiting reads", () => {
     expect(listenerCount(signal)).toBe(0);
   });
 
-  test("resolve at the end with what there is, however far they wanted to get (#82)", async () => {
+  test("resolve at the end with what there is, however far they wanted to get (#75, #82)", async () => {
     const { runner, end, report } = await openProcess();
     const far = runner.getRequired({ start: 3, advance: 50 });
     report("a");
@@ -266,6 +302,17 @@ describe("positions", () => {
     expect(runner.position).toBe(1);
   });
 
+  test("advance 0 at the beginning needs no waiting, also if it starts the runner: its signal does not matter (#80)", async () => {
+    const session = await openHost().get("user");
+    const end = createDeferred();
+    const runner = await session.createProcessRunner<string>(() => end.promise as Promise<never>, {
+      start: "on-first-read",
+    });
+    const reading = runner.getRequired({ start: 0, advance: 0, signal: AbortSignal.abort("early") });
+    expect(await reading).toEqual({ result: undefined, status: "stalled", position: 0 });
+    end.resolve();
+  });
+
   test("advance 0 without a start means 1, for both methods (#77)", async () => {
     const { runner, report } = await openProcess();
     report("a");
@@ -291,7 +338,7 @@ describe("positions", () => {
     expect({ waits, position }).toEqual({ waits: false, position: 1 });
   });
 
-  test("an earlier point gets the newest result with the older position (#76, #83)", async () => {
+  test("an earlier point gets the newest result with the older position (#76, #77, #83; design §5 rule 9)", async () => {
     const { runner, report } = await openProcess();
     for (const value of ["a", "b", "c"]) report(value);
     await runner.getAvailable();
@@ -326,8 +373,10 @@ describe("the end", () => {
     const early = await runner.getRequired();
     expect([early.status, early.position, early.error]).toEqual(["progressed", 1, undefined]);
     expect(runner.error).toBeUndefined();
-    expect(await runner.getRequired()).toMatchObject({ status: "failed", position: 2 });
-    expect(runner.error?.code).toBe("RUNNER_FAILED");
+    const last = await runner.getRequired();
+    expect(last).toMatchObject({ result: "b", status: "failed", position: 2, error: { code: "RUNNER_FAILED" } });
+    expect(runner.error).toBe(last.error);
+    expect([await runner.getRequired(), await runner.getAvailable()]).toEqual([last, last]); // and so each time
   });
 });
 
@@ -426,7 +475,7 @@ test("a read that does not say waits for one report, also when the option defaul
   expect(waits).toBe(false);
 });
 
-test("disposing aborts, waits for the body, and refuses reads from then on (#94)", async () => {
+test("disposing aborts, waits for the body, and refuses reads from then on (#94; design §5 rule 7)", async () => {
   const { runner, end } = await openProcess();
   const waiting = runner.getRequired();
   const disposing = runner[Symbol.asyncDispose]();

@@ -112,7 +112,7 @@ describe("arguments", () => {
 });
 
 describe("starting", () => {
-  test("getAvailable does not start a runner, getRequired does (#25)", async () => {
+  test("getAvailable does not start a runner, getRequired does, once (#4, #25)", async () => {
     const { session } = await openSession();
     const make = vi.fn(() => [1, 2]);
     const runner = await session.createSequenceRunner(make, { start: "on-first-read" });
@@ -121,7 +121,33 @@ describe("starting", () => {
     expect(make).not.toHaveBeenCalled();
     expect(await runner.getRequired({ advance: 2 })).toEqual({ result: [1, 2], status: "completed", position: 2 });
     await runner.getRequired();
-    expect(make).toHaveBeenCalledTimes(1); // (#4)
+    expect(make).toHaveBeenCalledTimes(1);
+  });
+
+  test("is not begun by a read that was cancelled before it (#25, #40)", async () => {
+    const { runner, source } = await openRunner({ start: "on-first-read" });
+    await expect(runner.getRequired({ signal: AbortSignal.abort("gone") })).rejects.toBe("gone");
+    await turns();
+    expect([runner.status, source.pulls]).toEqual(["not-started", 0]);
+  });
+
+  test("is not begun by a read that is refused (#21, #25)", async () => {
+    const { runner, source } = await openRunner({ start: "on-first-read" });
+    await expect(runner.getRequired({ start: 1 })).rejects.toMatchObject({ code: "POSITION_AHEAD" });
+    await expect(runner.getRequired({ advance: -1 })).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
+    await turns();
+    expect([runner.status, source.pulls]).toEqual(["not-started", 0]);
+  });
+
+  test("is all that leads out of `not-started`, but for an abort (#6)", async () => {
+    const { runner, session, source } = await openRunner({ start: "on-first-read" });
+    await runner.getAvailable({ start: 0, advance: 5 });
+    await runner.state();
+    await session.findRunner(runner.key);
+    await runner.acknowledge(0);
+    expect(() => Object.assign(runner, { status: "stalled" })).toThrow(TypeError);
+    expect([runner.status, source.pulls]).toEqual(["not-started", 0]);
+    expect(await runner.abort()).toBe("aborted");
   });
 
   test("waits for an asynchronous start and then reads (#26)", async () => {
@@ -182,7 +208,7 @@ describe("starting", () => {
     expect(await runner.getRequired()).toEqual({ result: [1], status: "completed", position: 1 });
   });
 
-  test("a failed one rejects every read that waited for it", async () => {
+  test("a failed one rejects every read that waited for it (#26)", async () => {
     const { creating, start } = await openStarting();
     const runner = await creating;
     const readings = [0, 1].map(() => runner.getRequired({ start: 0 }));
@@ -391,6 +417,12 @@ describe("abort", () => {
     const { runner } = await openRunner();
     await runner[Symbol.asyncDispose]();
     expect(await runner.abort()).toBe("aborted");
+
+    const { session } = await openSession();
+    const done = await session.createSequenceRunner([1]);
+    await done.getRequired();
+    await done[Symbol.asyncDispose]();
+    expect(await done.abort()).toBe("completed");
   });
 });
 
@@ -505,12 +537,14 @@ describe("cleanup", () => {
     expect([runner.status, runner.isBackgroundCompleted]).toEqual(["progressed", true]);
   });
 
-  test("waits for the source to be closed", async () => {
+  test("waits for the source to be closed, and is one promise (#107)", async () => {
     const { runner, source } = await openRunner();
+    const { cleanup } = runner;
     const closing = createDeferred();
     source.onReturn = () => closing.promise;
     await runner.abort();
-    expect(await isPending(runner.cleanup)).toBe(true);
+    expect(await isPending(cleanup)).toBe(true);
+    expect(runner.cleanup).toBe(cleanup);
     closing.resolve();
     expect(await runner.cleanup).toEqual({ timedOut: false, errors: [] });
   });
@@ -539,7 +573,7 @@ describe("cleanup", () => {
 });
 
 describe("holds", () => {
-  test("are released in reverse order, after the clean-up and not before", async () => {
+  test("are released in reverse order, after the clean-up and not before (#159)", async () => {
     const calls: string[] = [];
     const { runner, source } = await openRunner({
       holds: [
@@ -571,7 +605,7 @@ describe("holds", () => {
     expect(hold).toHaveBeenCalledTimes(1);
   });
 
-  test("disposing the runner waits for them", async () => {
+  test("disposing the runner waits for them (#103, #108)", async () => {
     const releasing = createDeferred();
     const { runner } = await openRunner({ holds: [() => releasing.promise] });
     const disposing = runner[Symbol.asyncDispose]();
@@ -660,7 +694,7 @@ describe("holds", () => {
 });
 
 describe("disposal", () => {
-  test("aborts, removes the runner and refuses reads from then on (#56)", async () => {
+  test("aborts, removes the runner and refuses reads from then on (#56, #103; design §5 rule 7)", async () => {
     const { runner, session } = await openRunner();
     const reading = runner.getRequired();
     await turns();
@@ -672,6 +706,27 @@ describe("disposal", () => {
     await expect(runner.getAvailable()).rejects.toMatchObject({ code: "RUNNER_GONE", status: 410 });
     await expect(runner.getRequired({ start: 0 })).rejects.toMatchObject({ code: "RUNNER_GONE" });
     expect((await runner.state()).status).toBe("aborted");
+  });
+
+  test("refuses reads from its first moment on, also those of the work that it ends (#14)", async () => {
+    const { session } = await openSession();
+    const source = new PushSource<number>();
+    const closing = createDeferred();
+    source.onReturn = () => closing.promise;
+    const reads: Promise<unknown>[] = [];
+    const read = () => reads.push(runner.getAvailable(), runner.getRequired({ start: 0 }));
+    const runner = await session.createSequenceRunner(({ signal }) => {
+      signal.addEventListener("abort", read);
+      return source;
+    });
+    const disposing = runner[Symbol.asyncDispose]();
+    read();
+    const outcomes = await Promise.allSettled(reads);
+    expect(outcomes).toHaveLength(4);
+    for (const outcome of outcomes) expect(outcome).toMatchObject({ reason: { code: "RUNNER_GONE" } });
+    expect(await isPending(disposing)).toBe(true);
+    closing.resolve();
+    await disposing;
   });
 
   test("is the same for all who ask for it (#14, #57, #59)", async () => {
@@ -735,5 +790,8 @@ describe("the signal of a read", () => {
     const signal = AbortSignal.abort("early");
     expect((await runner.getRequired({ advance: 1, signal })).result).toEqual([1]);
     await expect(runner.getRequired({ advance: 5, signal })).rejects.toBe("early");
+    source.end();
+    await turns();
+    expect((await runner.getRequired({ advance: 5, signal })).result).toEqual([2]);
   });
 });

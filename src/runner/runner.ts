@@ -216,9 +216,14 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
    * @internal
    */
   async read(request: InternalReadRequest): Promise<Slice<R>> {
-    if (!this.needsStart) return this.#readLog(request);
+    if (!this.needsStart || this.#isAhead(request)) return this.#readLog(request);
     this.#checkReadable();
     return request.min === undefined ? this.#readStarted(request) : this.#readStarting(request);
+  }
+
+  /** Whether the log will refuse the read for its start: then there is nothing to be started for it. */
+  #isAhead({ start }: InternalReadRequest): boolean {
+    return this.kind === "sequence" && typeof start === "number" && start > this.progress.current;
   }
 
   /** A read that does not wait for items waits for the start all the same: there is nothing before. */
@@ -235,9 +240,9 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   /** A read that waits takes its place in the log at once; a start that fails rejects it. */
   async #readStarting(request: InternalReadRequest): Promise<Slice<R>> {
     const { signal } = request;
+    if (signal?.aborted && request.min) throw signal.reason; // nothing is started for somebody who has gone
     const cancel = new AbortController();
     const off = onAbort(signal, () => cancel.abort(signal?.reason));
-    if (signal?.aborted) cancel.abort(signal.reason);
     this.start().catch((error: unknown) => cancel.abort(error));
     try {
       return await this.#readLog({ ...request, signal: cancel.signal });

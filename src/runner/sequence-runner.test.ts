@@ -405,6 +405,18 @@ describe("back-pressure on the source (#45)", () => {
     expect(runner.progress.current).toBe(5);
   });
 
+  test("a producer that waits for room has no timer, and goes on without one (#47)", async () => {
+    vi.useFakeTimers();
+    const { runner, source } = await openRunner({ aheadLimit: 1, idleTimeout: Number.POSITIVE_INFINITY });
+    const timers = vi.getTimerCount();
+    await give(source, 1, 2, 3);
+    expect([runner.progress.current, vi.getTimerCount()]).toEqual([1, timers]);
+    await runner.getAvailable();
+    await runner.getAvailable(); // acknowledges the first
+    await turns();
+    expect([runner.progress.current, vi.getTimerCount()]).toEqual([2, timers]);
+  });
+
   test("a source that has no more can say so although the log is full", async () => {
     const { runner, source } = await openRunner({ aheadLimit: 2 });
     source.push(1, 2);
@@ -431,6 +443,35 @@ describe("back-pressure on the source (#45)", () => {
     expect(source.returns).toBe(1);
     expect(runner.progress).toEqual({ current: 2, estimatedEnd: 2 });
     expect((await runner.getAvailable({ start: 0 })).result).toEqual([1, 2]);
+  });
+});
+
+describe("the number of items to come (#39)", () => {
+  test("is known as soon as the background has ended, read or not", async () => {
+    const { runner, source } = await openRunner();
+    await give(source, 1, 2);
+    expect([runner.progress, runner.isBackgroundCompleted]).toEqual([{ current: 2 }, false]);
+    source.end();
+    await turns();
+    expect([runner.progress, runner.isBackgroundCompleted]).toEqual([{ current: 2, estimatedEnd: 2 }, true]);
+    expect(runner.status).toBe("progressed");
+  });
+
+  test("is known too when the source has failed", async () => {
+    const { runner, source } = await openRunner();
+    await give(source, 1);
+    source.fail(new Error("broken"));
+    await turns();
+    expect([runner.progress, runner.isBackgroundCompleted]).toEqual([{ current: 1, estimatedEnd: 1 }, true]);
+  });
+
+  test("is what was handed out when the runner is disposed before", async () => {
+    const { runner, source } = await openRunner();
+    await give(source, 1, 2, 3);
+    await runner.getAvailable({ advance: 1 });
+    await runner[Symbol.asyncDispose]();
+    expect([runner.position, runner.progress]).toEqual([1, { current: 1, estimatedEnd: 1 }]);
+    expect(runner.isBackgroundCompleted).toBe(true);
   });
 });
 

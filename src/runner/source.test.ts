@@ -176,7 +176,7 @@ describe("closing, exactly once", () => {
     expect(source.closings).toEqual(["dispose"]);
   });
 
-  test("an aborted source is closed first and then disposed, although a step is pending", async () => {
+  test("an aborted source is closed first and then disposed, although a step is pending (#51)", async () => {
     const source = new Tracked();
     const runner = await create(source);
     await runner.abort();
@@ -230,7 +230,7 @@ describe("closing, exactly once", () => {
     expect(await runner.cleanup).toEqual({ timedOut: false, errors: [] });
   });
 
-  test("a synchronous iterator is closed once, at an abort that comes between two items", async () => {
+  test("a synchronous iterator is closed once, at an abort that comes between two items (#46)", async () => {
     vi.useFakeTimers(); // the slice does not end by the clock
     const returned = vi.fn();
     let given = 0;
@@ -275,7 +275,7 @@ describe("closing, exactly once", () => {
     expect(calls).toEqual(["step begins", "step ends", "closed"]);
   });
 
-  test("a synchronous disposable is disposed when it ends by itself", async () => {
+  test("a synchronous disposable is disposed when it ends by itself (#48; design §4)", async () => {
     const dispose = vi.fn();
     const source = { [Symbol.iterator]: () => [1][Symbol.iterator](), [Symbol.dispose]: dispose };
     const runner = await create<number>(source);

@@ -106,7 +106,7 @@ describe("the count", () => {
     expect(times).toHaveLength(1);
   });
 
-  test("left out means no end", async () => {
+  test("left out means no end (#63, #65; design §4)", async () => {
     const { gauge, times } = countingGauge();
     const runner = await measureWith({ gauge, interval: 1 });
     for (let i = 0; i < 50; i++) await pass(1);

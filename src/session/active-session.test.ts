@@ -6,6 +6,7 @@ import type { Runner } from "../runner/runner.js";
 import type { SequenceSource } from "../runner/source.js";
 import type { ActiveSession } from "./active-session.js";
 import { createActiveSessions } from "./active-sessions.js";
+import { defineProcessRunner } from "./define.js";
 import type { RunnerOptions } from "./options.js";
 
 const endless = async ({ signal }: { signal: AbortSignal }) =>
@@ -291,7 +292,7 @@ describe("finding runners", () => {
     },
   );
 
-  it("finds nothing by the key of another identity, another suffix, or another generation (parity 189)", async () => {
+  it("finds nothing by the key of another identity, another suffix, or another generation (parity 100, 189)", async () => {
     const host = openHost();
     const former = await host.get("alice");
     const keys = [(await former.createSequenceRunner([1])).key];
@@ -352,6 +353,22 @@ describe("freshness", () => {
     await creation;
   });
 
+  it("stays when the runner that was found is of another kind, which is no use of it either (parity 150, 151)", async () => {
+    vi.useFakeTimers();
+    const session = await openHost({ runnerIdleTimeout: 1000 }).get("alice");
+    const gate = createDeferred<number[]>();
+    atEnd(() => gate.resolve([]));
+    const creation = session.createSequenceRunner(() => gate.promise);
+    expect(await session.findProcessRunner(0)).toBeUndefined();
+    expect(session.isFresh).toBe(true);
+    gate.resolve([]);
+    const runner = await creation;
+    await vi.advanceTimersByTimeAsync(999);
+    expect(await session.findProcessRunner(runner.key)).toBeUndefined();
+    await vi.advanceTimersByTimeAsync(1);
+    expect(await session.findRunner(runner.key)).toBeUndefined();
+  });
+
   it("stays when nothing was found, listed or counted (parity 150)", async () => {
     const host = openHost();
     const session = await host.get("alice");
@@ -361,6 +378,41 @@ describe("freshness", () => {
     host.stats();
     await host.get("alice");
     expect(session.isFresh).toBe(true);
+  });
+});
+
+describe("properties", () => {
+  it("are shared by all who use the session, and can be read but not changed when it has ended (parity 154)", async () => {
+    const host = openHost();
+    const session = await host.get("alice");
+    session.properties.set("cart", ["tea"]);
+    expect((await host.get("alice")).properties.get("cart")).toEqual(["tea"]);
+    expect((await host.get("alice", "tab-2")).properties.has("cart")).toBe(false);
+    await session.terminate();
+    expect(session.properties.get("cart")).toEqual(["tea"]);
+    expect(() => session.properties.set("cart", [])).toThrow(expect.objectContaining({ code: "SESSION_ENDED" }));
+    expect(() => session.properties.delete("cart")).toThrow(expect.objectContaining({ code: "SESSION_ENDED" }));
+    expect(session.properties.get("cart")).toEqual(["tea"]);
+  });
+
+  it("are iterated as they were, can be copied at any time, and say when they are read-only (parity 155)", async () => {
+    const session = await openHost().get("alice");
+    const { properties } = session;
+    properties.set("a", 1).set("b", 2);
+    const seen: unknown[] = [];
+    for (const [name, value] of properties) {
+      seen.push([name, value]);
+      properties.set(`${name}${name}`, 3);
+      properties.delete("b");
+    }
+    expect(seen).toEqual([
+      ["a", 1],
+      ["b", 2],
+    ]);
+    expect(properties.isReadOnly).toBe(false);
+    await session.terminate();
+    expect(properties.isReadOnly).toBe(true);
+    expect(new Map(properties)).toEqual(new Map(Object.entries({ a: 1, aa: 3, bb: 3 })));
   });
 });
 
@@ -500,6 +552,30 @@ describe("a session that has ended", () => {
     expect(body).not.toHaveBeenCalled();
   });
 
+  it("refuses with one and the same error whatever would make, take or change something (parity 152, 161; design §4)", async () => {
+    const session = await openHost({ services: () => ({}) }).get("alice");
+    const { properties } = session;
+    await session.terminate();
+    const definition = defineProcessRunner({ name: "x", run: async () => 1 });
+    const attempts: (() => unknown)[] = [
+      () => session.createSequenceRunner([1]),
+      () => session.createProcessRunner(async () => 1),
+      () => session.createTimeSeriesRunner({ gauge: () => 1, interval: 1 }),
+      () => session.createRunner(definition, undefined),
+      () => session.findRunner(0),
+      () => session.findRunner(definition, 0),
+      () => session.lock("any"),
+      () => session.own(() => {}),
+      () => properties.set("a", 1),
+      () => session.properties.delete("a"),
+      () => session.services,
+      () => session.group,
+    ];
+    for (const attempt of attempts) {
+      await expect((async () => attempt())()).rejects.toMatchObject({ code: "SESSION_ENDED", status: 410 });
+    }
+  });
+
   it("still tells who it was, and has no runners", async () => {
     const { session } = await openEnded();
     expect(session.isAvailable).toBe(false);
@@ -526,11 +602,11 @@ describe("a session that has ended", () => {
     expect(await runner.abort()).toBe("aborted");
   });
 
-  it("gives the same clean-up promise from terminate and cleanup, however often it is asked (parity 106, 156)", async () => {
+  it("gives the same clean-up promise from terminate and cleanup, however often it is asked (parity 106, 156, 158)", async () => {
     const session = await openHost().get("alice");
     const { cleanup } = session;
     const first = session.terminate();
-    expect(session.isAvailable).toBe(false); // parity 158
+    expect(session.isAvailable).toBe(false);
     expect(first).toBe(cleanup);
     expect(session.terminate()).toBe(first);
     await first;

@@ -260,7 +260,6 @@ export class ActiveSession<Services = unknown> extends Expirable {
       this.#host.tally.runners++;
       this.#tell("runner.created", runner);
       await this.#launch(runner, choices);
-      await this.#published();
       this.#checkAvailable(action);
       this.#isFresh = false;
       return runner;
@@ -286,12 +285,13 @@ export class ActiveSession<Services = unknown> extends Expirable {
     }
   }
 
-  /** Starts a new runner if it is to start now; it cannot idle out meanwhile. */
+  /** Starts a new runner if it is to start now, and waits until its client can come back; it cannot idle out meanwhile. */
   async #launch(runner: Runner, { start, signal }: RunnerChoices): Promise<void> {
     const release = this.#hold(runner);
     try {
       runner.follow(signal);
       if (start === "now") await runner.start();
+      await this.#published();
     } finally {
       release();
     }
@@ -324,12 +324,17 @@ export class ActiveSession<Services = unknown> extends Expirable {
     key: string | number,
   ): Promise<ProcessRunner<T> | undefined>;
   async findRunner(first: RunnerDefinition | string | number, second?: string | number): Promise<Runner | undefined> {
-    this.#checkAvailable("find a runner");
     const definition = typeof first === "object" ? first : undefined;
     if (definition !== undefined) checkDefinition(definition);
     const key = typeof first === "object" ? second! : first;
+    return this.#find(key, (runner) => !definition || runner.definition === definition);
+  }
+
+  /** A runner that does not fit counts as not found, and is not used. */
+  #find(key: string | number, fits: (runner: Runner) => boolean): Runner | undefined {
+    this.#checkAvailable("find a runner");
     const runner = this.#runners?.get(typeof key === "number" ? key : this.#numberOf(key));
-    if (!runner || (definition && runner.definition !== definition)) return undefined;
+    if (!runner || !fits(runner)) return undefined;
     this.#isFresh = false;
     this.#hold(runner)();
     return runner;
@@ -337,14 +342,12 @@ export class ActiveSession<Services = unknown> extends Expirable {
 
   /** Like {@link findRunner}, for a sequence runner with items of type `T`; `undefined` if it is of another kind. */
   async findSequenceRunner<T>(key: string | number): Promise<SequenceRunner<T> | undefined> {
-    const runner = await this.findRunner(key);
-    return runner?.kind === "sequence" ? (runner as SequenceRunner<T>) : undefined;
+    return this.#find(key, ({ kind }) => kind === "sequence") as SequenceRunner<T> | undefined;
   }
 
   /** Like {@link findRunner}, for a process runner with a value of type `T`; `undefined` if it is of another kind. */
   async findProcessRunner<T>(key: string | number): Promise<ProcessRunner<T> | undefined> {
-    const runner = await this.findRunner(key);
-    return runner?.kind === "process" ? (runner as ProcessRunner<T>) : undefined;
+    return this.#find(key, ({ kind }) => kind === "process") as ProcessRunner<T> | undefined;
   }
 
   /** The session's runners in order of creation, as of the call. Looking at them is no use. */

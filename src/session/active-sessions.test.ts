@@ -98,7 +98,7 @@ describe("get and find", () => {
     },
   );
 
-  it("a session that has ended is not found any more; get makes a new one", async () => {
+  it("a session that has ended is not found any more; get makes a new one (parity 140, 141; design §6)", async () => {
     const host = openHost();
     const former = await host.get("alice");
     const cleanup = former.terminate();
@@ -107,7 +107,7 @@ describe("get and find", () => {
     expect(session).not.toBe(former);
     expect(session.id).toBe(former.id);
     await cleanup;
-    expect(await host.find("alice")).toBe(session); // parity 141
+    expect(await host.find("alice")).toBe(session);
   });
 });
 
@@ -354,6 +354,21 @@ describe("closing the host", () => {
     expect(host.stats().sessions).toBe(0);
   });
 
+  it("leaves a client's group to the request that holds it, however often a session is refused (parity 144)", async () => {
+    const host = openHost();
+    const session = await host.get("alice");
+    const { group } = session;
+    const leave = session.visit();
+    await host.close();
+    for (const suffix of [undefined, "tab-2"]) {
+      await expect(host.get("alice", suffix)).rejects.toMatchObject({ code: "HOST_CLOSED" });
+    }
+    expect(group.isAvailable).toBe(true);
+    leave();
+    expect(group.isAvailable).toBe(false);
+    expect(await group.cleanup).toEqual({ timedOut: false, errors: [] });
+  });
+
   it("gives the same promise to everybody, also to code that runs while the sessions are being ended", async () => {
     const host = openHost();
     const session = await host.get("alice");
@@ -567,7 +582,7 @@ describe("warnings", () => {
     ]);
   });
 
-  it("tell the logger of clean-ups that took too long", async () => {
+  it("tell the logger of clean-ups that took too long (parity 110)", async () => {
     vi.useFakeTimers();
     const warn = vi.fn();
     const session = await openHost({ logger: { warn }, cleanupTimeout: 50 }).get("alice");

@@ -1,6 +1,7 @@
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { inspect } from "node:util";
 import { describe, expect, test, vi } from "vitest";
 import { atEnd } from "../../test/support/cleanup.js";
 import { openHost, turns } from "../../test/support/control.js";
@@ -122,7 +123,7 @@ describe("the channels tell of", () => {
 });
 
 describe("the logger", () => {
-  test("is told each kind of event at its level", async () => {
+  test("is told each kind of event at its level (parity 220)", async () => {
     const lines: string[] = [];
     const at = (level: string) => (_details: object, message: string) => void lines.push(`${level} ${message}`);
     const logger = { error: at("error"), warn: at("warn"), info: at("info"), debug: at("debug") };
@@ -145,6 +146,29 @@ describe("the logger", () => {
       "debug a session was cleaned up",
       "info the host is closed",
     ]);
+  });
+
+  test("never makes a result into a text, nor is it given one (parity 99)", async () => {
+    const asText = vi.fn(() => "result");
+    const result = { secret: "of the user", toString: asText, toJSON: asText, [Symbol.toPrimitive]: asText };
+    const told: unknown[] = [];
+    const tell = (...details: unknown[]) => void told.push(details);
+    const host = openHost({ logger: { error: tell, warn: tell, info: tell, debug: tell } });
+    const session = await host.get("ann");
+    const process = await session.createProcessRunner<object>(({ report }) => {
+      report(result);
+      return result;
+    });
+    const sequence = await session.createSequenceRunner([result]);
+    for (const runner of [process, sequence]) await runner.getRequired({ advance: 2 });
+    await session.createProcessRunner<object>(({ report }) => {
+      report(result);
+      throw new Error("broken");
+    });
+    await host.close();
+    expect(inspect(told, { depth: null })).not.toContain("of the user");
+    expect(told.length).toBeGreaterThan(10);
+    expect(asText).not.toHaveBeenCalled();
   });
 
   test("need not have more than warn", async () => {

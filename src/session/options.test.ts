@@ -98,11 +98,14 @@ describe("the options of createActiveSessions", () => {
     expect(secret).not.toHaveLength(0);
   });
 
-  it.each(["idelTimeout", "ttl", "idle_timeout", "constructor"])("that are unknown are refused: %s", (name) => {
-    expect(() => createActiveSessions({ [name]: 5000 })).toThrow(
-      expect.objectContaining({ code: "INVALID_OPTION", message: expect.stringContaining(JSON.stringify(name)) }),
-    );
-  });
+  it.each(["idelTimeout", "ttl", "idle_timeout", "pathRegexTimeout", "constructor"])(
+    "that are unknown are refused: %s (parity 218)",
+    (name) => {
+      expect(() => createActiveSessions({ [name]: 5000 })).toThrow(
+        expect.objectContaining({ code: "INVALID_OPTION", message: expect.stringContaining(JSON.stringify(name)) }),
+      );
+    },
+  );
 
   it.each([null, 5, "x", true, () => {}])("must be an object, not %s", (options) => {
     expect(() => createActiveSessions(options as ActiveSessionsOptions<ActiveSession>)).toThrow(
@@ -183,14 +186,14 @@ describe.each(Object.entries(kinds))("the options of a %s runner", (_kind, creat
 });
 
 describe("the options of a runner", () => {
-  it("fall back to those of the host", async () => {
+  it("fall back to those of the host (parity 45)", async () => {
     const session = await openHost({ defaultAdvance: 2, aheadLimit: 7 }).get("alice");
     const runner = await session.createSequenceRunner([1, 2, 3, 4]);
     expect(runner.aheadLimit).toBe(7);
     expect((await runner.getRequired()).result).toEqual([1, 2]);
   });
 
-  it("beat those of the host", async () => {
+  it("beat those of the host (parity 45)", async () => {
     const session = await openHost({ defaultAdvance: 2, aheadLimit: 7 }).get("alice");
     const runner = await session.createSequenceRunner([1, 2, 3, 4], { defaultAdvance: 3, aheadLimit: 9 });
     expect(runner.aheadLimit).toBe(9);

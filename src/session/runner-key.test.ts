@@ -75,7 +75,7 @@ describe("reading a runner key", () => {
     ["percent encoding, which nobody decodes", `1-5-${id}%2Ea`],
     ["a percent-encoded number", `%31-5-${id}`],
     ["a zero byte at the end", `1-5-${id}\0`],
-  ])("refuses %s", (_what, text) => {
+  ])("refuses %s (parity 188, 190)", (_what, text) => {
     expect(parseRunnerKey(text)).toBeUndefined();
   });
 
