@@ -354,19 +354,21 @@ describe("closing the host", () => {
     expect(host.stats().sessions).toBe(0);
   });
 
-  it("leaves a client's group to the request that holds it, however often a session is refused (parity 144)", async () => {
-    const host = openHost();
+  it("ends a client's group once, whoever still holds it, and however often a session is refused (parity 144)", async () => {
+    const disposed = vi.fn();
+    const host = openHost({ groupServices: () => ({ [Symbol.dispose]: disposed }) });
     const session = await host.get("alice");
     const { group } = session;
+    expect(group.services).toBeDefined();
     const leave = session.visit();
     await host.close();
     for (const suffix of [undefined, "tab-2"]) {
       await expect(host.get("alice", suffix)).rejects.toMatchObject({ code: "HOST_CLOSED" });
     }
-    expect(group.isAvailable).toBe(true);
-    leave();
     expect(group.isAvailable).toBe(false);
+    leave();
     expect(await group.cleanup).toEqual({ timedOut: false, errors: [] });
+    expect(disposed).toHaveBeenCalledTimes(1);
   });
 
   it("gives the same promise to everybody, also to code that runs while the sessions are being ended", async () => {
