@@ -824,6 +824,14 @@ test("a handler that is asked by several clients of one process at once mixes no
   expect(bodies).toEqual(["for ann", 404, 404, 404, "for bob", 404, 404, 404, "for cy"]);
 });
 
+test("a page for a client that has gone already starts nothing", async () => {
+  const { ask, session } = open();
+  const start = vi.fn(() => [1]);
+  const runner = await (await session()).createSequenceRunner(start, { start: "on-first-read" });
+  await ask(runner, "?offset=0", { signal: AbortSignal.abort() });
+  expect([start.mock.calls.length, runner.status]).toEqual([0, "not-started"]);
+});
+
 describe("why a runner was aborted", () => {
   test("is told with the end: by page, long-poll, SSE, HEAD and state", async () => {
     const { ask, push, session } = open();

@@ -228,6 +228,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
 
   /** A read that does not wait for items waits for the start all the same: there is nothing before. */
   async #readStarted(request: InternalReadRequest): Promise<Slice<R>> {
+    request.signal?.throwIfAborted(); // nothing is started for somebody who has gone
     const release = this.#parts.owner.hold(this);
     try {
       await abortable(this.start(), request.signal);
@@ -240,27 +241,33 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   /** A read that waits takes its place in the log at once; a start that fails rejects it. */
   async #readStarting(request: InternalReadRequest): Promise<Slice<R>> {
     const { signal } = request;
-    if (signal?.aborted && request.min) throw signal.reason; // nothing is started for somebody who has gone
+    if (request.min) signal?.throwIfAborted();
+    const release = this.#holdFor(request); // who is refused has started nothing
     const cancel = new AbortController();
     const off = onAbort(signal, () => cancel.abort(signal?.reason));
     this.start().catch((error: unknown) => cancel.abort(error));
     try {
-      return await this.#readLog({ ...request, signal: cancel.signal });
+      return await this.#readLog({ ...request, signal: cancel.signal }, release);
     } finally {
       off();
     }
   }
 
-  async #readLog({ start, ...request }: InternalReadRequest): Promise<Slice<R>> {
-    this.#checkReadable();
-    const { owner } = this.#parts;
-    const isWaiting = request.min !== undefined;
-    const release = request.passive ? noop : isWaiting ? owner.openRead(this) : owner.hold(this);
+  async #readLog({ start, ...request }: InternalReadRequest, held?: () => void): Promise<Slice<R>> {
+    const release = held ?? this.#holdFor(request);
     try {
+      this.#checkReadable();
       return await this.#log.read(start === undefined ? request : { start, ...request });
     } finally {
       release();
     }
+  }
+
+  /** Keeps the runner for a read; throws where there are too many that wait. */
+  #holdFor({ min, passive }: InternalReadRequest): () => void {
+    const { owner } = this.#parts;
+    if (passive) return noop;
+    return min === undefined ? owner.hold(this) : owner.openRead(this);
   }
 
   #range(action: string, { advance, start }: ReadOptions, whenOmitted: number) {

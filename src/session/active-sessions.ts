@@ -214,69 +214,62 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
   // --- limits ------------------------------------------------------------------------------------------------------
 
   #admitSession(identity: TaggedIdentity): void {
-    const action = "create a session";
+    const admit = this.#admission("create a session", undefined);
     const ofClient = () => this.#sessionsOf(identity);
-    this.#admit(
-      action,
+    admit(
       "sessionsPerClient",
       () => ofClient().length,
       () => endIdlest(ofClient()),
     );
     const { head } = this.#idleSessions;
-    this.#admit(
-      action,
+    admit(
       "sessions",
       () => this.#sessions.size,
       () => endIdlest(head ? [head] : []),
     );
   }
 
-  #admitRunner({ identity }: ActiveSession): void {
-    const action = "create a runner";
-    const ofClient = () => this.#sessionsOf(identity);
+  #admitRunner(session: ActiveSession): void {
+    const admit = this.#admission("create a runner", session);
+    const ofClient = () => this.#sessionsOf(session.identity);
     const runnersOfClient = () => ofClient().reduce((sum, { runnerCount }) => sum + runnerCount, 0);
-    this.#admit(action, "runnersPerClient", runnersOfClient, () => removeIdlest(ofClient()));
-    const tally = this.#tally;
-    this.#admit(
-      action,
+    admit("runnersPerClient", runnersOfClient, () => removeIdlest(ofClient()));
+    admit(
       "runners",
-      () => tally.runners,
+      () => this.#tally.runners,
       () => removeIdlest(this.#sessions.values()),
     );
     const holdsItems = ({ kind, retained }: Runner) => kind === "sequence" && retained > 0;
-    this.#admit(
-      action,
+    admit(
       "retainedItems",
-      () => tally.items,
+      () => this.#tally.items,
       () => removeIdlest(this.#sessions.values(), holdsItems),
     );
   }
 
-  #admitRead({ identity }: ActiveSession): void {
-    const action = "read";
-    const ofClient = () => this.#sessionsOf(identity).reduce((sum, { openReadCount }) => sum + openReadCount, 0);
-    this.#admit(action, "openReadsPerClient", ofClient, () => false);
-    this.#admit(
-      action,
-      "openReads",
-      () => this.#tally.openReads,
-      () => false,
-    );
+  #admitRead(session: ActiveSession): void {
+    const admit = this.#admission("read", session);
+    const ofClient = () => this.#sessionsOf(session.identity);
+    admit("openReadsPerClient", () => ofClient().reduce((sum, { openReadCount }) => sum + openReadCount, 0));
+    admit("openReads", () => this.#tally.openReads);
   }
 
   /**
-   * Throws where the limit is reached and no room can be made.
-   * @param makeRoom ends something that nobody is using; returns whether there was something
+   * Checks limits for one action. The check throws where the limit is reached and no room can be made; `makeRoom` ends something
+   * that nobody is using, and returns whether there was something.
    */
-  #admit(action: string, name: keyof Omit<Limits, "whenReached">, count: () => number, makeRoom: () => boolean): void {
+  #admission(action: string, session: ActiveSession | undefined) {
     const { limits } = this.#settings;
-    if (limits[name] === Number.POSITIVE_INFINITY) return;
-    while (count() >= limits[name]) {
-      if (limits.whenReached === "end-idle" && makeRoom()) continue;
-      const error = limitReached(action, name, limits);
-      this.#events.emit("limit.reached", () => ({ limit: name, error }));
-      throw error;
-    }
+    return (name: keyof Omit<Limits, "whenReached">, count: () => number, makeRoom = () => false): void => {
+      if (limits[name] === Number.POSITIVE_INFINITY) return;
+      while (count() >= limits[name]) {
+        if (limits.whenReached === "end-idle" && makeRoom()) continue;
+        const error = limitReached(action, name, limits);
+        const whose = session && { session: session.id };
+        this.#events.emit("limit.reached", () => ({ limit: name, error, ...whose }));
+        throw error;
+      }
+    };
   }
 
   // --- groups ------------------------------------------------------------------------------------------------------

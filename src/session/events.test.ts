@@ -94,7 +94,7 @@ describe("the channels tell of", () => {
     await host.close();
     const { id, generation } = session;
     const events = Object.fromEntries(told);
-    expect(events["limit.reached"]).toEqual({ limit: "runnersPerClient", error: refused });
+    expect(events["limit.reached"]).toEqual({ limit: "runnersPerClient", error: refused, session: id });
     expect(events["runner.creation-failed"]).toEqual({ session: id, generation, error: refused });
     expect(events["host.closing"]).toEqual({ sessions: 1 });
     expect(events["host.closed"]).toEqual({ sessions: 1, unfinished: [] });

@@ -62,7 +62,12 @@ export interface ActiveSessionEvents {
   /** The runner is not to be found any more. */
   "runner.removed": OfRunner;
   /** Somebody was refused because of a limit. */
-  "limit.reached": { readonly limit: string; readonly error: unknown };
+  "limit.reached": {
+    readonly limit: string;
+    readonly error: unknown;
+    /** Whose it is, unless it would have been a new one. */
+    readonly session?: string;
+  };
   "host.closing": { readonly sessions: number };
   "host.closed": { readonly sessions: number; readonly unfinished: readonly string[] };
   /** Something of the application's own code went wrong where nobody could be told. */

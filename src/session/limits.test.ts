@@ -119,6 +119,18 @@ describe("when it is reached", () => {
     expect(host.stats().openReads).toBe(0);
   });
 
+  test("a read that is refused does not start the runner", async () => {
+    const host = open({ openReadsPerClient: 1 });
+    const session = await host.get("ann");
+    const waiting = (await session.createSequenceRunner(never())).getRequired();
+    const start = vi.fn(never);
+    const runner = await session.createSequenceRunner(start, { start: "on-first-read" });
+    await expect(runner.getRequired()).rejects.toMatchObject({ code: "CLIENT_LIMIT_REACHED" });
+    expect([start.mock.calls.length, runner.status, host.stats().openReads]).toEqual([0, "not-started", 1]);
+    await session.terminate();
+    await waiting;
+  });
+
   test("the wire answers 429 with Retry-After to long-polls and SSE, and pages go on", async () => {
     const host = open({ openReadsPerClient: 1 });
     const runner = await (await host.get("ann")).createSequenceRunner(never());
