@@ -12,7 +12,7 @@
  */
 import { createDeferred, noop } from "../base/async.js";
 import { checkOptions } from "../base/check.js";
-import { type CleanupSummary, mergeSummaries, type Resource, runSteps, toSteps } from "../base/dispose.js";
+import { type CleanupSummary, mergeSummaries, type Resource } from "../base/dispose.js";
 import { ActiveSessionError } from "../base/error.js";
 import {
   bodyOf,
@@ -26,41 +26,28 @@ import {
 import { checkBody, type ProcessBody, type ProcessContext } from "../runner/process-producer.js";
 import { createProcess, type ProcessRunner } from "../runner/process-runner.js";
 import type { RunnerContext } from "../runner/producer.js";
-import type { Runner, RunnerOwner } from "../runner/runner.js";
-import { createSequence, type RunnerSettings, type SequenceRunner } from "../runner/sequence-runner.js";
+import type { Runner } from "../runner/runner.js";
+import { createSequence, type SequenceRunner } from "../runner/sequence-runner.js";
 import type { AbortReason } from "../runner/shapes.js";
 import { checkSource, discardSource, type SequenceSource } from "../runner/source.js";
 import { checkTimeSeries, type Measurement, measure, type TimeSeries } from "../runner/time-series.js";
 import { Belongings } from "./belongings.js";
-import type { ActiveSessionEvents, Events } from "./events.js";
-import { Expirable, type ExpiryList, type ExpiryLists } from "./expiry.js";
+import { Expirable, type ExpiryList } from "./expiry.js";
 import { sessionIdFor, type TaggedIdentity } from "./identity.js";
-import type { Tally } from "./limits.js";
-import {
-  type HostSettings,
-  type RunnerChoices,
-  type RunnerOptions,
-  resolveRunnerOptions,
-  takeHolds,
-} from "./options.js";
+import type { RunnerOptions } from "./options.js";
 import type { Ownership } from "./owned-resources.js";
 import type { Properties } from "./properties.js";
-import { parseRunnerKey } from "./runner-key.js";
-import { type RunnerEntry, RunnerTable } from "./runner-table.js";
+import type { RunnerEntry } from "./runner-table.js";
 import type { SessionGroup } from "./session-group.js";
 import { type LockOptions, type SessionLock, SessionLocks } from "./session-locks.js";
+import { type MakeRunner, type RunnersHost, SessionRunners } from "./session-runners.js";
 
 /** What a session needs of its host. */
-export interface SessionHost {
-  readonly settings: HostSettings;
+export interface SessionHost extends RunnersHost {
   /** The list in which idle sessions wait for their end. */
   readonly idleSessions: ExpiryList<ActiveSession>;
-  /** The lists in which idle runners wait for theirs. */
-  readonly idleRunners: ExpiryLists<RunnerEntry>;
   /** The group of a client, made if there is none; every live session of the client holds it then. */
   groupOf(identity: TaggedIdentity): SessionGroup<ActiveSession>;
-  /** Counts what all sessions hold. */
-  readonly tally: Tally;
   /** Throws where this session, or the host, may not have one more runner. */
   admitRunner(session: ActiveSession): void;
   /** Throws where this session, or the host, may not have one more open read. */
@@ -69,11 +56,7 @@ export interface SessionHost {
   forget(session: ActiveSession): void;
   /** The clean-up of an ended session is over. */
   cleanedUp(session: ActiveSession): void;
-  readonly events: Events;
 }
-
-/** Makes a runner, not started yet, from what its options came to. */
-type MakeRunner<R> = (owner: RunnerOwner, settings: RunnerSettings, choices: RunnerChoices) => R | Promise<R>;
 
 /** The server-side object of one client: its runners, its resources, its lifetime. */
 export class ActiveSession<Services = unknown> extends Expirable {
@@ -88,17 +71,13 @@ export class ActiveSession<Services = unknown> extends Expirable {
 
   readonly #host: SessionHost;
   #id: string | undefined;
-  #nextNumber = 0;
   #holders = 0;
-  #isFresh = true;
-  #runners: RunnerTable | undefined;
-  #owner: RunnerOwner | undefined;
+  #runners: SessionRunners | undefined;
   #belongings: Belongings<Services> | undefined;
   #locks: SessionLocks | undefined;
   #group: { readonly group: SessionGroup<ActiveSession>; readonly release: () => void } | undefined;
   #cleanup: ReturnType<typeof createDeferred<CleanupSummary>> | undefined;
   #endReason: AbortReason | undefined;
-  #openReads = 0;
   #publication: Promise<void> | undefined;
   /** Requests that have got the session from an adapter and are not over. */
   #visitors = 0;
@@ -126,7 +105,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
 
   /** True until a runner has been created or found in it. */
   get isFresh(): boolean {
-    return this.#isFresh;
+    return this.#runners?.isFresh ?? true;
   }
 
   /** Aborts when the session ends, after its runners have been aborted. */
@@ -174,7 +153,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
       checkSource(source);
       return createSequence(owner, source as SequenceSource<T>, { ...choices, ...settings });
     };
-    return this.#create("create a sequence runner", options, make, (timeout) => discardSource(source, timeout));
+    return this.#house.create("create a sequence runner", options, make, (timeout) => discardSource(source, timeout));
   }
 
   /**
@@ -185,7 +164,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
     series: TimeSeries<T>,
     options: RunnerOptions = {},
   ): Promise<SequenceRunner<Measurement<T>>> {
-    return this.#create("create a time-series runner", options, (owner, settings, choices) => {
+    return this.#house.create("create a time-series runner", options, (owner, settings, choices) => {
       checkTimeSeries(series);
       const source = ({ signal }: RunnerContext) => measure(series, signal);
       return createSequence(owner, source, { ...choices, ...settings });
@@ -201,7 +180,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
     body: ProcessBody<T, ProcessContext<any, ActiveSession<Services>, Services>>,
     options: RunnerOptions = {},
   ): Promise<ProcessRunner<T>> {
-    return this.#create("create a process runner", options, (owner, settings) => {
+    return this.#house.create("create a process runner", options, (owner, settings) => {
       checkBody(body);
       return createProcess(owner, body as ProcessBody<T>, {
         ...settings,
@@ -225,7 +204,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
     options?: RunnerOptions,
   ): Promise<ProcessRunner<T>>;
   createRunner(definition: RunnerDefinition, input: unknown, options: RunnerOptions = {}): Promise<Runner> {
-    return this.#create("create a runner", options, async (owner, settings, choices): Promise<Runner> => {
+    return this.#house.create("create a runner", options, async (owner, settings, choices): Promise<Runner> => {
       checkDefinition(definition);
       const checked = await validateInput(definition, input);
       if (definition.kind === "sequence") {
@@ -234,77 +213,6 @@ export class ActiveSession<Services = unknown> extends Expirable {
       const defaultAdvance = options.defaultAdvance ?? 1;
       return createProcess(owner, bodyOf(definition, checked), { ...settings, defaultAdvance, definition });
     });
-  }
-
-  /** The frame of every creation: a number, the options, the table, the start; and nothing left behind if one fails. */
-  async #create<R extends Runner>(
-    action: string,
-    options: RunnerOptions,
-    make: MakeRunner<R>,
-    discard: (timeout: number) => Promise<CleanupSummary> = async () => ({ timedOut: false, errors: [] }),
-  ): Promise<R> {
-    const number = this.#nextNumber++;
-    const holds = takeHolds(options);
-    let runner: R | undefined;
-    try {
-      this.#checkAvailable(action);
-      const choices = resolveRunnerOptions(action, options, holds, this.#host.settings);
-      this.#owner ??= this.#makeOwner();
-      const { defaultAdvance, data } = choices;
-      const made = make(this.#owner, { number, defaultAdvance, holds: holds.resources, data }, choices);
-      runner = made instanceof Promise ? await this.#pinnedBy(made) : made;
-      this.#checkAvailable(action);
-      this.#host.admitRunner(this);
-      this.#runners ??= new RunnerTable(this.#host.idleRunners);
-      this.#runners.add(runner, choices.idleTimeout);
-      this.#host.tally.runners++;
-      this.#tell("runner.created", runner);
-      await this.#launch(runner, choices);
-      this.#checkAvailable(action);
-      this.#isFresh = false;
-      return runner;
-    } catch (error) {
-      if (runner) await runner.dispose("stopped");
-      else {
-        const { cleanupTimeout } = this.#host.settings;
-        this.#warnOf(await discard(cleanupTimeout));
-        this.#warnOf(await runSteps(toSteps(holds.resources), cleanupTimeout));
-      }
-      this.#host.events.emit("runner.creation-failed", () => ({ ...this.#names, error }));
-      throw error;
-    }
-  }
-
-  /** The session does not idle out while a creation waits for the application's code. */
-  async #pinnedBy<R>(promise: Promise<R>): Promise<R> {
-    const release = this.#pin();
-    try {
-      return await promise;
-    } finally {
-      release();
-    }
-  }
-
-  /** Starts a new runner if it is to start now, and waits until its client can come back; it cannot idle out meanwhile. */
-  async #launch(runner: Runner, { start, signal }: RunnerChoices): Promise<void> {
-    const release = this.#hold(runner);
-    try {
-      runner.follow(signal);
-      if (start === "now") await runner.start();
-      await this.#published();
-    } finally {
-      release();
-    }
-  }
-
-  /** A client must be able to come back to what it is told of. */
-  async #published(): Promise<void> {
-    try {
-      await this.#publication;
-    } catch (cause) {
-      const message = "Cannot create a runner: the framework's session could not be saved";
-      throw new ActiveSessionError("IDENTITY_NOT_SAVED", message, { cause });
-    }
   }
 
   // --- finding runners ---------------------------------------------------------------------------------------------
@@ -330,14 +238,9 @@ export class ActiveSession<Services = unknown> extends Expirable {
     return this.#find(key, (runner) => !definition || runner.definition === definition);
   }
 
-  /** A runner that does not fit counts as not found, and is not used. */
   #find(key: string | number, fits: (runner: Runner) => boolean): Runner | undefined {
     this.#checkAvailable("find a runner");
-    const runner = this.#runners?.get(typeof key === "number" ? key : this.#numberOf(key));
-    if (!runner || !fits(runner)) return undefined;
-    this.#isFresh = false;
-    this.#hold(runner)();
-    return runner;
+    return this.#runners?.find(key, fits);
   }
 
   /** Like {@link findRunner}, for a sequence runner with items of type `T`; `undefined` if it is of another kind. */
@@ -355,20 +258,14 @@ export class ActiveSession<Services = unknown> extends Expirable {
     yield* this.#runners?.all() ?? [];
   }
 
-  /** The number in a key of this session's generation; -1, which no runner has, for every other text. */
-  #numberOf(text: string): number {
-    const key = parseRunnerKey(text);
-    return key && key.generation === this.generation && key.sessionId === this.id ? key.number : -1;
-  }
-
   /** Whether a runner with this number has been created, and is there or is not any more. @internal */
   hasIssued(number: number): boolean {
-    return number < this.#nextNumber;
+    return this.#runners?.hasIssued(number) ?? false;
   }
 
   /** The runner with this number, without using it. @internal */
   peek(number: number): Runner | undefined {
-    return this.#runners?.get(number);
+    return this.#runners?.peek(number);
   }
 
   /** How many runners it has. @internal */
@@ -378,7 +275,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
 
   /** How many reads wait and responses are open. @internal */
   get openReadCount(): number {
-    return this.#openReads;
+    return this.#runners?.openReads ?? 0;
   }
 
   /** The least recently used runner of those that nobody is using. @internal */
@@ -407,7 +304,12 @@ export class ActiveSession<Services = unknown> extends Expirable {
     this.#checkAvailable("acquire a lock");
     checkOptions("acquire a lock", options, ["timeout", "signal"]);
     this.#locks ??= new SessionLocks();
-    return this.#pinnedBy(this.#locks.acquire(name, options));
+    const release = this.#pin();
+    try {
+      return await this.#locks.acquire(name, options);
+    } finally {
+      release();
+    }
   }
 
   /** Ends the session. Returns the clean-up promise; further calls get the same one. */
@@ -466,13 +368,13 @@ export class ActiveSession<Services = unknown> extends Expirable {
     for (const runner of runners) runner.abortFor(reason);
     this.#belongings?.close(sessionEnded("go on", reason));
     const { cleanup } = this;
-    void this.#cleanUp(runners, reason);
+    void this.#cleanUp(reason);
     return cleanup;
   }
 
-  async #cleanUp(runners: readonly Runner[], reason: AbortReason): Promise<void> {
+  async #cleanUp(reason: AbortReason): Promise<void> {
     const timeout = this.#host.settings.cleanupTimeout;
-    for (const runner of runners) void runner.dispose(reason);
+    this.#runners?.dispose(reason);
     const ofRunners = (await this.#runners?.disposed()) ?? [];
     const ofBelongings = (await this.#belongings?.release(timeout)) ?? { timedOut: false, errors: [] };
     const summary = mergeSummaries([...ofRunners, ofBelongings]);
@@ -482,12 +384,6 @@ export class ActiveSession<Services = unknown> extends Expirable {
     this.#isCleanedUp = true;
     this.#cleanup?.resolve(summary);
     this.#leaveGroup();
-  }
-
-  /** What a creation that failed could not give back. */
-  #warnOf({ errors, timedOut }: CleanupSummary): void {
-    for (const error of errors) this.#warn("the clean-up of a failed creation failed", error);
-    if (timedOut) this.#warn("the clean-up of a failed creation took too long", undefined);
   }
 
   #warn(message: string, error: unknown): void {
@@ -514,61 +410,28 @@ export class ActiveSession<Services = unknown> extends Expirable {
     if (this.#endReason) throw sessionEnded(action, this.#endReason);
   }
 
-  /** What runners need of this session; one object for all of them. */
-  #makeOwner(): RunnerOwner {
-    const session = this;
-    const { settings } = this.#host;
-    return {
-      session,
-      get services() {
-        return session.services;
-      },
-      get sessionId() {
-        return session.id;
-      },
-      generation: this.generation,
-      cleanupTimeout: settings.cleanupTimeout,
-      tally: this.#host.tally,
-      hold: (runner) => this.#hold(runner),
-      openRead: (runner) => this.#openRead(runner),
-      remove: (runner, disposal) => {
-        if (!this.#runners?.remove(runner, disposal)) return;
-        this.#host.tally.runners--;
-        this.#tell("runner.removed", runner);
-      },
-      started: (runner) => this.#tell("runner.started", runner),
-      ended: (runner, { status, position, progress, failure }) => {
-        const { abortReason: reason } = runner;
-        const outcome = { status, position, progress, ...(reason && { reason }) };
-        const error = status === "failed" ? { error: failure?.cause } : {};
-        this.#host.events.emit("runner.final", () => ({ ...namesOf(runner), ...outcome, ...error }));
-      },
-      cleanedUp: (runner, summary) => {
-        this.#host.events.emit("runner.cleaned-up", () => ({ ...namesOf(runner), ...summary }));
-      },
-    };
-  }
-
-  #tell(name: "runner.created" | "runner.started" | "runner.removed", runner: Runner): void {
-    this.#host.events.emit(name, () => namesOf(runner));
-  }
-
-  /** Keeps a runner, and with it the session, from idling out. Taking and releasing are a use of both. */
-  #hold(runner: Runner): () => void {
-    return this.#pin(this.#runners?.hold(runner));
-  }
-
-  #openRead(runner: Runner): () => void {
-    const { tally } = this.#host;
-    this.#host.admitRead(this);
-    this.#openReads++;
-    tally.openReads++;
-    const release = this.#runners?.hold(runner);
-    return this.#pin(() => {
-      this.#openReads--;
-      tally.openReads--;
-      release?.();
+  get #house(): SessionRunners {
+    this.#runners ??= new SessionRunners({
+      session: this,
+      host: this.#host,
+      checkAvailable: (action) => this.#checkAvailable(action),
+      admitRunner: () => this.#host.admitRunner(this),
+      admitRead: () => this.#host.admitRead(this),
+      pin: (release) => this.#pin(release),
+      published: () => this.#published(),
+      warn: (message, error) => this.#warn(message, error),
     });
+    return this.#runners;
+  }
+
+  /** A client must be able to come back to what it is told of. */
+  async #published(): Promise<void> {
+    try {
+      await this.#publication;
+    } catch (cause) {
+      const message = "Cannot create a runner: the framework's session could not be saved";
+      throw new ActiveSessionError("IDENTITY_NOT_SAVED", message, { cause });
+    }
   }
 
   /** Keeps the session from idling out, until the returned function is called; that calls `release`, once. */
@@ -583,10 +446,6 @@ export class ActiveSession<Services = unknown> extends Expirable {
       this.touch();
     };
   }
-}
-
-function namesOf({ id, kind, definition }: Runner): ActiveSessionEvents["runner.created"] {
-  return { runner: String(id), kind, ...(definition && { definition: definition.name }) };
 }
 
 function sessionEnded(action: string, reason: AbortReason): ActiveSessionError {

@@ -1,0 +1,269 @@
+/**
+ * The runners of one session: how one comes to be, how it is found, what keeps it from idling out, and what is told of it.
+ *
+ * A creation takes its number first and never gives it back. What it was given it has taken over: if it fails, wherever, the
+ * runner is disposed, or, where there was none yet, the source closed and the `holds` released.
+ */
+import { type CleanupSummary, type Resource, runSteps, toSteps } from "../base/dispose.js";
+import type { Runner, RunnerOwner } from "../runner/runner.js";
+import type { RunnerSettings } from "../runner/sequence-runner.js";
+import type { AbortReason } from "../runner/shapes.js";
+import type { ActiveSessionEvents, Events } from "./events.js";
+import type { ExpiryLists } from "./expiry.js";
+import type { Tally } from "./limits.js";
+import {
+  type HostSettings,
+  type RunnerChoices,
+  type RunnerOptions,
+  resolveRunnerOptions,
+  takeHolds,
+} from "./options.js";
+import { parseRunnerKey } from "./runner-key.js";
+import { type RunnerEntry, RunnerTable } from "./runner-table.js";
+
+/** What runners need of their host. */
+export interface RunnersHost {
+  readonly settings: HostSettings;
+  /** The lists in which idle runners wait for their end. */
+  readonly idleRunners: ExpiryLists<RunnerEntry>;
+  /** Counts what all sessions hold. */
+  readonly tally: Tally;
+  readonly events: Events;
+}
+
+/** What runners need of their session. */
+export interface RunnersHome {
+  readonly session: { readonly id: string; readonly generation: number; readonly services: unknown };
+  readonly host: RunnersHost;
+  /** Throws when the session has ended. */
+  checkAvailable(action: string): void;
+  /** Throws where there may not be one more runner. */
+  admitRunner(): void;
+  /** Throws where there may not be one more open read. */
+  admitRead(): void;
+  /** Keeps the session from idling out until the returned function is called; that calls `release`, once. */
+  pin(release?: () => void): () => void;
+  /** Resolves when a client that is told of a runner can come back to it; rejects if it never can. */
+  published(): Promise<void>;
+  warn(message: string, error: unknown): void;
+}
+
+/** Makes a runner, not started yet, from what its options came to. */
+export type MakeRunner<R> = (owner: RunnerOwner, settings: RunnerSettings, choices: RunnerChoices) => R | Promise<R>;
+
+const nothingToDiscard = async (): Promise<CleanupSummary> => ({ timedOut: false, errors: [] });
+
+/** See the top of the file. */
+export class SessionRunners {
+  readonly #home: RunnersHome;
+  readonly #table: RunnerTable;
+  readonly #owner: RunnerOwner;
+  #nextNumber = 0;
+  #openReads = 0;
+  #isFresh = true;
+
+  constructor(home: RunnersHome) {
+    this.#home = home;
+    this.#table = new RunnerTable(home.host.idleRunners);
+    this.#owner = this.#makeOwner();
+  }
+
+  /** True until one has been created or found. */
+  get isFresh(): boolean {
+    return this.#isFresh;
+  }
+
+  get size(): number {
+    return this.#table.size;
+  }
+
+  /** How many reads wait and responses are open. */
+  get openReads(): number {
+    return this.#openReads;
+  }
+
+  /** In order of creation, as of the call. */
+  all(): Runner[] {
+    return this.#table.all();
+  }
+
+  /** Whether a runner with this number has been created, and is there or is not any more. */
+  hasIssued(number: number): boolean {
+    return number < this.#nextNumber;
+  }
+
+  /** The runner with this number, without using it. */
+  peek(number: number): Runner | undefined {
+    return this.#table.get(number);
+  }
+
+  /** The least recently used of those that fit and that nobody is using. */
+  idlest(fits: (runner: Runner) => boolean): RunnerEntry | undefined {
+    return this.#table.idlest(fits);
+  }
+
+  // --- creating ----------------------------------------------------------------------------------------------------
+
+  /** @param discard closes what was given for the runner, where it could not even be made; within so many ms */
+  async create<R extends Runner>(
+    action: string,
+    options: RunnerOptions,
+    make: MakeRunner<R>,
+    discard: (timeout: number) => Promise<CleanupSummary> = nothingToDiscard,
+  ): Promise<R> {
+    const { host, session } = this.#home;
+    const number = this.#nextNumber++;
+    const holds = takeHolds(options);
+    let runner: R | undefined;
+    try {
+      this.#home.checkAvailable(action);
+      const choices = resolveRunnerOptions(action, options, holds, host.settings);
+      const { defaultAdvance, data } = choices;
+      const made = make(this.#owner, { number, defaultAdvance, holds: holds.resources, data }, choices);
+      runner = made instanceof Promise ? await this.#pinned(made) : made;
+      this.#home.checkAvailable(action);
+      this.#add(runner, choices);
+      await this.#launch(runner, choices);
+      this.#home.checkAvailable(action);
+      this.#isFresh = false;
+      return runner;
+    } catch (error) {
+      if (runner) await runner.dispose("stopped");
+      else await this.#giveBack(discard, holds.resources);
+      const { id, generation } = session;
+      host.events.emit("runner.creation-failed", () => ({ session: id, generation, error }));
+      throw error;
+    }
+  }
+
+  #add(runner: Runner, { idleTimeout }: RunnerChoices): void {
+    this.#home.admitRunner();
+    this.#table.add(runner, idleTimeout);
+    this.#home.host.tally.runners++;
+    this.#tell("runner.created", runner);
+  }
+
+  /** Starts a new runner if it is to start now, and waits until its client can come back; it cannot idle out meanwhile. */
+  async #launch(runner: Runner, { start, signal }: RunnerChoices): Promise<void> {
+    const release = this.#hold(runner);
+    try {
+      runner.follow(signal);
+      if (start === "now") await runner.start();
+      await this.#home.published();
+    } finally {
+      release();
+    }
+  }
+
+  /** The session does not idle out while a creation waits for the application's code. */
+  async #pinned<R>(promise: Promise<R>): Promise<R> {
+    const release = this.#home.pin();
+    try {
+      return await promise;
+    } finally {
+      release();
+    }
+  }
+
+  async #giveBack(
+    discard: (timeout: number) => Promise<CleanupSummary>,
+    resources: readonly Resource[],
+  ): Promise<void> {
+    const { cleanupTimeout } = this.#home.host.settings;
+    for (const summary of [await discard(cleanupTimeout), await runSteps(toSteps(resources), cleanupTimeout)]) {
+      for (const error of summary.errors) this.#home.warn("the clean-up of a failed creation failed", error);
+      if (summary.timedOut) this.#home.warn("the clean-up of a failed creation took too long", undefined);
+    }
+  }
+
+  // --- finding and keeping -----------------------------------------------------------------------------------------
+
+  /** Finds a runner by key or number, and uses it. One that does not fit counts as not found, and is not used. */
+  find(key: string | number, fits: (runner: Runner) => boolean): Runner | undefined {
+    const runner = this.#table.get(typeof key === "number" ? key : this.#numberOf(key));
+    if (!runner || !fits(runner)) return undefined;
+    this.#isFresh = false;
+    this.#hold(runner)();
+    return runner;
+  }
+
+  /** The number in a key of this session's generation; -1, which no runner has, for every other text. */
+  #numberOf(text: string): number {
+    const { id, generation } = this.#home.session;
+    const key = parseRunnerKey(text);
+    return key && key.generation === generation && key.sessionId === id ? key.number : -1;
+  }
+
+  /** Keeps a runner, and with it the session, from idling out. Taking and releasing are a use of both. */
+  #hold(runner: Runner): () => void {
+    return this.#home.pin(this.#table.hold(runner));
+  }
+
+  #openRead(runner: Runner): () => void {
+    const { tally } = this.#home.host;
+    this.#home.admitRead();
+    this.#openReads++;
+    tally.openReads++;
+    const release = this.#table.hold(runner);
+    return this.#home.pin(() => {
+      this.#openReads--;
+      tally.openReads--;
+      release();
+    });
+  }
+
+  // --- ending ------------------------------------------------------------------------------------------------------
+
+  /** Aborts and disposes all of them. Their clean-ups go on until {@link disposed} resolves. */
+  dispose(reason: AbortReason): void {
+    for (const runner of this.all()) void runner.dispose(reason);
+  }
+
+  /** Resolves when all clean-ups are over, with how they went. */
+  disposed(): Promise<CleanupSummary[]> {
+    return this.#table.disposed();
+  }
+
+  // --- what runners need, and what is told of them -----------------------------------------------------------------
+
+  #makeOwner(): RunnerOwner {
+    const { session, host } = this.#home;
+    return {
+      session,
+      get services() {
+        return session.services;
+      },
+      get sessionId() {
+        return session.id;
+      },
+      generation: session.generation,
+      cleanupTimeout: host.settings.cleanupTimeout,
+      tally: host.tally,
+      hold: (runner) => this.#hold(runner),
+      openRead: (runner) => this.#openRead(runner),
+      remove: (runner, disposal) => {
+        if (!this.#table.remove(runner, disposal)) return;
+        host.tally.runners--;
+        this.#tell("runner.removed", runner);
+      },
+      started: (runner) => this.#tell("runner.started", runner),
+      ended: (runner, { status, position, progress, failure }) => {
+        const { abortReason: reason } = runner;
+        const outcome = { status, position, progress, ...(reason && { reason }) };
+        const error = status === "failed" ? { error: failure?.cause } : {};
+        host.events.emit("runner.final", () => ({ ...namesOf(runner), ...outcome, ...error }));
+      },
+      cleanedUp: (runner, summary) => {
+        host.events.emit("runner.cleaned-up", () => ({ ...namesOf(runner), ...summary }));
+      },
+    };
+  }
+
+  #tell(name: "runner.created" | "runner.started" | "runner.removed", runner: Runner): void {
+    this.#home.host.events.emit(name, () => namesOf(runner));
+  }
+}
+
+function namesOf({ id, kind, definition }: Runner): ActiveSessionEvents["runner.created"] {
+  return { runner: String(id), kind, ...(definition && { definition: definition.name }) };
+}
