@@ -248,6 +248,9 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
   }
 
   #admitRead(session: ActiveSession): void {
+    const { openReads, openReadsPerClient } = this.#settings.limits;
+    // One client cannot have more than all together: reads are many, and the limits seldom near.
+    if (this.#tally.openReads < Math.min(openReads, openReadsPerClient)) return;
     const admit = this.#admission("read", session);
     const ofClient = () => this.#sessionsOf(session.identity);
     admit("openReadsPerClient", () => ofClient().reduce((sum, { openReadCount }) => sum + openReadCount, 0));
