@@ -88,11 +88,11 @@ export function awilixScopes<C extends Container, Request extends SessionedReque
   };
   const pick = (request: Request, session = sessionOf(request)): Container =>
     session ? scopeOf(session) : (requestScope?.(request) ?? container);
+  const resolve = <T>(scope: Container, name: string) =>
+    scope.hasRegistration(name) ? (scope.resolve(name) as T) : undefined;
   const find = <T>(request: Request, name: string): FoundService<T> => {
     const session = sessionOf(request);
-    const scope = pick(request, session);
-    const service = scope.hasRegistration(name) ? (scope.resolve(name) as T) : undefined;
-    return { service, isFromSession: session !== undefined };
+    return { service: resolve<T>(pick(request, session), name), isFromSession: session !== undefined };
   };
   return {
     services: (session) => makeScope("activeSession", session),
@@ -106,7 +106,7 @@ export function awilixScopes<C extends Container, Request extends SessionedReque
       const lock = await session.lock(`service:${name}`, { ...options, signal });
       if (!lock) return undefined;
       try {
-        return locked(find<T>(request, name).service, lock);
+        return locked(resolve<T>(scopeOf(session), name), lock); // of the session that is locked, whatever has become of it
       } catch (error) {
         lock.release();
         throw error;

@@ -209,6 +209,19 @@ describe("an exclusive service", () => {
     expect(await again).toMatchObject({ message: expect.stringContaining("cannot be made") });
   });
 
+  test("of a session that ends in the step in which it is granted comes from nowhere else", async () => {
+    const { sessions, scopes, container } = await open();
+    const session = await sessions.get("ann");
+    const held = (await session.lock("service:counter"))!;
+    const request = { activeSession: session } as never;
+    const waiting = scopes.lockService(request, "counter", { signal: new AbortController().signal });
+    await turns();
+    held.release();
+    void session.terminate();
+    await expect(waiting).rejects.toMatchObject({ code: "SESSION_ENDED" });
+    expect(container.cache.size).toBe(0);
+  });
+
   test("that was handed to a runner outlives the request, until the runner is cleaned up (parity 159, 203)", async () => {
     const gate = createDeferred();
     const { ask, scopes, sessions } = await open(async (request) => {

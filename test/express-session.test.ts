@@ -154,6 +154,41 @@ test("with a store on a disk, everything is found again from request to request,
   ).toBe(204);
 });
 
+test("one failure to save does not refuse every later creation: the next request tries again", async () => {
+  const store = new SlowStore();
+  let failures = 1;
+  store.wait = async () => {
+    if (failures-- > 0) throw new Error("the disk is full");
+  };
+  const { url } = await open({
+    store,
+    host: { logger: { warn: () => {} } },
+    routes: (app) => {
+      app.use(((_error, request, response, _next) => {
+        // Written behind the mark, which so reaches the store after all.
+        (request.session as unknown as { flash: string }).flash = "sorry";
+        response.status(500).json({});
+      }) as ErrorRequestHandler);
+    },
+  });
+  const ask = browser(url);
+  expect((await ask("/start", { method: "POST" })).status).toBe(500);
+  const { key } = await firstLine(await ask("/start", { method: "POST" }));
+  expect((await ask(`/runners/${key}`)).status).toBe(200);
+});
+
+test("a creation waits for a store that never answers no longer than the session lives", async () => {
+  const store = new SlowStore();
+  store.wait = () => new Promise(() => {});
+  const { url, sessions } = await open({ store, host: { logger: { warn: () => {} } } });
+  const answer = browser(url)("/start", { method: "POST" });
+  await vi.waitUntil(() => store.saves > 0);
+  for (const session of sessions.sessions()) await session.terminate();
+  // express-session itself goes on to wait for its store before it ends an answer; the creation has not.
+  await vi.waitUntil(() => sessions.stats().runners === 0);
+  answer.catch(() => {});
+});
+
 test("a request that does not touch the session stores nothing and sets no cookie", async () => {
   const store = new SlowStore();
   const { url, sessions } = await open({ store });

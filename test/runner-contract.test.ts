@@ -326,6 +326,40 @@ describe("a producer that does not keep to the contract", () => {
     await expect(creating).rejects.toMatchObject({ code: "RUNNER_START_FAILED", cause: new Error("no") });
   });
 
+  test("because its making throws after it has begun leaves no items behind", async () => {
+    const session = await openHost({ logger: { warn: () => {} } }).get("user");
+    const definition = defineSequenceRunner({
+      name: "bad",
+      produce: (_input: undefined, sink: SequenceSink<number>): Producer => {
+        sink.start();
+        for (let i = 0; i < 4; i++) sink.append(i);
+        throw new Error("no");
+      },
+    });
+    const host = openHost({ logger: { warn: () => {} } });
+    const other = await host.get("user");
+    const cause = new Error("no");
+    await expect(other.createRunner(definition, undefined)).rejects.toMatchObject({
+      code: "RUNNER_START_FAILED",
+      cause,
+    });
+    expect(host.stats()).toMatchObject({ runners: 0, items: 0 });
+    await session.terminate();
+  });
+
+  test("because its start never ends does not keep a creation beyond its session, or its abort", async () => {
+    const produce = () => ({ start: () => new Promise(() => {}), stop: () => {}, closed });
+    const first = await create(produce);
+    await turns();
+    await first.session.terminate();
+    await expect(first.creating).rejects.toMatchObject({ code: "SESSION_ENDED" });
+    const controller = new AbortController();
+    const second = await create(produce, { signal: controller.signal });
+    await turns();
+    controller.abort();
+    expect((await second.creating).status).toBe("aborted");
+  });
+
   test("because its start throws is a failed start; the next read tries again", async () => {
     let attempts = 0;
     const { creating } = await create(

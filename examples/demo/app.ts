@@ -57,8 +57,9 @@ export function createDemo(options: DemoOptions): Express {
     if (typeof interval !== "number" || !intervals.includes(interval)) {
       return refuse(response, "Please choose one of the intervals.");
     }
+    const session = request.activeSession; // which may be refused; the gauge is closed by what it is given to
     const { gauge, close } = work.createGauge();
-    const runner = await request.activeSession.createTimeSeriesRunner(
+    const runner = await session.createTimeSeriesRunner(
       { gauge, interval },
       { retain: keptMeasurements, holds: [close], data: titleOf(`Monitor, every ${interval} ms`, "/monitor") },
     );

@@ -918,6 +918,34 @@ describe("a live response to a client that acknowledges", () => {
     await again;
   });
 
+  test("ends with the runner's end, removal or session, also while it waits for an acknowledgement", async () => {
+    const { ask, push, session, sessions } = open();
+    const opened = async () => {
+      const { runner, source } = await push({ aheadLimit: 4, retain: "all" });
+      source.push(0, 1, 2, 3);
+      await produced(runner, 4);
+      const body = parts(await ask(runner, "?offset=0&live=sse&acks=true"));
+      expect(await take(body, 4)).toEqual([0, 1, 2, 3]);
+      const next = body.next();
+      await turns();
+      return { runner, source, next, body };
+    };
+    const completed = await opened();
+    completed.source.end();
+    expect(control(await completed.next)).toMatchObject({ runnerStatus: "completed", streamClosed: true });
+    expect((await completed.body.next()).done).toBe(true);
+    const lagging = await opened();
+    lagging.source.push(4);
+    await ask(lagging.runner, "", { method: "DELETE", headers: { "sec-fetch-site": "same-origin" } });
+    await lagging.next;
+    await lagging.body.return!();
+    const last = await opened();
+    await (await session()).terminate();
+    await last.next;
+    await last.body.return!();
+    expect(sessions.stats().openReads).toBe(0);
+  });
+
   test("tells of an abort at once, also while it waits for an acknowledgement", async () => {
     const { ask, push } = open();
     const { runner, source } = await push({ aheadLimit: 4 });

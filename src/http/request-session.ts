@@ -89,9 +89,11 @@ export class RequestSession<Services = unknown> {
     if (former?.endReason === "session-ended" && isSame) return former;
     const framework = this.#user ? undefined : this.#port.frameworkSession;
     if (framework && !framework.isMarked) this.#checkInTime("the framework's session must be kept");
-    const session = this.sessions.obtain(identity ?? this.#issueCookie(), this.#selection.suffix);
+    const session = identity
+      ? this.sessions.obtain(identity, this.#selection.suffix)
+      : this.#obtainByCookie(this.#selection.suffix);
     if (session !== former) this.#port.onOver(session.visit());
-    if (framework && !framework.isMarked) session.publish(framework.markAndSave());
+    if (framework && (!framework.isMarked || session.needsPublication)) session.publish(framework.markAndSave());
     this.#session = session;
     return session;
   }
@@ -108,12 +110,15 @@ export class RequestSession<Services = unknown> {
     return true;
   }
 
-  #issueCookie(): TaggedIdentity {
+  /** The cookie is set only when there is a session for it. */
+  #obtainByCookie(suffix: string | undefined): ActiveSession<Services> {
     this.#checkInTime("its cookie must be set");
     const value = createCookieValue();
+    const identity = tagIdentity("cookie", value);
+    const session = this.sessions.obtain(identity, suffix);
     this.#port.setCookie(this.#port.cookie.serialize(value));
-    this.#issued = tagIdentity("cookie", value);
-    return this.#issued;
+    this.#issued = identity;
+    return session;
   }
 
   #checkInTime(requirement: string): void {

@@ -134,7 +134,7 @@ export class SseResponse {
         if (this.#isAllowanceUsed(position) && !closed && !this.#options.acks) this.#end();
         yield isFirst || !read.isEmpty || closed ? this.#frame(read) : heartbeatComment;
         if (closed) return;
-        while (this.#isAllowanceUsed(position) && !this.#ended.aborted && this.#runner.status !== "aborted") {
+        while (this.#isAllowanceUsed(position) && !this.#ended.aborted && !this.#isOver(position)) {
           if (!(await this.#nextSignOfLife())) yield heartbeatComment;
         }
         if (this.#ended.aborted) return;
@@ -147,16 +147,24 @@ export class SseResponse {
     }
   }
 
+  /** Whether nothing that an acknowledgement could make room for will follow. */
+  #isOver(position: number): boolean {
+    const { status, progress, removal, isBackgroundCompleted } = this.#runner;
+    return status === "aborted" || removal.aborted || (isBackgroundCompleted && position >= progress.current);
+  }
+
   /** Whether an acknowledgement, the runner's or the response's end comes before the next heartbeat is due. */
   #nextSignOfLife(): Promise<boolean> {
     return new Promise((resolve) => {
       const settle = (hasCome: boolean) => {
         stopHeartbeat();
         offFinal();
+        offRemoval();
         resolve(hasCome);
       };
       const stopHeartbeat = startTimer(this.#options.heartbeat, () => settle(false));
       const offFinal = onAbort(this.#runner.signal, () => settle(true));
+      const offRemoval = onAbort(this.#runner.removal, () => settle(true));
       this.#onSignOfLife = () => settle(true);
     });
   }

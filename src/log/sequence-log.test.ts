@@ -67,6 +67,17 @@ describe("what is given back", () => {
     expect((await available(log)).result).toEqual([1, 2, 3, 4]);
   });
 
+  test("is handed out once, also by the abort of a read that waits for more", async () => {
+    const { log } = openLog();
+    produce(log, 3);
+    await available(log);
+    log.giveBack(1);
+    const waiting = required(log, 9);
+    log.abort();
+    expect((await waiting).result).toEqual([1, 2]);
+    expect((await available(log)).result).toEqual([]);
+  });
+
   test("is forgotten when a reader has acknowledged it", async () => {
     const { log } = openLog();
     produce(log, 5);

@@ -156,6 +156,7 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
     this.#window.cutAt(end);
     this.#position = end;
     this.#life.abort();
+    for (const { read, items } of taken) this.#handedOut(read.start, read.start + items.length);
     for (const { read, items } of taken) read.resolve(this.#slice(Math.min(read.start, end), items));
     this.#dropAcknowledged();
     this.#releaseProducer();
@@ -343,14 +344,17 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
     const items = this.#itemsFor(read);
     if (!items) return;
     const end = read.start + items.length;
-    if (this.#givenBack !== undefined && read.start <= this.#givenBack && this.#givenBack < end) {
-      this.#givenBack = undefined;
-    }
+    this.#handedOut(read.start, end);
     if (!this.#life.final && (items.length > 0 || read.request.start !== "tail")) {
       this.#position = Math.max(this.#position, end);
       if (this.#life.ended && end === this.#window.end) this.#life.finish();
     }
     read.resolve(this.#slice(read.start, items));
+  }
+
+  /** What had been given back has found its reader. */
+  #handedOut(start: number, end: number): void {
+    if (this.#givenBack !== undefined && start <= this.#givenBack && this.#givenBack < end) this.#givenBack = undefined;
   }
 
   /** What a read gets; nothing if its reader can take none of it, which rejects the read. */

@@ -3,6 +3,7 @@
  * failed start, which may be tried again; what `stop` throws, and a `closed` that rejects, are errors of the clean-up; what is told
  * to the log after `stop` is not heard.
  */
+import { createDeferred } from "../base/async.js";
 import { type CleanupSummary, mergeSummaries } from "../base/dispose.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 import type { Producer, RunnerContext } from "./producer.js";
@@ -18,6 +19,7 @@ export class CustomProducer implements Producer {
   readonly closed: Promise<CleanupSummary>;
   readonly #producer: Producer;
   readonly #errors: unknown[] = [];
+  readonly #stopping = createDeferred();
   #isStopped = false;
 
   /** @throws `RUNNER_START_FAILED` if what `make` gives is no producer, or it throws */
@@ -28,14 +30,14 @@ export class CustomProducer implements Producer {
       throw startFailed(cause);
     }
     this.closed = Promise.resolve(this.#producer.closed).then(
-      (summary) => mergeSummaries([summary ?? nothing, { timedOut: false, errors: this.#errors }]),
+      (summary) => mergeSummaries([isSummary(summary) ? summary : nothing, { timedOut: false, errors: this.#errors }]),
       (error: unknown) => ({ timedOut: false, errors: [...this.#errors, error] }),
     );
   }
 
   async start(context: RunnerContext): Promise<void> {
     try {
-      await this.#producer.start(context);
+      await Promise.race([this.#producer.start(context), this.#stopping.promise]);
     } catch (cause) {
       if (!this.#isStopped) throw startFailed(cause);
       this.#errors.push(cause);
@@ -45,6 +47,7 @@ export class CustomProducer implements Producer {
   stop(): void {
     if (this.#isStopped) return;
     this.#isStopped = true;
+    this.#stopping.resolve();
     try {
       this.#producer.stop();
     } catch (error) {
@@ -54,6 +57,10 @@ export class CustomProducer implements Producer {
 }
 
 const nothing: CleanupSummary = { timedOut: false, errors: [] };
+
+function isSummary(value: unknown): value is CleanupSummary {
+  return Array.isArray((Object(value) as Partial<CleanupSummary>).errors);
+}
 
 function checkProducer(value: unknown): Producer {
   const { start, stop, closed } = Object(value) as Partial<Producer>;

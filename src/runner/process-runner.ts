@@ -16,9 +16,10 @@ export function createProcess<T>(
   body: ProcessBody<T> | Produced<ProcessSink<T>>,
   settings: RunnerSettings,
 ): ProcessRunner<T> {
-  const log = new ProcessLog<T>({ onStarted: () => runner.onStarted(), onFinal: () => runner.onFinal() });
+  let runner: ProcessRunner<T> | undefined;
+  const log = new ProcessLog<T>({ onStarted: () => runner?.onStarted(), onFinal: () => runner?.onFinal() });
   const producer =
     body instanceof Produced ? new CustomProducer(() => body.produce(log)) : new ProcessProducer(log, body);
-  const runner = new ProcessRunner<T>({ owner, log, producer, ...settings });
+  runner = new ProcessRunner<T>({ owner, log, producer, ...settings });
   return runner;
 }

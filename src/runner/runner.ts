@@ -87,6 +87,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   readonly #workSignal = new LazySignal();
   /** What readers listen to. */
   readonly #finalSignal = new LazySignal();
+  readonly #removal = new LazySignal();
   readonly #cleanup = createDeferred<CleanupSummary>();
   readonly #holdsReleased = createDeferred<CleanupSummary>();
   #cleanedUp = false;
@@ -377,6 +378,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
       this.#offSignal();
       this.#log.discard();
       this.#parts.owner.remove(this, this.#disposal);
+      this.#removal.abort(undefined);
     }
     return this.#disposal;
   }
@@ -443,6 +445,11 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   /** Pins the runner and its session until the returned function is called. @internal */
   hold(): () => void {
     return this.#parts.owner.hold(this);
+  }
+
+  /** Aborts when the runner is not to be found any more. @internal */
+  get removal(): AbortSignal {
+    return this.#removal.signal;
   }
 
   /** As {@link hold}, for a response that stays open; throws where there are too many. @internal */

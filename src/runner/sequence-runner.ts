@@ -96,12 +96,19 @@ export function createSequence<T>(
   source: SequenceSource<T> | Produced<SequenceSink<T>>,
   settings: RunnerSettings & SequenceLogOptions,
 ): SequenceRunner<T> {
-  const events = { onStarted: () => runner.onStarted(), onFinal: () => runner.onFinal() };
+  let runner: SequenceRunner<T> | undefined;
+  const events = { onStarted: () => runner?.onStarted(), onFinal: () => runner?.onFinal() };
   const log = new SequenceLog<T>(settings, events, owner.tally);
-  const producer =
-    source instanceof Produced
-      ? new CustomProducer(() => source.produce(log))
-      : new SequenceProducer(log, source, owner.cleanupTimeout);
-  const runner = new SequenceRunner<T>({ owner, log, producer, ...settings }, settings.aheadLimit);
-  return runner;
+  try {
+    const producer =
+      source instanceof Produced
+        ? new CustomProducer(() => source.produce(log))
+        : new SequenceProducer(log, source, owner.cleanupTimeout);
+    runner = new SequenceRunner<T>({ owner, log, producer, ...settings }, settings.aheadLimit);
+    return runner;
+  } catch (error) {
+    log.abort(); // whoever was to fill it may have begun
+    log.discard();
+    throw error;
+  }
 }

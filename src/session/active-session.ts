@@ -10,7 +10,7 @@
  *   and their holds released, the owned resources given back in reverse order, the services disposed.
  * - **cleaned up**: `cleanup` resolves, with what went wrong on the way. A step that failed never stopped the next one.
  */
-import { createDeferred, noop } from "../base/async.js";
+import { abortable, createDeferred, noop } from "../base/async.js";
 import { checkOptions } from "../base/check.js";
 import { type CleanupSummary, mergeSummaries, type Resource } from "../base/dispose.js";
 import { ActiveSessionError } from "../base/error.js";
@@ -79,6 +79,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
   #cleanup: ReturnType<typeof createDeferred<CleanupSummary>> | undefined;
   #endReason: AbortReason | undefined;
   #publication: Promise<void> | undefined;
+  #needsPublication = false;
   /** Requests that have got the session from an adapter and are not over. */
   #visitors = 0;
   #isCleanedUp = false;
@@ -207,6 +208,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
     return this.#house.create("create a runner", options, async (owner, settings, choices): Promise<Runner> => {
       checkDefinition(definition);
       const checked = await validateInput(definition, input);
+      this.#checkAvailable("create a runner"); // else what has been given back already would be held
       if (definition.kind === "sequence") {
         return createSequence(owner, sourceOf(definition, checked), { ...choices, ...settings, definition });
       }
@@ -324,13 +326,23 @@ export class ActiveSession<Services = unknown> extends Expirable {
 
   /** Creations wait until `publication` settles, and fail if it rejects: until then no client can come back. @internal */
   publish(publication: Promise<void>): void {
-    this.#publication = publication;
-    publication.then(
+    const either = anyOf(this.#publication, publication);
+    this.#publication = either;
+    this.#needsPublication = false;
+    either.then(
       () => {
-        if (this.#publication === publication) this.#publication = undefined;
+        if (this.#publication === either) this.#publication = undefined;
       },
-      (error: unknown) => this.#warn("the framework's session could not be saved", error),
+      () => {
+        if (this.#publication === either) this.#needsPublication = true;
+      },
     );
+    publication.catch((error: unknown) => this.#warn("the framework's session could not be saved", error));
+  }
+
+  /** Whether it could not be saved so far that the session is this client's; then the next request tries again. @internal */
+  get needsPublication(): boolean {
+    return this.#needsPublication;
   }
 
   /** The group has been made, or is there already: this session keeps it until it is cleaned up. @internal */
@@ -345,6 +357,11 @@ export class ActiveSession<Services = unknown> extends Expirable {
       this.#visitors--;
       this.#leaveGroup();
     };
+  }
+
+  /** Whether a request is using the session. @internal */
+  get isVisited(): boolean {
+    return this.#visitors > 0;
   }
 
   #leaveGroup(): void {
@@ -426,9 +443,11 @@ export class ActiveSession<Services = unknown> extends Expirable {
 
   /** A client must be able to come back to what it is told of. */
   async #published(): Promise<void> {
+    if (!this.#publication) return;
     try {
-      await this.#publication;
+      await abortable(this.#publication, this.signal);
     } catch (cause) {
+      this.#checkAvailable("create a runner");
       const message = "Cannot create a runner: the framework's session could not be saved";
       throw new ActiveSessionError("IDENTITY_NOT_SAVED", message, { cause });
     }
@@ -445,6 +464,16 @@ export class ActiveSession<Services = unknown> extends Expirable {
       this.#holders--;
       this.touch();
     };
+  }
+}
+
+/** Settles as the first of two that succeeds; as the second one, if none does. */
+async function anyOf(first: Promise<void> | undefined, second: Promise<void>): Promise<void> {
+  if (!first) return second;
+  try {
+    await Promise.any([first, second]);
+  } catch {
+    await second;
   }
 }
 

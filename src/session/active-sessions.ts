@@ -221,12 +221,12 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
       () => ofClient().length,
       () => endIdlest(ofClient()),
     );
-    const { head } = this.#idleSessions;
-    admit(
-      "sessions",
-      () => this.#sessions.size,
-      () => endIdlest(head ? [head] : []),
-    );
+    const endIdle = () => {
+      const idle = this.#idleSessions.find(({ isVisited }) => !isVisited);
+      if (idle) void idle.end("idle");
+      return idle !== undefined;
+    };
+    admit("sessions", () => this.#sessions.size, endIdle);
   }
 
   #admitRunner(session: ActiveSession): void {
@@ -345,7 +345,7 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
 
 /** Ends the least recently used of the sessions that nobody is using; returns whether there was one. */
 function endIdlest(sessions: Iterable<ActiveSession>): boolean {
-  const idlest = leastOf(sessions, ({ expiresAt }) => (expiresAt > 0 ? expiresAt : undefined));
+  const idlest = leastOf(sessions, ({ expiresAt, isVisited }) => (expiresAt > 0 && !isVisited ? expiresAt : undefined));
   if (idlest) void idlest.end("idle");
   return idlest !== undefined;
 }

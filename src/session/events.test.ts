@@ -186,6 +186,24 @@ describe("the logger", () => {
     },
   );
 
+  test("may be asynchronous, and fail that way", async () => {
+    const logger = { warn: () => {}, debug: () => Promise.reject(new Error("disk full")) };
+    const session = await openHost({ logger: logger as Logger }).get("ann");
+    await turns();
+    expect(session.isAvailable).toBe(true);
+  });
+
+  test("without one, the process is warned of failures whatever their cause", async () => {
+    const emit = vi.spyOn(process, "emitWarning").mockImplementation(() => {});
+    const session = await openHost().get("ann");
+    await (await session.createProcessRunner(() => Promise.reject({ number: 1n }))).getRequired();
+    expect(emit.mock.calls[0]).toEqual([
+      "a runner has failed",
+      expect.objectContaining({ detail: expect.stringContaining("1n") }),
+    ]);
+    emit.mockRestore();
+  });
+
   test("without one, the process is warned of work that failed", async () => {
     const emit = vi.spyOn(process, "emitWarning").mockImplementation(() => {});
     const session = await openHost().get("ann");

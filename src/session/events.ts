@@ -4,6 +4,8 @@
  * numbers. Where nobody listens, an event costs a look at its channel.
  */
 import { type Channel, channel } from "node:diagnostics_channel";
+import { inspect } from "node:util";
+import { noop } from "../base/async.js";
 import type { CleanupSummary } from "../base/dispose.js";
 import type { RunnerProgress, RunnerStatus } from "../log/result-log.js";
 import type { AbortReason, RunnerKind } from "../runner/shapes.js";
@@ -133,12 +135,17 @@ export class Events {
     if (to.hasSubscribers) to.publish(told);
     try {
       const [level, message] = tellers[name](told);
-      if (this.#logger) this.#logger[level]?.(told, `active-session: ${message}`);
+      if (this.#logger) ignoreRejection(this.#logger[level]?.(told, `active-session: ${message}`));
       else if (untold.includes(name)) warnProcess(level, message, told);
     } catch {
       // A logger that throws must not break what it was told of, and there is nobody else to tell.
     }
   }
+}
+
+/** A logger that writes somewhere else may fail later, too. */
+function ignoreRejection(result: unknown): void {
+  if (typeof Object(result).then === "function") Promise.resolve(result).catch(noop);
 }
 
 function warnProcess(level: Level, message: string, details: object): void {
@@ -154,5 +161,5 @@ function describeDetails(details: object): string {
 function describeDetail(value: unknown): string {
   if (Array.isArray(value)) return value.map(describeDetail).join(", ");
   if (value instanceof Error) return value.stack ?? value.message;
-  return typeof value === "object" && value !== null ? JSON.stringify(value) : String(value);
+  return typeof value === "object" && value !== null ? inspect(value) : String(value);
 }

@@ -62,9 +62,11 @@ export class ExpiryList<E extends Expirable> {
     this.#expire = expire;
   }
 
-  /** The entry that was touched longest ago. */
-  get head(): E | undefined {
-    return (this.#head as E | null) ?? undefined;
+  /** Of those that fit, the entry that was touched longest ago. */
+  find(fits: (entry: E) => boolean): E | undefined {
+    let entry = this.#head as E | null;
+    while (entry && !fits(entry)) entry = entry.expiryNext as E | null;
+    return entry ?? undefined;
   }
 
   /** Adds the entry, or starts its time anew. */

@@ -180,6 +180,17 @@ describe("with end-idle", () => {
     expect(ann.isAvailable).toBe(false);
   });
 
+  test("a session that a request is using is not ended", async () => {
+    const host = open({ sessions: 2, whenReached });
+    const [ann, bob] = [await host.get("ann"), await host.get("bob")];
+    const leave = ann.visit();
+    await host.get("cy");
+    expect([ann.isAvailable, bob.isAvailable]).toEqual([true, false]);
+    leave();
+    await host.get("dan");
+    expect(ann.isAvailable).toBe(false);
+  });
+
   test("a client's limit ends only what is the client's own", async () => {
     vi.useFakeTimers();
     const host = open({ runnersPerClient: 2, sessionsPerClient: 2, whenReached });

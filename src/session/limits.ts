@@ -31,7 +31,7 @@ export interface LimitOptions {
   /**
    * What happens when a limit of sessions, runners or items is reached: `"refuse"` whoever asks for more, or `"end-idle"`: end the
    * least recently used one that nobody is using, of the same client where the limit is the client's; if there is none, refuse.
-   * Open reads are always refused. Default: `"refuse"`.
+   * Open reads are always refused, and sessions too where `idleTimeout` is `Infinity`: none is ever idle. Default: `"refuse"`.
    */
   readonly whenReached?: "refuse" | "end-idle" | undefined;
 }

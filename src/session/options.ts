@@ -156,25 +156,29 @@ export function resolveRunnerOptions(
   return { start, aheadLimit, retain, defaultAdvance, idleTimeout, signal, data };
 }
 
-/** What a creation takes over before anything of it can fail: all of `holds` that can be released. */
+/** What is wrong with the `holds` that a creation takes over before anything of it can fail. */
 export interface Holds {
-  readonly resources: readonly Resource[];
   /** Whether `holds` was something else than resources only. */
   readonly isInvalid: boolean;
   /** Whether one of them, bound to a request that is over, has been given back already: it protects nothing any more. */
   readonly isReleased: boolean;
 }
 
-/** Takes over the resources in `holds`; throws nothing but what its iteration throws. */
-export function takeHolds(options: RunnerOptions): Holds {
+/** Takes over the resources in `holds`, one by one, into `taken`; throws what its iteration throws. */
+export function takeHolds(options: RunnerOptions, taken: Resource[]): Holds {
   const holds: unknown = Object(options).holds;
-  if (holds === undefined) return { resources: [], isInvalid: false, isReleased: false };
-  if (typeof holds !== "object" || holds === null || !(Symbol.iterator in holds))
-    return { resources: [], isInvalid: true, isReleased: false };
-  const list = [...(holds as Iterable<unknown>)];
-  const resources = list.filter(isResource);
-  const isReleased = resources.some((resource) => (resource as { [handOver]?: () => boolean })[handOver]?.() === false);
-  return { resources, isInvalid: resources.length < list.length, isReleased };
+  if (holds === undefined) return { isInvalid: false, isReleased: false };
+  const isIterable = typeof holds === "object" && holds !== null && Symbol.iterator in holds;
+  let isInvalid = !isIterable;
+  let isReleased = false;
+  for (const resource of isIterable ? (holds as Iterable<unknown>) : []) {
+    if (!isResource(resource)) isInvalid = true;
+    else {
+      taken.push(resource);
+      if ((resource as { [handOver]?: () => boolean })[handOver]?.() === false) isReleased = true;
+    }
+  }
+  return { isInvalid, isReleased };
 }
 
 function checkReading(

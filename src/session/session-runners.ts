@@ -4,6 +4,7 @@
  * A creation takes its number first and never gives it back. What it was given it has taken over: if it fails, wherever, the
  * runner is disposed, or, where there was none yet, the source closed and the `holds` released.
  */
+import { abortable } from "../base/async.js";
 import { type CleanupSummary, type Resource, runSteps, toSteps } from "../base/dispose.js";
 import type { Runner, RunnerOwner } from "../runner/runner.js";
 import type { RunnerSettings } from "../runner/sequence-runner.js";
@@ -33,7 +34,12 @@ export interface RunnersHost {
 
 /** What runners need of their session. */
 export interface RunnersHome {
-  readonly session: { readonly id: string; readonly generation: number; readonly services: unknown };
+  readonly session: {
+    readonly id: string;
+    readonly generation: number;
+    readonly services: unknown;
+    readonly signal: AbortSignal;
+  };
   readonly host: RunnersHost;
   /** Throws when the session has ended. */
   checkAvailable(action: string): void;
@@ -113,13 +119,14 @@ export class SessionRunners {
   ): Promise<R> {
     const { host, session } = this.#home;
     const number = this.#nextNumber++;
-    const holds = takeHolds(options);
+    const taken: Resource[] = [];
     let runner: R | undefined;
     try {
+      const holds = takeHolds(options, taken);
       this.#home.checkAvailable(action);
       const choices = resolveRunnerOptions(action, options, holds, host.settings);
       const { defaultAdvance, data } = choices;
-      const made = make(this.#owner, { number, defaultAdvance, holds: holds.resources, data }, choices);
+      const made = make(this.#owner, { number, defaultAdvance, holds: taken, data }, choices);
       runner = made instanceof Promise ? await this.#pinned(made) : made;
       this.#home.checkAvailable(action);
       this.#add(runner, choices);
@@ -129,7 +136,7 @@ export class SessionRunners {
       return runner;
     } catch (error) {
       if (runner) await runner.dispose("stopped");
-      else await this.#giveBack(discard, holds.resources);
+      else await this.#giveBack(discard, taken);
       const { id, generation } = session;
       host.events.emit("runner.creation-failed", () => ({ session: id, generation, error }));
       throw error;
@@ -155,11 +162,11 @@ export class SessionRunners {
     }
   }
 
-  /** The session does not idle out while a creation waits for the application's code. */
+  /** The session does not idle out while a creation waits for the application's code, which waits no longer than it lives. */
   async #pinned<R>(promise: Promise<R>): Promise<R> {
     const release = this.#home.pin();
     try {
-      return await promise;
+      return await abortable(promise, this.#home.session.signal);
     } finally {
       release();
     }
