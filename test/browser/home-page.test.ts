@@ -1,10 +1,7 @@
-import { createActiveSessions } from "active-session";
 import type { Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
-import { createDemo } from "../../examples/demo/dist/app.js";
 import { createDeferred } from "../../src/base/async.js";
 import { browserPath, useBrowser } from "../support/browser.js";
-import { atEnd } from "../support/cleanup.js";
 import { openDemo, overflow, press, type ServedDemo, shows, tabTo } from "../support/demo.js";
 
 const browser = useBrowser();
@@ -128,17 +125,7 @@ describe.skipIf(!browserPath)("the home page in Chromium", () => {
     const home = await demo.open("/");
     await shows(home, "live");
     const before = await generation(home);
-    await demo.stop();
-    const sessions = createActiveSessions();
-    atEnd(() => sessions.close());
-    const restarted = createDemo({ sessions }).listen(Number(new URL(demo.url).port), "127.0.0.1");
-    atEnd(
-      () =>
-        new Promise<void>((resolve) => {
-          restarted.close(() => resolve());
-          restarted.closeAllConnections();
-        }),
-    );
+    await demo.restart();
     await shows(home, "Your former session has ended. This is a new one.");
     expect(await generation(home)).toBeGreaterThan(before);
   });
