@@ -111,7 +111,7 @@ describe.skipIf(!browserPath)("the search page in Chromium", () => {
       stoppedFirst = !answered;
     });
     const answer = page.waitForResponse((response) => response.url().endsWith("/abort"));
-    await page.getByRole("button", { name: "Stop" }).click();
+    await press(page, "Stop");
     expect((await answer).status()).toBe(200);
     answered = true;
     await Promise.all([shows(page, "Stopped."), shows(second, "Stopped.")]);
@@ -135,7 +135,7 @@ describe.skipIf(!browserPath)("the search page in Chromium", () => {
     const { page, stop } = await openGated();
     await stop();
     await page.getByLabel("Word").fill("needle");
-    await page.getByRole("button", { name: "Search" }).click();
+    await press(page, "Search");
     await shows(page, "The search could not be started. The server cannot be reached.");
   });
 
