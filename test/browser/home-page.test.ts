@@ -1,10 +1,8 @@
-import { createActiveSessions } from "active-session";
 import type { Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
-import { createDemo } from "../../examples/demo/dist/app.js";
+import type { overview } from "../../examples/demo/dist/overview.js";
 import { createDeferred } from "../../src/base/async.js";
 import { browserPath, useBrowser } from "../support/browser.js";
-import { atEnd } from "../support/cleanup.js";
 import { openDemo, overflow, press, type ServedDemo, shows, tabTo } from "../support/demo.js";
 
 const browser = useBrowser();
@@ -29,7 +27,24 @@ async function startSearch(demo: ServedDemo, word = "needle"): Promise<Page> {
   return page;
 }
 
+/** Starts a search without its page. */
+async function postSearch(home: Page): Promise<void> {
+  const init = { method: "POST", headers: { "Content-Type": "application/json" }, body: '{"word":"needle"}' };
+  expect(await home.evaluate(async (post) => (await fetch("/search", post)).status, init)).toBe(201);
+}
+
 const row = (page: Page, title: string) => page.getByRole("row").filter({ hasText: title });
+/** Waits until the row of this title says so, and nothing else. */
+async function rowIs(page: Page, title: string, ...cells: string[]): Promise<void> {
+  await page.waitForFunction(
+    ([title, ...cells]) =>
+      [...document.querySelectorAll<HTMLTableRowElement>("#runners tbody tr")].some(
+        (row) =>
+          row.cells[0]!.textContent === title && cells.every((cell, i) => row.cells[i + 1]!.textContent === cell),
+      ),
+    [title, ...cells],
+  );
+}
 const generation = async (page: Page) => Number(await page.locator("#generation").textContent());
 
 describe.skipIf(!browserPath)("the home page in Chromium", () => {
@@ -49,10 +64,45 @@ describe.skipIf(!browserPath)("the home page in Chromium", () => {
     expect(await generation(home)).toBe(session!.generation);
   });
 
+  test("shows of each runner its kind, its status and how far it has come, whether or not it is read", async () => {
+    const demo = await openDemo(browser);
+    const home = await demo.open("/");
+    await shows(home, "live");
+    const [session] = demo.sessions.sessions();
+    const gates = { sequence: createDeferred(), process: createDeferred() };
+    async function* rows() {
+      yield* [1, 2, 3];
+      await gates.sequence.promise;
+    }
+    await session!.createSequenceRunner(rows, { data: { title: "Rows", page: "/search" } });
+    const sum = await session!.createProcessRunner(
+      async ({ report }) => {
+        report(1, 1101);
+        report(2, 1101);
+        await gates.process.promise;
+      },
+      { data: { title: "Sum", page: "/checksum" } },
+    );
+    await session!.createSequenceRunner(() => [1]); // not the demo's: it has no title
+    await rowIs(home, "Rows", "sequence", "progressed", "3");
+    await rowIs(home, "Sum", "process", "progressed", "2 of 1,101");
+    await sum.getAvailable();
+    await rowIs(home, "Sum", "process", "stalled", "2 of 1,101");
+    expect(await home.locator("#runners tbody th").allTextContents()).toEqual(["Rows", "Sum"]);
+    gates.process.reject(new Error("the disk is on fire"));
+    await rowIs(home, "Sum", "process", "failed", "2");
+    gates.sequence.resolve();
+    await rowIs(home, "Rows", "sequence", "finished", "3");
+    expect(await home.getByRole("button", { name: /^Stop/ }).count()).toBe(0);
+    await sum[Symbol.asyncDispose]();
+    await row(home, "Sum").waitFor({ state: "detached" });
+    await rowIs(home, "Rows", "sequence", "finished", "3");
+  });
+
   test("its links lead to the page that shows the runner", async () => {
     const demo = await openGated();
     const home = await demo.open("/");
-    await startSearch(demo);
+    await postSearch(home);
     await home.getByRole("link", { name: "Search for “needle”" }).click();
     await shows(home, "25 matches so far");
   });
@@ -66,6 +116,22 @@ describe.skipIf(!browserPath)("the home page in Chromium", () => {
     await row(home, "“one”").filter({ hasText: "aborted (stopped)" }).waitFor();
     expect(await two.locator("#status").textContent()).toContain("25 matches so far");
     expect(await row(home, "“two”").getByRole("button").isVisible()).toBe(true);
+  });
+
+  test("Stop that does not get through says so, and can be pressed again", async () => {
+    const demo = await openGated();
+    const search = await startSearch(demo);
+    const home = await demo.open("/");
+    await row(home, "needle").waitFor();
+    await demo.stop();
+    await press(home, "Stop Search for “needle”");
+    await shows(home, "It could not be stopped. The server cannot be reached.");
+    await demo.start();
+    await home.getByRole("alert").waitFor({ state: "hidden" });
+    await press(home, "Stop Search for “needle”");
+    await shows(search, "Stopped.");
+    await row(home, "needle").filter({ hasText: "aborted (stopped)" }).waitFor();
+    await shows(home, "Your session is live.");
   });
 
   test("New session ends this one, everywhere, and shows a larger generation", async () => {
@@ -85,8 +151,8 @@ describe.skipIf(!browserPath)("the home page in Chromium", () => {
 
   test("a reload, and a second tab, show the same session", async () => {
     const demo = await openGated();
-    await startSearch(demo);
     const home = await demo.open("/");
+    await postSearch(home);
     await row(home, "needle").waitFor();
     const before = await generation(home);
     await home.reload();
@@ -103,7 +169,7 @@ describe.skipIf(!browserPath)("the home page in Chromium", () => {
     await demo.stop();
     await home.getByRole("alert").filter({ hasText: "cannot be reached" }).waitFor();
     await demo.start();
-    await startSearch(demo);
+    await postSearch(home);
     await row(home, "needle").waitFor();
     expect(await home.getByRole("alert").isHidden()).toBe(true);
   });
@@ -117,7 +183,7 @@ describe.skipIf(!browserPath)("the home page in Chromium", () => {
     await demo.stop();
     for await (const runner of session!.runners()) await runner[Symbol.asyncDispose]();
     await demo.start();
-    await startSearch(demo);
+    await postSearch(home);
     await row(home, "needle").waitFor();
     expect(await generation(home)).toBe(before);
     await shows(home, "Your session is live.");
@@ -128,30 +194,61 @@ describe.skipIf(!browserPath)("the home page in Chromium", () => {
     const home = await demo.open("/");
     await shows(home, "live");
     const before = await generation(home);
-    await demo.stop();
-    const sessions = createActiveSessions();
-    atEnd(() => sessions.close());
-    const restarted = createDemo({ sessions }).listen(Number(new URL(demo.url).port), "127.0.0.1");
-    atEnd(
-      () =>
-        new Promise<void>((resolve) => {
-          restarted.close(() => resolve());
-          restarted.closeAllConnections();
-        }),
-    );
+    await demo.restart();
     await shows(home, "Your former session has ended. This is a new one.");
     expect(await generation(home)).toBeGreaterThan(before);
   });
 
-  test("fits a phone and works by keyboard", async () => {
+  test("a new session that cannot be had says so, and can be asked for again", async () => {
+    const demo = await openDemo(browser);
+    const home = await demo.open("/");
+    await shows(home, "live");
+    const before = await generation(home);
+    await demo.stop();
+    await press(home, "New session");
+    await shows(home, "A new session could not be started. The server cannot be reached.");
+    expect(await home.getByRole("alert").isHidden()).toBe(true);
+    await demo.start();
+    await press(home, "New session");
+    await shows(home, "Your session is live.");
+    expect(await generation(home)).toBeGreaterThan(before);
+  });
+
+  test("a failure of the overview says so, be it before or after the first look", async () => {
+    const gate = createDeferred();
+    const late: typeof overview = async (_session, report) => {
+      report([{ key: "1", title: "Rows", page: "/search", kind: "sequence", status: "stalled", current: 3 }]);
+      await gate.promise;
+      return [];
+    };
+    const works = [() => Promise.reject(new Error("the disk is on fire")), late];
+    const demo = await openDemo(browser, { work: { overview: (...args) => works.shift()!(...args) } });
+    const home = await demo.open("/");
+    await shows(home, "Your session cannot be shown any more. The runner failed.");
+    await home.reload();
+    await rowIs(home, "Rows", "sequence", "stalled", "3");
+    gate.reject(new Error("the disk is on fire"));
+    await shows(home, "Your session cannot be shown any more. The runner failed.");
+    await row(home, "Rows").waitFor({ state: "detached" });
+  });
+
+  test("fits a phone, be a title ever so long, and works by keyboard", async () => {
     const demo = await openGated();
-    const search = await startSearch(demo);
+    const word = "n".repeat(100);
+    const search = await startSearch(demo, word);
     const home = await demo.open("/");
     await home.setViewportSize({ width: 360, height: 640 });
-    await row(home, "needle").waitFor();
+    await row(home, word).waitFor();
     expect(await overflow(home)).toBeLessThanOrEqual(0);
+    expect(await home.getByRole("button", { name: /^Stop/ }).boundingBox()).toMatchObject({
+      x: expect.toSatisfy((x) => x < 330),
+    });
     await tabTo(home, "#runners button");
     await home.keyboard.press("Enter");
     await shows(search, "Stopped.");
+    const before = await generation(home);
+    await tabTo(home, "#renew");
+    await home.keyboard.press("Enter");
+    await home.waitForFunction((old) => Number(document.querySelector("#generation")!.textContent) > old, before);
   });
 });

@@ -1,12 +1,13 @@
 import type { Page } from "playwright-core";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { browserPath, useBrowser } from "../support/browser.js";
-import { openDemo, overflow, press, shows, tabTo } from "../support/demo.js";
+import { atEnd } from "../support/cleanup.js";
+import { openDemo, overflow, press, samePath, shows, tabTo } from "../support/demo.js";
 
 const browser = useBrowser();
 
-/** A demo whose gauge counts: the n-th measurement is n % of CPU. */
-async function openCounting() {
+/** A demo whose gauge counts: the n-th measurement is n % of CPU. `before` is called before each. */
+async function openCounting(before: (n: number) => void = () => {}) {
   const gauges: { count: number; isClosed: boolean }[] = [];
   const createGauge = () => {
     const state = { count: 0, isClosed: false };
@@ -14,7 +15,11 @@ async function openCounting() {
     const close = () => {
       state.isClosed = true;
     };
-    return { gauge: () => ({ cpu: ++state.count, memory: 50, delay: 0.5 }), close };
+    const gauge = () => {
+      before(++state.count);
+      return { cpu: state.count, memory: 50, delay: 0.5 };
+    };
+    return { gauge, close };
   };
   return { ...(await openDemo(browser, { work: { createGauge } })), gauges };
 }
@@ -22,6 +27,14 @@ async function openCounting() {
 async function start(page: Page, interval = "100"): Promise<void> {
   await page.getByLabel("Every").selectOption(interval);
   await press(page, "Start");
+}
+
+/** Waits until the page shows as many measurements as there have been: from the first one on, and none twice. */
+async function showsAll(page: Page): Promise<void> {
+  await page.waitForFunction(() => {
+    const [number] = /\d+/.exec(document.querySelector("#status")!.textContent!) ?? ["0"];
+    return Number(number) === Number.parseFloat(document.querySelector("#cpu strong")!.textContent!);
+  });
 }
 
 /** Waits until the page has shown at least so many measurements. */
@@ -53,16 +66,47 @@ describe.skipIf(!browserPath)("the monitor page in Chromium", () => {
     await measured(page, 5);
     await page.reload();
     await measured(page, 8);
-    const second = await open(new URL(page.url()).pathname + new URL(page.url()).hash);
+    const second = await open(samePath(page));
     await measured(second, 10);
-    // As many as have been measured: none of them from before the reload is missing, and none comes twice.
-    for (const tab of [page, second]) {
-      await tab.waitForFunction(() => {
-        const [number] = /\d+/.exec(document.querySelector("#status")!.textContent!) ?? ["0"];
-        return Number(number) === Number.parseFloat(document.querySelector("#cpu strong")!.textContent!);
-      });
-    }
+    for (const tab of [page, second]) await showsAll(tab);
     expect(gauges).toHaveLength(1);
+  });
+
+  test("a reload goes on from the first measurement that is kept when the server has let go of others", async () => {
+    const clock = performance.now.bind(performance);
+    atEnd(() => vi.restoreAllMocks());
+    const missed = 2000; // the clock leaps, and the time series catches up
+    const { open } = await openCounting((n) => {
+      if (n === 1) vi.spyOn(performance, "now").mockImplementation(() => clock() + missed * 100);
+    });
+    const page = await open("/monitor");
+    await start(page);
+    await page.waitForFunction(
+      (count) => Number(document.querySelector("#cpu strong")!.textContent!.replace(/\D/g, "")) >= count,
+      missed,
+    );
+    await shows(page, "Measuring… 600 measurements so far.");
+    const gone = page.waitForResponse((response) => response.status() === 410);
+    const goesOn = page.waitForRequest(
+      (request) => /live=sse/.test(request.url()) && !/offset=0+&/.test(request.url()),
+    );
+    await page.reload();
+    const first = (await gone).headers()["runner-first-offset"];
+    expect(Number(first)).toBeGreaterThan(0);
+    expect(new URL((await goesOn).url()).searchParams.get("offset")).toBe(first);
+    await shows(page, "Measuring… 600 measurements so far.");
+    expect(await page.locator("#cpu strong").textContent()).toMatch(/^2,\d{3} %$/);
+  });
+
+  test("a gauge that fails is told after the measurements before it", async () => {
+    const { open, gauges } = await openCounting((n) => {
+      if (n === 3) throw new Error("the sensor is loose");
+    });
+    const page = await open("/monitor");
+    await start(page);
+    await shows(page, "The monitor failed after 2 measurements. The runner failed");
+    expect(gauges[0]!.isClosed).toBe(true);
+    expect(await page.getByRole("button", { name: "Stop" }).isDisabled()).toBe(true);
   });
 
   test("Stop ends the measuring, in the other tab too, and lets go of the gauge", async () => {
@@ -70,7 +114,7 @@ describe.skipIf(!browserPath)("the monitor page in Chromium", () => {
     const page = await open("/monitor");
     await start(page);
     await measured(page, 2);
-    const second = await open(`/monitor${new URL(page.url()).hash}`);
+    const second = await open(samePath(page));
     await measured(second, 2);
     await press(page, "Stop");
     await Promise.all([shows(page, "Stopped."), shows(second, "Stopped.")]);
@@ -100,6 +144,7 @@ describe.skipIf(!browserPath)("the monitor page in Chromium", () => {
     const before = await cpu(page);
     await serve();
     await measured(page, before + 2);
+    await showsAll(page);
     expect(await page.getByRole("alert").isHidden()).toBe(true);
   });
 
@@ -114,28 +159,37 @@ describe.skipIf(!browserPath)("the monitor page in Chromium", () => {
     await shows(page, "not available any more");
   });
 
-  test("draws in the colours of the scheme, fits a phone, and works by keyboard", async () => {
+  test("draws its line in the accent colour of the scheme, also when that changes", async () => {
     const { open } = await openCounting();
     const page = await open("/monitor");
+    await page.emulateMedia({ colorScheme: "light" });
+    await start(page);
+    await measured(page, 3);
+    const isDrawnIn = (colour: string) =>
+      page.waitForFunction((wanted) => {
+        const canvas = document.querySelector("canvas")!;
+        const { data } = canvas.getContext("2d")!.getImageData(0, 0, canvas.width, canvas.height);
+        for (let i = 0; i < data.length; i += 4) if (data.slice(i, i + 4).join() === `${wanted},255`) return true;
+        return false;
+      }, colour);
+    await isDrawnIn("26,95,180");
+    await page.emulateMedia({ colorScheme: "dark" });
+    await isDrawnIn("138,184,245");
+  });
+
+  test("fits a phone and works by keyboard", async () => {
+    const { open, gauges } = await openCounting();
+    const page = await open("/monitor");
     await page.setViewportSize({ width: 360, height: 640 });
-    const colours = () => {
-      const canvas = document.querySelector("canvas")!;
-      const pixels = canvas.getContext("2d")!.getImageData(0, 0, canvas.width, canvas.height).data;
-      const seen = new Set<string>();
-      for (let i = 0; i < pixels.length; i += 4) if (pixels[i + 3] === 255) seen.add(pixels.slice(i, i + 3).join());
-      return [...seen].sort().join(" ");
-    };
     await tabTo(page, "#interval");
     await page.keyboard.type("0.1");
     await tabTo(page, "#start");
     await page.keyboard.press("Enter");
     await measured(page, 3);
+    expect(await overflow(page)).toBeLessThanOrEqual(0);
     await tabTo(page, "#stop");
     await page.keyboard.press("Enter");
     await shows(page, "Stopped.");
-    await page.evaluate(`window.colours = ${colours}; window.light = colours()`);
-    await page.emulateMedia({ colorScheme: "dark" });
-    await page.waitForFunction("colours() !== '' && colours() !== light");
-    expect(await overflow(page)).toBeLessThanOrEqual(0);
+    expect(gauges[0]!.isClosed).toBe(true);
   });
 });

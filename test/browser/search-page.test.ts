@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { type Match, search } from "../../examples/demo/dist/search.js";
 import { createDeferred, type Deferred } from "../../src/base/async.js";
 import { browserPath, useBrowser } from "../support/browser.js";
-import { openDemo, overflow, press, shows, tabTo } from "../support/demo.js";
+import { openDemo, overflow, press, samePath, shows, tabTo } from "../support/demo.js";
 
 const browser = useBrowser();
 /** More than the first page, so that something is left to follow. */
@@ -43,7 +43,7 @@ async function openGated() {
   }
   const demo = await openDemo(browser, { folder, work: { search: searchIn } });
   const page = await demo.open("/search");
-  const second = () => demo.open(`/search${new URL(page.url()).hash}`);
+  const second = () => demo.open(samePath(page));
   return { ...demo, page, second, gate, stopped };
 }
 
@@ -111,7 +111,7 @@ describe.skipIf(!browserPath)("the search page in Chromium", () => {
       stoppedFirst = !answered;
     });
     const answer = page.waitForResponse((response) => response.url().endsWith("/abort"));
-    await page.getByRole("button", { name: "Stop" }).click();
+    await press(page, "Stop");
     expect((await answer).status()).toBe(200);
     answered = true;
     await Promise.all([shows(page, "Stopped."), shows(second, "Stopped.")]);
@@ -135,17 +135,40 @@ describe.skipIf(!browserPath)("the search page in Chromium", () => {
     const { page, stop } = await openGated();
     await stop();
     await page.getByLabel("Word").fill("needle");
-    await page.getByRole("button", { name: "Search" }).click();
+    await press(page, "Search");
     await shows(page, "The search could not be started. The server cannot be reached.");
   });
 
-  test("says why there is nothing more when the session has ended, and after a restart", async () => {
-    const { page, sessions } = await openGated();
+  test("says that the session has ended from the home page, and a later load that there is nothing to follow", async () => {
+    const { page, open } = await openGated();
     await start(page);
-    for (const session of sessions.sessions()) await session.terminate();
-    await shows(page, "with your session");
+    const home = await open("/");
+    await press(home, "New session");
+    await shows(page, `The search was ended with your session. ${beforeGate} matches until then.`);
     await page.reload();
-    await shows(page, "not available any more");
+    await shows(page, "This search is not available any more");
+  });
+
+  test("says that there is nothing to follow any more after a restart of the server", async () => {
+    const { page, restart } = await openGated();
+    await start(page);
+    await restart();
+    await shows(page, "This search is not available any more");
+    expect(await places(page)).toEqual(expected.slice(0, beforeGate));
+    expect(await page.getByRole("alert").isHidden()).toBe(true);
+  });
+
+  test("Stop that does not get through says so; another search stops the former one all the same", async () => {
+    const { page, stopped, stop, start: serve } = await openGated();
+    await start(page);
+    await stop();
+    await page.getByRole("alert").filter({ hasText: "cannot be reached" }).waitFor();
+    await press(page, "Stop");
+    await shows(page, "The search could not be stopped. The server cannot be reached.");
+    await serve();
+    await page.getByRole("alert").waitFor({ state: "hidden" });
+    await press(page, "Search");
+    await stopped.promise;
   });
 
   test("a failure says so after the matches that came before it", async () => {
@@ -157,13 +180,16 @@ describe.skipIf(!browserPath)("the search page in Chromium", () => {
 
   test("a second Enter before the first answer shows the second search only, and the first one is stopped", async () => {
     const words: string[] = [];
-    const stopped: string[] = [];
     const first = createDeferred();
+    const firstStopped = createDeferred();
     async function* searchFor(_folder: string, word: string, signal: AbortSignal): AsyncGenerator<Match, void> {
       words.push(word);
-      signal.addEventListener("abort", () => void stopped.push(word));
-      if (word === "one") await first.promise;
-      yield { file: word, line: 1, text: word, at: 0, length: word.length };
+      if (word === "one") {
+        signal.addEventListener("abort", () => firstStopped.resolve());
+        await first.promise;
+      }
+      for (let line = 1; line <= 20; line++) yield { file: word, line, text: word, at: 0, length: word.length };
+      if (word === "one") await firstStopped.promise;
     }
     const { open } = await openDemo(browser, { work: { search: searchFor } });
     const page = await open("/search");
@@ -173,13 +199,40 @@ describe.skipIf(!browserPath)("the search page in Chromium", () => {
     await vi.waitUntil(() => words.length === 1);
     await field.fill("two");
     await field.press("Enter");
-    await shows(page, "Finished: 1 match.");
+    await shows(page, "Finished: 20 matches.");
+    const { hash } = new URL(page.url());
     const answered = page.waitForResponse((response) => response.url().endsWith("/abort"));
     first.resolve();
+    await firstStopped.promise;
     await answered;
-    expect(await places(page)).toEqual(["two:1"]);
-    await shows(page, "Finished: 1 match.");
+    expect(await places(page)).toEqual(Array.from({ length: 20 }, (_, i) => `two:${i + 1}`));
+    await shows(page, "Finished: 20 matches.");
+    expect(new URL(page.url()).hash).toBe(hash);
     expect(words).toEqual(["one", "two"]);
+  });
+
+  test("another search takes the place of the one that runs, which is stopped", async () => {
+    const stopped: string[] = [];
+    async function* searchFor(_folder: string, word: string, signal: AbortSignal): AsyncGenerator<Match, void> {
+      const stop = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+      for (let line = 1; line <= 25; line++) yield { file: word, line, text: word, at: 0, length: word.length };
+      await stop;
+      stopped.push(word);
+    }
+    const { open } = await openDemo(browser, { work: { search: searchFor } });
+    const page = await open("/search");
+    const field = page.getByLabel("Word");
+    for (const word of ["one", "two"]) {
+      await field.fill(word);
+      await field.press("Enter");
+      await page.getByText(`${word}:25`, { exact: true }).waitFor();
+    }
+    expect(await places(page)).toEqual(Array.from({ length: 25 }, (_, i) => `two:${i + 1}`));
+    await vi.waitUntil(() => stopped.length > 0);
+    expect(stopped).toEqual(["one"]);
+    await press(page, "Stop"); // it is the second one's now
+    await shows(page, "Stopped. 25 matches until then.");
+    expect(stopped).toEqual(["one", "two"]);
   });
 
   test("Stop before the first answer stops what has been started as soon as its key is there", async () => {
@@ -203,15 +256,26 @@ describe.skipIf(!browserPath)("the search page in Chromium", () => {
     expect(await places(page)).toEqual([]);
   });
 
-  test("works on a phone and by keyboard", async () => {
-    const { page, gate } = await openGated();
+  test("fits a phone, be a line and its file's name ever so long, and works by keyboard", async () => {
+    const stopped = createDeferred();
+    async function* searchFor(_folder: string, word: string, signal: AbortSignal): AsyncGenerator<Match, void> {
+      signal.addEventListener("abort", () => stopped.resolve());
+      for (let line = 1; line <= 25; line++) {
+        yield { file: "a".repeat(200), line, text: word.repeat(20), at: 0, length: word.length };
+      }
+      await stopped.promise;
+    }
+    const { open } = await openDemo(browser, { work: { search: searchFor } });
+    const page = await open("/search");
     await page.setViewportSize({ width: 360, height: 640 });
-    gate.resolve();
     await tabTo(page, "#word");
     await page.keyboard.type("needle");
-    await page.keyboard.press("Tab");
+    await tabTo(page, "#start");
     await page.keyboard.press("Space");
-    await shows(page, `Finished: ${all} matches.`);
+    await shows(page, "25 matches so far.");
     expect(await overflow(page)).toBeLessThanOrEqual(0);
+    await tabTo(page, "#stop");
+    await page.keyboard.press("Enter");
+    await shows(page, "Stopped. 25 matches until then.");
   });
 });

@@ -17,6 +17,8 @@ export interface ServedDemo {
   stop(): Promise<void>;
   /** Serves again on the same port. */
   start(): Promise<void>;
+  /** As after a restart of the process: the same port, and nothing left of what there was. */
+  restart(): Promise<void>;
 }
 
 /** Serves the demo. */
@@ -27,8 +29,9 @@ export async function openDemo(
   const sessions = options.sessions ?? createActiveSessions();
   atEnd(() => sessions.close());
   const { server, url } = await listen(createDemo({ ...options, sessions }));
+  const start = () => new Promise<void>((resolve) => server.listen(Number(new URL(url).port), "127.0.0.1", resolve));
   return {
-    ...{ sessions, url },
+    ...{ sessions, url, start },
     open: async (path) => {
       const page = await browser.open(url + path);
       page.setDefaultTimeout(10_000);
@@ -36,7 +39,13 @@ export async function openDemo(
       return page;
     },
     stop: () => stop(server),
-    start: () => new Promise<void>((resolve) => server.listen(Number(new URL(url).port), "127.0.0.1", resolve)),
+    restart: async () => {
+      await stop(server);
+      const next = createActiveSessions();
+      atEnd(() => next.close());
+      server.removeAllListeners("request").on("request", createDemo({ ...options, sessions: next }));
+      await start();
+    },
   };
 }
 
@@ -52,9 +61,16 @@ export async function shows(page: Page, text: string): Promise<void> {
   await page.locator("#status").filter({ hasText: text }).waitFor();
 }
 
-/** Presses the button of this name. */
+/** Presses the button of this name. A tab in the background draws once a second only, which a click would wait for. */
 export async function press(page: Page, name: string): Promise<void> {
+  await page.bringToFront();
   await page.getByRole("button", { name, exact: true }).click();
+}
+
+/** The path of a page that shows the same work, for another tab. */
+export function samePath(page: Page): string {
+  const { pathname, hash } = new URL(page.url());
+  return pathname + hash;
 }
 
 /** How much of the page is wider than its window, px. */

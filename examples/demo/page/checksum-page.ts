@@ -19,7 +19,10 @@ const remaining = element("remaining", HTMLElement);
 const totals = element("totals", HTMLElement);
 const latest = element("latest", HTMLElement);
 const result = element("result", HTMLTableElement);
-const milestones = new Milestones<Checksums>(({ bytes }) => size(bytes));
+const milestones = new Milestones<Checksums>(
+  ({ files }) => files,
+  ({ bytes }) => size(bytes),
+);
 
 let value: Checksums | undefined;
 /** What there was when this page began to look, and when that was: for the time that it will take. */

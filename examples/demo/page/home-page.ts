@@ -16,7 +16,8 @@ interface Row {
 
 interface Overview {
   readonly key: string;
-  readonly result: readonly Row[];
+  /** Nothing, if it has failed at its first look. */
+  readonly result?: readonly Row[];
   readonly position: number;
   readonly session: { readonly id: string; readonly generation: number };
 }
@@ -28,6 +29,8 @@ const renew = element("renew", HTMLButtonElement);
 const table = element("runners", HTMLTableElement);
 const none = element("none", HTMLElement);
 const generation = element("generation", HTMLElement);
+
+const live = "Your session is live.";
 
 let turn = new AbortController();
 let isWatching = false;
@@ -57,13 +60,13 @@ async function watch(): Promise<void> {
   turn = new AbortController();
   const { signal } = turn;
   try {
-    const { key, result, position, session } = await post<Overview>("/overview");
+    const { key, result = [], position, session } = await post<Overview>("/overview");
     if (signal.aborted) return;
     const isAnother = isWatching && generation.textContent !== String(session.generation);
     isWatching = true;
     element("session-id", HTMLElement).textContent = session.id;
     generation.textContent = String(session.generation);
-    say(status, "running", isAnother ? "Your former session has ended. This is a new one." : "Your session is live.");
+    say(status, "running", isAnother ? "Your former session has ended. This is a new one." : live);
     show(result);
     void follow(key, position, signal);
   } catch (error) {
@@ -73,12 +76,12 @@ async function watch(): Promise<void> {
 
 async function follow(key: string, offset: number, signal: AbortSignal): Promise<void> {
   try {
-    for await (const { items, abortReason, closed } of client
+    for await (const { items, error, abortReason, closed } of client
       .follow<Row[]>(key, { offset, signal, onConnection: showConnection })
       .updates()) {
       const newest = items.at(-1);
       if (newest) show(newest);
-      if (closed) ended(whyEnded(abortReason));
+      if (closed) ended(error ? `Your session cannot be shown any more. ${error.message}.` : whyEnded(abortReason));
     }
   } catch (error) {
     if (signal.aborted) return;
@@ -153,6 +156,7 @@ async function stopRunner(key: string, stop: HTMLButtonElement): Promise<void> {
   stop.disabled = true;
   try {
     await client.abort(key);
+    say(status, "running", live); // it may have failed before
   } catch (error) {
     stop.disabled = false;
     say(status, "problem", `It could not be stopped. ${explain(error, "runner")}`);

@@ -13,34 +13,45 @@ const retryAfter = 1000;
 
 /** See the top of the file. */
 export class Milestones<T> {
+  readonly #filesOf: (value: T) => number;
   readonly #describe: (value: T) => string;
   #waiting: readonly Milestone[] = [];
   /** Ends the request under way: another milestone has become the nearest. */
   #change: () => void = () => {};
 
-  /** @param describe what to say of the value that a milestone was reached with */
-  constructor(describe: (value: T) => string) {
+  /**
+   * @param filesOf how many files the value stands for; the position does not tell, as the end counts there, too
+   * @param describe what to say of the value that a milestone was reached with
+   */
+  constructor(filesOf: (value: T) => number, describe: (value: T) => string) {
+    this.#filesOf = filesOf;
     this.#describe = describe;
+  }
+
+  get #nearest(): number {
+    return Math.min(...this.#waiting.map(({ at }) => at));
   }
 
   /** Waits for the `at`-th file; an output waits for one at a time. */
   add(at: number, output: HTMLElement): void {
+    const before = this.#nearest;
     this.#waiting = [...this.#waiting.filter((other) => other.output !== output), { at, output }];
     this.#say(output, "waiting", "Waiting…");
-    this.#change();
+    if (this.#nearest !== before) this.#change();
   }
 
   /** Waits for the milestones of one runner until it ends, or the signal aborts. Those that are left wait for the next runner. */
   async watch(client: RunnerClient, key: string, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      const nearest = Math.min(...this.#waiting.map(({ at }) => at));
+      const nearest = this.#nearest;
       const change = new AbortController();
       this.#change = () => change.abort();
       const both = AbortSignal.any([signal, change.signal]);
       try {
         if (nearest === Number.POSITIVE_INFINITY) await aborted(both);
         const page = await client.read<T>(key, { offset: nearest - 1, minItems: 1, timeout: 60, signal: both });
-        this.#reach(page.position, page.items[0]);
+        const [value] = page.items;
+        if (value !== undefined) this.#reach(value);
         if (page.closed) return this.#end();
       } catch (error) {
         if (both.aborted) continue;
@@ -50,10 +61,10 @@ export class Milestones<T> {
     }
   }
 
-  #reach(position: number, value: T | undefined): void {
-    const isReached = ({ at }: Milestone) => at <= position && value !== undefined;
+  #reach(value: T): void {
+    const isReached = ({ at }: Milestone) => at <= this.#filesOf(value);
     for (const { output } of this.#waiting.filter(isReached)) {
-      this.#say(output, "reached", `Reached: ${this.#describe(value as T)}`);
+      this.#say(output, "reached", `Reached: ${this.#describe(value)}`);
     }
     this.#waiting = this.#waiting.filter((milestone) => !isReached(milestone));
   }

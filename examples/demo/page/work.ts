@@ -35,10 +35,10 @@ export interface WorkParts<T> {
   opened?(client: RunnerClient, key: string, signal: AbortSignal): void;
 }
 
-/** What the server answers when something has been started: the runner's key, and its first page or value. */
+/** What the server answers when something has been started: the runner's key, and its first page, or value if it has one. */
 interface Started<T> {
   readonly key: string;
-  readonly result: readonly T[] | T;
+  readonly result?: readonly T[] | T;
   readonly position: number;
 }
 
@@ -88,7 +88,8 @@ export class Work<T> {
       const started = await post<Started<T>>(path, this.#parts.input(), given);
       if (signal.aborted) return this.#give(started.key);
       history.replaceState(null, "", `#${started.key}`);
-      this.#parts.show(Array.isArray(started.result) ? started.result : [started.result as T]);
+      const { result = [] } = started;
+      this.#parts.show(Array.isArray(result) ? result : [result as T]);
       await this.#follow(started.key, started.position, signal);
     } catch (error) {
       if (signal.aborted) return;
