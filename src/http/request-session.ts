@@ -44,7 +44,8 @@ export class RequestSession<Services = unknown> {
   readonly sessions: ActiveSessions<Services>;
   readonly #port: RequestPort;
   readonly #user: TaggedIdentity | undefined;
-  #issued: TaggedIdentity | undefined;
+  /** As the client has sent it, or as it was issued; a request's cookies do not change. */
+  #byCookie: TaggedIdentity | undefined;
   #session: ActiveSession<Services> | undefined;
   readonly #selection: Selection;
 
@@ -65,9 +66,8 @@ export class RequestSession<Services = unknown> {
     if (this.#user) return this.#user;
     const framework = this.#port.frameworkSession;
     if (framework) return tagIdentity("session", framework.id);
-    if (this.#issued) return this.#issued;
-    const value = this.#port.cookie.read(this.#port.cookies);
-    return value === undefined ? undefined : tagIdentity("cookie", value);
+    this.#byCookie ??= this.#readCookie();
+    return this.#byCookie;
   }
 
   /**
@@ -110,6 +110,11 @@ export class RequestSession<Services = unknown> {
     return true;
   }
 
+  #readCookie(): TaggedIdentity | undefined {
+    const value = this.#port.cookie.read(this.#port.cookies);
+    return value === undefined ? undefined : tagIdentity("cookie", value);
+  }
+
   /** The cookie is set only when there is a session for it. */
   #obtainByCookie(suffix: string | undefined): ActiveSession<Services> {
     this.#checkInTime("its cookie must be set");
@@ -117,7 +122,7 @@ export class RequestSession<Services = unknown> {
     const identity = tagIdentity("cookie", value);
     const session = this.sessions.obtain(identity, suffix);
     this.#port.setCookie(this.#port.cookie.serialize(value));
-    this.#issued = identity;
+    this.#byCookie = identity;
     return session;
   }
 
