@@ -4,7 +4,13 @@ export { ActiveSessionError, type ActiveSessionErrorOptions, type ErrorCode, typ
 export type { ProcessSink } from "./log/process-log.js";
 export type { FinalStatus, Retain, RunnerProgress, RunnerStatus } from "./log/result-log.js";
 export type { SequenceSink } from "./log/sequence-log.js";
-export type { ProcessDefinition, RunnerDefinition, SequenceDefinition, StandardSchema } from "./runner/definition.js";
+export type {
+  DefinitionOptions,
+  ProcessDefinition,
+  RunnerDefinition,
+  SequenceDefinition,
+  StandardSchema,
+} from "./runner/definition.js";
 export type { ProcessBody, ProcessContext } from "./runner/process-producer.js";
 export type { ProcessRunner } from "./runner/process-runner.js";
 export type { Producer, RunnerContext } from "./runner/producer.js";

@@ -44,6 +44,7 @@ describe("the exports of", () => {
       type ActiveSessionsStats
       type CleanupSummary
       type CloseSummary
+      type DefinitionOptions
       type ErrorCode
       type FinalStatus
       type Issue

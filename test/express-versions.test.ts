@@ -99,7 +99,7 @@ describe.each([
     const { url, headers } = await open(express);
     const unknown = await fetch(`${url}/api/v1/runners/nonsense`, { headers });
     expect([unknown.status, await unknown.json()]).toMatchObject([404, { code: "RUNNER_NOT_FOUND" }]);
-    const elsewhere = await fetch(`${url}/api/v1/runners`, { headers });
+    const elsewhere = await fetch(`${url}/api/v1/runners/one/two/three`, { headers });
     expect([elsewhere.status, elsewhere.headers.get("content-type")]).toEqual([404, "text/html; charset=utf-8"]);
   });
 });

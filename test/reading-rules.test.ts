@@ -7,6 +7,7 @@ import type { ProcessContext } from "../src/runner/process-producer.js";
 import type { RunnerOptions } from "../src/session/options.js";
 import { atEnd } from "./support/cleanup.js";
 import { isPending, listenerCount, openHost, PushSource, turns } from "./support/control.js";
+import { wireRequest } from "./support/wire.js";
 
 /** A web stream of these items. */
 function streamOf<T>(items: readonly T[]): ReadableStream<T> {
@@ -565,8 +566,7 @@ describe("rule 10, open reads", () => {
     const handle = createRunnerHandler(host, { rotateAfter: 60_000, heartbeat: Number.POSITIVE_INFINITY });
     const ask = (action: string | undefined, asked: string, method = "GET") => {
       const query = new URLSearchParams(asked);
-      const { signal } = new AbortController();
-      return handle({ method, key: opened.runner.key, action, query, headers: {}, identity: "user:user", signal });
+      return handle(wireRequest(host, opened.runner.key, { method, action, query, identity: "user:user" }));
     };
     const response = ask(undefined, query);
     return { ...opened, host, ask, response };

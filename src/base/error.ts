@@ -49,6 +49,12 @@ const statusByCode = {
   HOST_CLOSED: 503,
   /** The item at this position has no JSON form. */
   RESULT_NOT_SERIALIZABLE: 500,
+  /** The body of a request is larger than it may be. */
+  PAYLOAD_TOO_LARGE: 413,
+  /** The body of a request is not of the type that is understood, `application/json`. */
+  UNSUPPORTED_MEDIA_TYPE: 415,
+  /** The idempotency key stands for another input. */
+  IDEMPOTENCY_KEY_REUSED: 422,
   /** A request that changes something came from another site. */
   CROSS_SITE_REQUEST: 403,
   /** The method or the action is not one of the runner's. */

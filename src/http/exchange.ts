@@ -1,10 +1,11 @@
 /** What a framework's adapter and the handler say to each other: a request and a response without any framework. */
+import type { ActiveSession } from "../session/active-session.js";
 import type { TaggedIdentity } from "../session/identity.js";
 
-/** A request to a runner's URL, `{mount}/{key}` or `{mount}/{key}/{action}`. */
+/** A request to `{mount}`, to a runner's URL, `{mount}/{key}`, or to a definition's, `{mount}/{name}`, or below one. */
 export interface WireRequest {
   readonly method: string;
-  /** The path segment that names the runner, as it came: not decoded. */
+  /** The path segment that names the runner or the definition, as it came: not decoded. Empty: the mount itself. */
   readonly key: string;
   /** The path segment behind the key, or `undefined`. */
   readonly action: string | undefined;
@@ -15,7 +16,16 @@ export interface WireRequest {
   readonly identity: TaggedIdentity | undefined;
   /** Aborts when the client has gone or the response is over. Looked at only by requests that wait. */
   readonly signal: AbortSignal;
+  /** The live session of the client; `undefined` if there is none. */
+  findSession(): ActiveSession | undefined;
+  /** The session of the client, created if there is none; throws where there can be none. */
+  openSession(): ActiveSession;
+  /** Reads the whole body. Rejects with `PAYLOAD_TOO_LARGE` when it has more than `limit` bytes, and when the client goes. */
+  readBody(limit: number): Promise<RequestBody>;
 }
+
+/** A request's body: as text, or as the value that a framework's parser has made of it already. */
+export type RequestBody = { readonly text: string } | { readonly value: unknown };
 
 /** The answer. */
 export interface WireResponse {

@@ -1,5 +1,6 @@
 import { describe, expect, test, vi } from "vitest";
 import { isPending, listenerCount, openHost, PushSource, turns } from "../../test/support/control.js";
+import { wireRequest } from "../../test/support/wire.js";
 import { createDeferred } from "../base/async.js";
 import type { Runner } from "../runner/runner.js";
 import type { ActiveSessions } from "../session/active-sessions.js";
@@ -16,16 +17,9 @@ function open(router: RunnerRouterOptions = {}, host: ActiveSessionsOptions = {}
   /** Sends a request of Ann; a query may follow the action: `ack?offset=3`. */
   const ask = (runner: Pick<Runner, "key">, rest = "", more: Partial<WireRequest> = {}): Promise<WireResponse> => {
     const [action, query] = rest.split("?");
-    return handle({
-      method: action === "ack" || action === "abort" ? "POST" : "GET",
-      key: runner.key,
-      action: action || undefined,
-      query: new URLSearchParams(query),
-      headers: {},
-      identity: "user:ann",
-      signal: new AbortController().signal,
-      ...more,
-    });
+    const method = action === "ack" || action === "abort" ? "POST" : "GET";
+    const target = { method, action: action || undefined, query: new URLSearchParams(query) };
+    return handle(wireRequest(sessions, runner.key, { ...target, ...more }));
   };
   const push = async (options?: RunnerOptions) => {
     const source = new PushSource<unknown>();

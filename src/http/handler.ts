@@ -1,6 +1,6 @@
 /**
  * The wire: what a request to a runner's URL is answered, without any framework. Reads follow the Durable Streams protocol
- * (draft 1.0, JSON mode); `ack`, `abort` and `state` are ours. Adapters translate, write, and watch the connection.
+ * (draft 1.0, JSON mode); `ack`, `abort`, `state`, the list and creation are ours. Adapters translate, write, and watch the connection.
  *
  * The order of checks tells a stranger nothing: method and action, then the key (the same 404 for everything that is not this
  * identity's own), then where a changing request comes from, then its parameters.
@@ -8,11 +8,13 @@
 import { checkDuration, checkInteger, checkOptions } from "../base/check.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 import type { Slice } from "../log/result-log.js";
+import type { RunnerDefinition } from "../runner/definition.js";
 import type { Runner } from "../runner/runner.js";
 import type { AbortReason } from "../runner/shapes.js";
 import type { ActiveSessions } from "../session/active-sessions.js";
 import { headerNames } from "../wire/names.js";
 import { formatOffset } from "../wire/offset.js";
+import { type CreationSettings, create, exposedByName, stopCreation } from "./creation.js";
 import { nextCursor } from "./cursor.js";
 import { readEncoded } from "./encode.js";
 import type { WireRequest, WireResponse } from "./exchange.js";
@@ -37,11 +39,24 @@ export interface RunnerRouterOptions {
    * come for 45 s as dead. Default: 15,000.
    */
   readonly heartbeat?: number | undefined;
+  /**
+   * Definitions that clients may create runners from, by `POST {mount}/{name}` with the input as JSON; whoever may use the
+   * routes may create. A name is a letter and up to 63 letters, digits, `_` or `-`. Default: none.
+   */
+  readonly expose?: readonly RunnerDefinition[] | undefined;
+  /** How long a creation waits for its first page if the request does not say, in seconds, 0 to 60. Default: 1. */
+  readonly firstPageTimeout?: number | undefined;
+  /** The largest body of a creation, in bytes; a parser in front of the routes has its own limit. Default: 100 kB. */
+  readonly bodyLimit?: number | undefined;
   /** Origins (`https://app.example`) or hosts, besides the request's own, that may stop and remove runners. Default: none. */
   readonly allowedOrigins?: readonly string[] | undefined;
 }
 
-type Settings = { [K in keyof RunnerRouterOptions]-?: Exclude<RunnerRouterOptions[K], undefined> };
+type Choices = { [K in keyof RunnerRouterOptions]-?: Exclude<RunnerRouterOptions[K], undefined> };
+
+interface Settings extends Choices, CreationSettings {
+  readonly exposed: ReadonlyMap<string, RunnerDefinition>;
+}
 
 /** Answers one request. Rejects only with what is no fault of the request: then the framework's own error handling is due. */
 export type RunnerHandler = (request: WireRequest) => Promise<WireResponse>;
@@ -74,16 +89,31 @@ function errorResponse(error: unknown, isHead: boolean): WireResponse {
   const headers = {
     ...alwaysHeaders,
     ...jsonHeaders,
+    [headerNames.errorCode]: error.code,
     ...error.headers,
     ...(error.firstPosition !== undefined && { [headerNames.firstOffset]: formatOffset(error.firstPosition) }),
   };
   return isHead ? { status: error.status, headers } : { status: error.status, headers, body: JSON.stringify(error) };
 }
 
-type Route = (runner: Runner, request: WireRequest, settings: Settings) => Promise<WireResponse>;
+/** What there is at an address: by action (none: the address itself), then by method. */
+type Routes<Route> = Readonly<Record<string, Readonly<Record<string, Route>>>>;
 
-/** Every route there is: by action (none: the runner itself), then by method. */
-const routes: Readonly<Record<string, Readonly<Record<string, Route>>>> = {
+/** `{mount}` */
+const mountRoutes: Routes<(sessions: ActiveSessions, request: WireRequest) => Promise<WireResponse>> = {
+  "": { GET: list },
+};
+
+/** `{mount}/{name}` */
+const definitionRoutes: Routes<
+  (definition: RunnerDefinition, request: WireRequest, settings: Settings) => Promise<WireResponse>
+> = {
+  "": { POST: (...asked) => unlessGone(asked[1], () => create(...asked)) },
+  abort: { POST: (definition, request) => stopCreation(definition, request, state) },
+};
+
+/** `{mount}/{key}` */
+const runnerRoutes: Routes<(runner: Runner, request: WireRequest, settings: Settings) => Promise<WireResponse>> = {
   "": { GET: read, HEAD: head, DELETE: remove },
   state: { GET: state },
   ack: { POST: acknowledge },
@@ -91,25 +121,50 @@ const routes: Readonly<Record<string, Readonly<Record<string, Route>>>> = {
 };
 
 async function answer(sessions: ActiveSessions, settings: Settings, request: WireRequest): Promise<WireResponse> {
-  const { method, action, key, identity } = request;
-  const methods = Object.hasOwn(routes, action ?? "") ? routes[action ?? ""]! : undefined;
+  const { key } = request;
+  if (key === "") return dispatch(mountRoutes, request, (route) => route(sessions, request));
+  const definition = settings.exposed.get(key);
+  if (!definition) {
+    return dispatch(runnerRoutes, request, (route) => route(locate(sessions, request, settings), request, settings));
+  }
+  return dispatch(definitionRoutes, request, (route) => {
+    checkOrigin(request.headers, settings.allowedOrigins);
+    return route(definition, request, settings);
+  });
+}
+
+async function dispatch<Route>(
+  routes: Routes<Route>,
+  { action = "", method }: WireRequest,
+  answerBy: (route: Route) => Promise<WireResponse>,
+): Promise<WireResponse> {
+  const methods = Object.hasOwn(routes, action) ? routes[action]! : undefined;
   if (!methods) throw notFound();
-  const route = Object.hasOwn(methods, method) ? methods[method]! : undefined;
-  if (!route) return methodNotAllowed(method, Object.keys(methods));
+  return Object.hasOwn(methods, method) ? answerBy(methods[method]!) : methodNotAllowed(method, Object.keys(methods));
+}
+
+function locate(sessions: ActiveSessions, request: WireRequest, { allowedOrigins }: Settings): Runner {
+  const { identity, key, method, headers } = request;
   const located = identity === undefined ? "unknown" : sessions.locate(identity, key);
   if (located === "unknown") throw notFound();
   if (located === "gone") throw new ActiveSessionError("RUNNER_GONE", "The runner is not available any more");
-  if (method === "POST" || method === "DELETE") checkOrigin(request.headers, settings.allowedOrigins);
-  return route(located.runner, request, settings);
+  if (method === "POST" || method === "DELETE") checkOrigin(headers, allowedOrigins);
+  return located.runner;
 }
 
 // --- reads -----------------------------------------------------------------------------------------------------------
 
-async function read(runner: Runner, request: WireRequest, settings: Settings): Promise<WireResponse> {
+function read(runner: Runner, request: WireRequest, settings: Settings): Promise<WireResponse> {
   const query = parseReadQuery(request.query, settings);
+  return unlessGone(request, () => {
+    if (query.live === "sse") return tail(runner, request, query, settings);
+    return query.live === "long-poll" ? poll(runner, request, query) : page(runner, request, query);
+  });
+}
+
+async function unlessGone(request: WireRequest, answerIt: () => Promise<WireResponse>): Promise<WireResponse> {
   try {
-    if (query.live === "sse") return await tail(runner, request, query, settings);
-    return await (query.live === "long-poll" ? poll(runner, request, query) : page(runner, request, query));
+    return await answerIt();
   } catch (error) {
     if (!ActiveSessionError.is(error) && request.signal.aborted) return goneClient;
     throw error;
@@ -179,6 +234,13 @@ function matches(ifNoneMatch: string | string[] | undefined, etag: string): bool
 
 // --- the rest --------------------------------------------------------------------------------------------------------
 
+/** All runners of the client, in order of creation. Being looked at is no use of them. */
+async function list(sessions: ActiveSessions, { identity }: WireRequest): Promise<WireResponse> {
+  const runners = identity === undefined ? [] : sessions.runnersOf(identity);
+  const states = await Promise.all(runners.map((runner) => runner.state()));
+  return { status: 200, headers: jsonHeaders, body: JSON.stringify(states) };
+}
+
 async function head(runner: Runner): Promise<WireResponse> {
   return {
     status: 200,
@@ -221,17 +283,22 @@ function methodNotAllowed(method: string, allowed: readonly string[]): WireRespo
 
 function resolveSettings(options: RunnerRouterOptions): Settings {
   const action = "serve runners";
-  const settings: Settings = {
+  const settings: Choices = {
     pageLimit: options?.pageLimit ?? 1000,
     longPollTimeout: options?.longPollTimeout ?? 25,
     rotateAfter: options?.rotateAfter ?? 60_000,
     heartbeat: options?.heartbeat ?? 15_000,
+    expose: options?.expose ?? [],
+    firstPageTimeout: options?.firstPageTimeout ?? 1,
+    bodyLimit: options?.bodyLimit ?? 102_400,
     allowedOrigins: options?.allowedOrigins ?? [],
   };
   checkOptions(action, options, Object.keys(settings));
   checkInteger(action, "pageLimit", settings.pageLimit, { min: 1, max: 1_000_000, code: "INVALID_OPTION" });
-  const { longPollTimeout } = settings;
-  checkInteger(action, "longPollTimeout", longPollTimeout, { max: maxLongPollTimeout, code: "INVALID_OPTION" });
+  for (const name of ["longPollTimeout", "firstPageTimeout"] as const) {
+    checkInteger(action, name, settings[name], { max: maxLongPollTimeout, code: "INVALID_OPTION" });
+  }
+  checkInteger(action, "bodyLimit", settings.bodyLimit, { code: "INVALID_OPTION" });
   checkDuration(action, "rotateAfter", settings.rotateAfter);
   checkDuration(action, "heartbeat", settings.heartbeat);
   const { allowedOrigins } = settings;
@@ -241,5 +308,5 @@ function resolveSettings(options: RunnerRouterOptions): Settings {
       `Cannot ${action}: allowedOrigins must be an array of strings, received ${describe(allowedOrigins)}`,
     );
   }
-  return settings;
+  return { ...settings, exposed: exposedByName(action, settings.expose) };
 }

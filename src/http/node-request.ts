@@ -3,9 +3,9 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { checkFunction, checkOptions } from "../base/check.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 import { ActiveSessions } from "../session/active-sessions.js";
-import type { TaggedIdentity } from "../session/identity.js";
 import { type CookieOptions, checkCookieOptions, SessionCookie } from "./cookie.js";
 import type { RunnerHandler } from "./handler.js";
+import { readBody } from "./node-body.js";
 import { ConnectionSignal, writeResponse } from "./node-response.js";
 import { type FrameworkSession, RequestSession } from "./request-session.js";
 import { type Scope, scopeSelector } from "./scopes.js";
@@ -92,9 +92,9 @@ export async function serveRunner(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<boolean> {
-  const [, key, action, ...rest] = path.split("/");
-  if (!key || action === "" || rest.length > 0) return false;
-  const identity = identityOf(request, sessions);
+  const [, key = "", action, ...rest] = path.split("/");
+  if (action === "" || rest.length > 0 || (key === "" && request.method !== "GET")) return false;
+  const own = requestSessionOf(request, sessions);
   const connection = new ConnectionSignal(response);
   const wire = await handle({
     method: request.method ?? "GET",
@@ -102,11 +102,15 @@ export async function serveRunner(
     action,
     query: queryOf(request.url ?? ""),
     headers: request.headers,
-    identity,
+    identity: own.identity,
     get signal() {
       return connection.signal;
     },
+    findSession: () => own.find(),
+    openSession: () => own.session,
+    readBody: (limit) => readBody(request, limit),
   });
+  if (wire.status === 413) response.shouldKeepAlive = false; // the rest of the body is not waited for
   await writeResponse(response, wire);
   return true;
 }
@@ -145,9 +149,9 @@ function queryOf(url: string): URLSearchParams {
   return new URLSearchParams(mark < 0 ? "" : url.slice(mark));
 }
 
-function identityOf(request: IncomingMessage, sessions: unknown): TaggedIdentity | undefined {
+function requestSessionOf(request: IncomingMessage, sessions: unknown): RequestSession {
   const own = requestSessions.get(request);
-  if (own && own.sessions === sessions) return own.identity;
+  if (own && own.sessions === sessions) return own;
   const requirement = "the request must have passed activeSession(sessions) before, with the same host";
   const received = own ? "one that passed it with another host" : "one that did not pass it";
   throw new ActiveSessionError("NOT_INSTALLED", `Cannot serve runners: ${requirement}, received ${received}`);

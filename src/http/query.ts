@@ -50,6 +50,27 @@ export function parseReadQuery(query: URLSearchParams, { pageLimit, longPollTime
   };
 }
 
+/** How a creation waits for its first page. */
+export interface FirstPageQuery {
+  /** `undefined`: as many as a read of the runner asks for by default. */
+  readonly minItems: number | undefined;
+  readonly maxItems: number;
+  /** ms */
+  readonly timeout: number;
+}
+
+/** Reads the parameters of a POST that creates; throws `INVALID_ARGUMENT`. */
+export function parseFirstPageQuery(
+  query: URLSearchParams,
+  { pageLimit, firstPageTimeout }: { readonly pageLimit: number; readonly firstPageTimeout: number },
+): FirstPageQuery {
+  return {
+    minItems: query.has("min-items") ? integer(query, "min-items", 1, maxMinItems, 1) : undefined,
+    maxItems: integer(query, "max-items", 1, pageLimit, pageLimit),
+    timeout: 1000 * integer(query, "timeout", 0, maxLongPollTimeout, firstPageTimeout),
+  };
+}
+
 function parseAcks(text: string | undefined): boolean {
   if (text === undefined || text === "true") return text !== undefined;
   throw invalid("acks", '"true"', text);

@@ -98,6 +98,12 @@ export class RequestSession<Services = unknown> {
     return session;
   }
 
+  /** The client's live session, if there is one; looking creates nothing. */
+  find(): ActiveSession<Services> | undefined {
+    const { identity } = this;
+    return identity && this.#selection && this.sessions.lookUp(identity, this.#selection.suffix);
+  }
+
   /** Aborts when the request is over. */
   get signal(): AbortSignal {
     return this.#port.signal;

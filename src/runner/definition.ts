@@ -1,6 +1,9 @@
 /** Named runners: what they are made of, apart from any session. */
+
+import { checkOptions } from "../base/check.js";
 import { ActiveSessionError, describe, type Issue } from "../base/error.js";
 import type { ProcessSink } from "../log/process-log.js";
+import type { Retain } from "../log/result-log.js";
 import type { SequenceSink } from "../log/sequence-log.js";
 import { Produced } from "./custom-producer.js";
 import type { ProcessBody, ProcessContext } from "./process-producer.js";
@@ -29,8 +32,17 @@ interface StandardIssue {
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
 }
 
+/** What a definition's runners are like, unless their creation says otherwise. */
+export interface DefinitionOptions {
+  /** See `RunnerOptions`. */
+  readonly aheadLimit?: number | undefined;
+  readonly retain?: Retain | undefined;
+  readonly defaultAdvance?: number | undefined;
+  readonly idleTimeout?: number | undefined;
+}
+
 /** A named sequence runner, with items of type `T`, for inputs of type `Given`. Made by `defineSequenceRunner`. */
-export interface SequenceDefinition<T, Given> extends Definition<Given> {
+export interface SequenceDefinition<T, Given, Name extends string = string> extends Definition<Given, Name> {
   readonly kind: "sequence";
   readonly run: ((input: never, context: never) => unknown) | undefined;
   /** Only for the compiler. */
@@ -38,16 +50,17 @@ export interface SequenceDefinition<T, Given> extends Definition<Given> {
 }
 
 /** A named process runner, with a value of type `T`, for inputs of type `Given`. Made by `defineProcessRunner`. */
-export interface ProcessDefinition<T, Given> extends Definition<Given> {
+export interface ProcessDefinition<T, Given, Name extends string = string> extends Definition<Given, Name> {
   readonly kind: "process";
   readonly run: ((input: never, context: never) => unknown) | undefined;
   /** Only for the compiler. */
   readonly value?: T;
 }
 
-interface Definition<Given> {
+interface Definition<Given, Name> {
   /** What the application calls it. */
-  readonly name: string;
+  readonly name: Name;
+  readonly options: DefinitionOptions;
   /** Instead of `run`: makes a producer of the application's own. */
   readonly produce?: ((input: never, sink: never) => unknown) | undefined;
   readonly input: StandardSchema<unknown, unknown> | undefined;
@@ -60,7 +73,7 @@ export type RunnerDefinition = SequenceDefinition<unknown, never> | ProcessDefin
 
 /** Makes a definition; throws `INVALID_OPTION`. */
 export function define(kind: RunnerDefinition["kind"], parts: object): object {
-  const { name, input, run, produce } = Object(parts) as Record<string, unknown>;
+  const { name, input, run, produce, options = {} } = Object(parts) as Record<string, unknown>;
   const fail = (requirement: string, value: unknown): never => {
     throw new ActiveSessionError(
       "INVALID_OPTION",
@@ -73,7 +86,8 @@ export function define(kind: RunnerDefinition["kind"], parts: object): object {
   if (input !== undefined && typeof Object(input)["~standard"]?.validate !== "function") {
     fail("input must be a Standard Schema", input);
   }
-  return Object.freeze({ kind, name, input, run, produce });
+  checkOptions("define a runner", options, ["aheadLimit", "retain", "defaultAdvance", "idleTimeout"]);
+  return Object.freeze({ kind, name, input, run, produce, options });
 }
 
 /** Throws `INVALID_ARGUMENT` unless the value is a definition. */

@@ -179,6 +179,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
     const state = await this.#log.state();
     return {
       key: this.key,
+      ...(this.definition && { name: this.definition.name }),
       kind: this.kind,
       status: state.status,
       position: state.position,
@@ -415,6 +416,11 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   }
 
   // --- for the wire ------------------------------------------------------------------------------------------------
+
+  /** How many positions a read asks for that does not say. @internal */
+  get defaultAdvance(): number {
+    return this.#parts.defaultAdvance;
+  }
 
   /** How many items the log keeps. @internal */
   get retained(): number {

@@ -50,6 +50,8 @@ export interface RequiredReadOptions extends ReadOptions {
 /** The whole state of a runner; its JSON form is safe to be sent. */
 export interface RunnerState {
   readonly key: string;
+  /** The name of the definition that it was made from, if it is a defined one. */
+  readonly name?: string;
   readonly kind: RunnerKind;
   readonly status: RunnerStatus;
   readonly position: number;

@@ -26,15 +26,16 @@ import {
 import { checkBody, type ProcessBody, type ProcessContext } from "../runner/process-producer.js";
 import { createProcess, type ProcessRunner } from "../runner/process-runner.js";
 import type { RunnerContext } from "../runner/producer.js";
-import type { Runner } from "../runner/runner.js";
-import { createSequence, type SequenceRunner } from "../runner/sequence-runner.js";
+import type { Runner, RunnerOwner } from "../runner/runner.js";
+import { createSequence, type RunnerSettings, type SequenceRunner } from "../runner/sequence-runner.js";
 import type { AbortReason } from "../runner/shapes.js";
 import { checkSource, discardSource, type SequenceSource } from "../runner/source.js";
 import { checkTimeSeries, type Measurement, measure, type TimeSeries } from "../runner/time-series.js";
 import { Belongings } from "./belongings.js";
+import { Creations, type Idempotency } from "./creations.js";
 import { Expirable, type ExpiryList } from "./expiry.js";
 import { sessionIdFor, type TaggedIdentity } from "./identity.js";
-import type { RunnerOptions } from "./options.js";
+import type { RunnerChoices, RunnerOptions } from "./options.js";
 import type { Ownership } from "./owned-resources.js";
 import type { Properties } from "./properties.js";
 import type { RunnerEntry } from "./runner-table.js";
@@ -75,6 +76,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
   #runners: SessionRunners | undefined;
   #belongings: Belongings<Services> | undefined;
   #locks: SessionLocks | undefined;
+  #creations: Creations | undefined;
   #group: { readonly group: SessionGroup<ActiveSession>; readonly release: () => void } | undefined;
   #cleanup: ReturnType<typeof createDeferred<CleanupSummary>> | undefined;
   #endReason: AbortReason | undefined;
@@ -205,16 +207,49 @@ export class ActiveSession<Services = unknown> extends Expirable {
     options?: RunnerOptions,
   ): Promise<ProcessRunner<T>>;
   createRunner(definition: RunnerDefinition, input: unknown, options: RunnerOptions = {}): Promise<Runner> {
-    return this.#house.create("create a runner", options, async (owner, settings, choices): Promise<Runner> => {
+    const given = withDefaults(options, definition);
+    return this.#house.create("create a runner", given, async (owner, settings, choices): Promise<Runner> => {
       checkDefinition(definition);
       const checked = await validateInput(definition, input);
       this.#checkAvailable("create a runner"); // else what has been given back already would be held
-      if (definition.kind === "sequence") {
-        return createSequence(owner, sourceOf(definition, checked), { ...choices, ...settings, definition });
-      }
-      const defaultAdvance = options.defaultAdvance ?? 1;
-      return createProcess(owner, bodyOf(definition, checked), { ...settings, defaultAdvance, definition });
+      return createDefined(owner, definition, checked, { ...choices, ...settings }, given);
     });
+  }
+
+  /**
+   * Creates a runner from a definition and an input that has been checked; under an idempotency key only once.
+   * @throws as {@link createRunner}, `IDEMPOTENCY_KEY_REUSED`, `RUNNER_GONE`, `RUNNER_ABORTED` if it has been stopped before
+   * @internal
+   */
+  createChecked(definition: RunnerDefinition, checked: unknown, once?: Idempotency): Promise<Runner> {
+    const given = withDefaults({}, definition);
+    const create = (onMade: (runner: Runner) => void): Promise<Runner> =>
+      this.#house.create("create a runner", given, (owner, settings, choices) => {
+        const runner = createDefined(owner, definition, checked, { ...choices, ...settings }, given);
+        onMade(runner);
+        return runner;
+      });
+    if (!once) return create(noop);
+    this.#checkAvailable("create a runner");
+    this.#creations ??= new Creations();
+    return this.#creations.create(once, create);
+  }
+
+  /** What has been created under an idempotency key, as far as it is remembered. @internal */
+  findCreated(once: Idempotency): Promise<Runner> | undefined {
+    return this.#creations?.find(once);
+  }
+
+  /**
+   * Stops what has been, is being or will be created under an idempotency key.
+   * @returns the runner; `undefined`: there is none yet, and there will be none
+   * @throws `RUNNER_GONE`
+   * @internal
+   */
+  stopCreated(key: string): Runner | undefined {
+    this.#checkAvailable("stop a runner");
+    this.#creations ??= new Creations();
+    return this.#creations.stop(key);
   }
 
   // --- finding runners ---------------------------------------------------------------------------------------------
@@ -257,7 +292,12 @@ export class ActiveSession<Services = unknown> extends Expirable {
 
   /** The session's runners in order of creation, as of the call. Looking at them is no use. */
   async *runners(): AsyncGenerator<Runner, void, undefined> {
-    yield* this.#runners?.all() ?? [];
+    yield* this.allRunners();
+  }
+
+  /** As {@link runners}, at once. @internal */
+  allRunners(): Runner[] {
+    return this.#runners?.all() ?? [];
   }
 
   /** Whether a runner with this number has been created, and is there or is not any more. @internal */
@@ -465,6 +505,27 @@ export class ActiveSession<Services = unknown> extends Expirable {
       this.touch();
     };
   }
+}
+
+/** What the definition says, and above it what the creation says. */
+function withDefaults(options: RunnerOptions, definition: RunnerDefinition): RunnerOptions {
+  const byDefault = (Object(definition) as Partial<RunnerDefinition>).options;
+  if (!byDefault || typeof options !== "object" || options === null) return options;
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  return { ...byDefault, ...Object.fromEntries(given) };
+}
+
+function createDefined(
+  owner: RunnerOwner,
+  definition: RunnerDefinition,
+  input: unknown,
+  settings: RunnerSettings & RunnerChoices,
+  { defaultAdvance = 1 }: RunnerOptions,
+): Runner {
+  if (definition.kind === "sequence")
+    return createSequence(owner, sourceOf(definition, input), { ...settings, definition });
+  // The host's default advance is meant for items; a process waits for its next report.
+  return createProcess(owner, bodyOf(definition, input), { ...settings, defaultAdvance, definition });
 }
 
 /** Settles as the first of two that succeeds; as the second one, if none does. */

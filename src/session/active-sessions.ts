@@ -211,6 +211,11 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     return runner ? { runner } : "gone";
   }
 
+  /** The runners of all live sessions of an identity, without using them. @internal */
+  runnersOf(identity: TaggedIdentity): Runner[] {
+    return this.#sessionsOf(identity).flatMap((session) => session.allRunners());
+  }
+
   // --- limits ------------------------------------------------------------------------------------------------------
 
   #admitSession(identity: TaggedIdentity): void {

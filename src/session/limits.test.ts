@@ -1,5 +1,6 @@
 import { describe, expect, test, vi } from "vitest";
 import { openHost, PushSource, turns } from "../../test/support/control.js";
+import { wireRequest } from "../../test/support/wire.js";
 import { createRunnerHandler } from "../http/handler.js";
 import type { Runner } from "../runner/runner.js";
 import type { ActiveSession } from "./active-session.js";
@@ -135,12 +136,7 @@ describe("when it is reached", () => {
     const host = open({ openReadsPerClient: 1 });
     const runner = await (await host.get("ann")).createSequenceRunner(never());
     const handle = createRunnerHandler(host);
-    const ask = (query: string) =>
-      handle({
-        ...{ method: "GET", key: runner.key, action: undefined, headers: {}, identity: "user:ann" },
-        query: new URLSearchParams(query),
-        signal: new AbortController().signal,
-      });
+    const ask = (query: string) => handle(wireRequest(host, runner.key, { query: new URLSearchParams(query) }));
     const poll = ask("offset=0&live=long-poll");
     await turns();
     for (const query of ["offset=0&live=long-poll", "offset=0&live=sse"]) {

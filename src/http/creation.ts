@@ -1,0 +1,197 @@
+/**
+ * Creating runners over HTTP, from the definitions that a router exposes: `POST {mount}/{name}` with the input as JSON.
+ *
+ * - Everything about the request is checked before there is a session for it.
+ * - The answer has the first page and the state: 201 and a `Location` while there is more to come, 200 when everything has
+ *   fitted; then nothing is kept, unless the request may be repeated.
+ * - A request with an `Idempotency-Key` may: each one is answered with the same runner. With that key the runner can also be
+ *   stopped by whoever does not know yet what it is called.
+ */
+import { createHash } from "node:crypto";
+import { ActiveSessionError, describe } from "../base/error.js";
+import { type RunnerDefinition, validateInput } from "../runner/definition.js";
+import type { Runner } from "../runner/runner.js";
+import type { Idempotency } from "../session/creations.js";
+import { nextCursor } from "./cursor.js";
+import { type EncodedSlice, readEncoded } from "./encode.js";
+import type { WireRequest, WireResponse } from "./exchange.js";
+import { type FirstPageQuery, parseFirstPageQuery } from "./query.js";
+import { readHeaders } from "./read-headers.js";
+
+/** What limits a creation. */
+export interface CreationSettings {
+  /** Default and maximum of `max-items`. */
+  readonly pageLimit: number;
+  /** Default of `timeout`, seconds. */
+  readonly firstPageTimeout: number;
+  /** Bytes of a body. */
+  readonly bodyLimit: number;
+}
+
+const namePattern = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/;
+
+/** The definitions by name. No name can be taken for a runner's key, which begins with a digit. Throws `INVALID_OPTION`. */
+export function exposedByName(action: string, definitions: unknown): ReadonlyMap<string, RunnerDefinition> {
+  const fail = (requirement: string, value: unknown): never => {
+    const message = `Cannot ${action}: ${requirement}, received ${describe(value)}`;
+    throw new ActiveSessionError("INVALID_OPTION", message);
+  };
+  if (!Array.isArray(definitions)) return fail("expose must be an array of definitions", definitions);
+  const byName = new Map<string, RunnerDefinition>();
+  for (const definition of definitions) {
+    const { kind, name } = Object(definition) as RunnerDefinition;
+    if (kind !== "sequence" && kind !== "process") fail("expose must be an array of definitions", definition);
+    if (!namePattern.test(name)) fail("an exposed name must be a letter and up to 63 letters, digits, _ or -", name);
+    if (byName.has(name)) fail("exposed names must differ", name);
+    byName.set(name, definition);
+  }
+  return byName;
+}
+
+/** Creates a runner, and answers with its first page. */
+export async function create(
+  definition: RunnerDefinition,
+  request: WireRequest,
+  settings: CreationSettings,
+): Promise<WireResponse> {
+  checkContentType(request.headers);
+  const query = parseFirstPageQuery(request.query, settings);
+  const key = idempotencyKey(request.headers);
+  const { input, text } = await readInput(definition, request, settings.bodyLimit);
+  const once = key === undefined ? undefined : { key: scoped(definition, key), fingerprint: fingerprintOf(text) };
+  const runner = await (known(request, once) ?? createNew(definition, request, input, once));
+  return await firstPage(runner, request, query, once !== undefined);
+}
+
+/** Stops what was, is being or will be created under the request's idempotency key. */
+export async function stopCreation(
+  definition: RunnerDefinition,
+  request: WireRequest,
+  answer: (runner: Runner) => Promise<WireResponse>,
+): Promise<WireResponse> {
+  const key = idempotencyKey(request.headers);
+  if (key === undefined) throw invalid("Idempotency-Key", "there", undefined);
+  // Without an identity there is nothing that the creating request could have in common with this one.
+  if (request.identity === undefined) throw new ActiveSessionError("RUNNER_NOT_FOUND", "There is no such runner");
+  const runner = request.openSession().stopCreated(scoped(definition, key));
+  return runner ? answer(runner) : { status: 204, headers: {} };
+}
+
+/** What was valid when it was created need not be checked again, and may not be valid any more. */
+function known(request: WireRequest, once: Idempotency | undefined): Promise<Runner> | undefined {
+  return once && request.findSession()?.findCreated(once);
+}
+
+async function createNew(
+  definition: RunnerDefinition,
+  request: WireRequest,
+  input: unknown,
+  once: Idempotency | undefined,
+): Promise<Runner> {
+  const checked = await validateInput(definition, input);
+  return request.openSession().createChecked(definition, checked, once);
+}
+
+// --- the answer ------------------------------------------------------------------------------------------------------
+
+async function firstPage(
+  runner: Runner,
+  request: WireRequest,
+  query: FirstPageQuery,
+  mayBeRepeated: boolean,
+): Promise<WireResponse> {
+  try {
+    const page = await readFirst(runner, request, query);
+    const isKept = mayBeRepeated || !page.slice.closed;
+    const body = bodyOf(runner, page, isKept);
+    const headers = { "Content-Type": "application/json", ...readHeaders(runner, page.slice, nextCursor(undefined)) };
+    if (!isKept) void runner.dispose("stopped");
+    // A relative reference: a proxy may have taken a part of the path away.
+    const location = isKept ? { Location: runner.key } : {};
+    return { status: page.slice.closed ? 200 : 201, headers: { ...headers, ...location }, body };
+  } catch (error) {
+    // Nobody has been told of it, so nobody could come back to it.
+    if (!mayBeRepeated) void runner.dispose("stopped");
+    throw error;
+  }
+}
+
+/** From the first position that is kept, which is not 0 any more when a repeated request comes late. */
+async function readFirst(runner: Runner, { signal }: WireRequest, query: FirstPageQuery): Promise<EncodedSlice> {
+  const isProcess = runner.kind === "process";
+  const { maxItems, timeout, minItems = Math.min(runner.defaultAdvance, maxItems) } = query;
+  const { firstPosition } = await runner.logState();
+  const start = isProcess ? 0 : firstPosition;
+  const max = isProcess ? Number.POSITIVE_INFINITY : maxItems;
+  return readEncoded(runner, { start, min: minItems, max, timeout, signal });
+}
+
+function bodyOf(runner: Runner, { slice, text }: EncodedSlice, isKept: boolean): string {
+  const { start, position, status, progress, closed, error } = slice;
+  const { abortReason, isBackgroundCompleted, kind, definition } = runner;
+  const state = {
+    ...(isKept && { key: runner.key }),
+    name: definition?.name,
+    ...{ kind, status, offset: start, position, progress, isBackgroundCompleted, closed },
+    ...(error && { error }),
+    ...(status === "aborted" && { abortReason }),
+  };
+  return `${JSON.stringify(state).slice(0, -1)},"items":${text}}`;
+}
+
+// --- the request -----------------------------------------------------------------------------------------------------
+
+type Headers = WireRequest["headers"];
+
+/** Forms can be sent from any page without being asked; JSON cannot. And what is compressed, nobody here unpacks. */
+function checkContentType(headers: Headers): void {
+  const type = String(headers["content-type"] ?? "");
+  if (/^application\/json\s*(;\s*charset="?utf-8"?\s*)?$/i.test(type)) return;
+  const message = `Cannot create a runner: the body must be application/json, received ${describe(type)}`;
+  throw new ActiveSessionError("UNSUPPORTED_MEDIA_TYPE", message);
+}
+
+/** Plain as most send it, or in the quotes of a structured field, which the draft of the header asks for. */
+function idempotencyKey(headers: Headers): string | undefined {
+  const text = headers["idempotency-key"];
+  if (text === undefined) return undefined;
+  const key = /^"?([!#-~]{1,255}?)"?$/.exec(String(text))?.[1];
+  if (key === undefined) throw invalid("Idempotency-Key", "1 to 255 visible characters", text);
+  return key;
+}
+
+/** The same key may mean something else for another definition. */
+function scoped({ name }: RunnerDefinition, key: string): string {
+  return `${name} ${key}`;
+}
+
+function fingerprintOf(text: string): string {
+  return createHash("sha256").update(text).digest("base64");
+}
+
+/** An empty body is no input at all. */
+async function readInput(
+  definition: RunnerDefinition,
+  request: WireRequest,
+  limit: number,
+): Promise<{ readonly input: unknown; readonly text: string }> {
+  const body = await request.readBody(limit);
+  if ("value" in body) return { input: body.value, text: JSON.stringify(body.value) ?? "" };
+  const { text } = body;
+  if (text === "") return { input: undefined, text };
+  try {
+    return { input: JSON.parse(text), text };
+  } catch (cause) {
+    const issues = [{ message: "the body must be JSON" }];
+    const message = `Cannot create ${describe(definition.name)}: its input must be valid (the body must be JSON)`;
+    throw new ActiveSessionError("INVALID_INPUT", message, { cause, issues });
+  }
+}
+
+function invalid(name: string, requirement: string, value: unknown): ActiveSessionError {
+  const received = value === undefined ? "none" : describe(value);
+  return new ActiveSessionError(
+    "INVALID_ARGUMENT",
+    `Cannot answer: the header ${name} must be ${requirement}, received ${received}`,
+  );
+}
