@@ -20,9 +20,10 @@ const allowed = {
   "node.ts": ["base", "session", "http"],
   "awilix.ts": ["base", "session", "http"],
   "client.ts": ["base", "wire", "client"],
+  "resume.ts": ["client"],
 };
 /** What runs in a browser, too. */
-const neutral = ["base", "wire", "client", "client.ts"];
+const neutral = ["base", "wire", "client", "client.ts", "resume.ts"];
 
 const problems = [];
 const graph = new Map();

@@ -1,17 +1,21 @@
 /** Follows runners from a browser, or from anything that has `fetch`. */
-export { ActiveSessionError, type ErrorCode } from "./base/error.js";
+export { CodedError as ActiveSessionError } from "./base/coded-error.js";
+export type { ErrorCode } from "./base/error-codes.js";
 export {
+  type CreateOptions,
   createClient,
   type PageOptions,
   type RunnerClient,
   type RunnerPage,
   type RunnerState,
 } from "./client/client.js";
+export type { AsJson, Definitions } from "./client/definitions.js";
 export type {
   AbortReason,
   ConnectionState,
   FollowOptions,
   RunnerFollower,
+  RunnerPlace,
   RunnerProgress,
   RunnerStatus,
   RunnerUpdate,

@@ -23,7 +23,7 @@ const good: Record<string, string> = {
   "src/runner/runner.ts": `import { log } from "../log/log.js";\nexport const run = () => log;\n`,
   "src/session/session.ts": `import { run } from "../runner/runner.js";\nimport "node:crypto";\nexport const get = run;\n`,
   "src/http/handler.ts": `import {\n  get,\n} from "../session/session.js";\nimport { names } from "../wire/names.js";\nexport const handle = [get, names];\n`,
-  "src/client/follow.ts": `import { parse } from "eventsource-parser";\nimport { names } from "../wire/names.js";\nexport const follow = [parse, names];\n`,
+  "src/client/follow.ts": `import { parse } from "some-package";\nimport { names } from "../wire/names.js";\nexport const follow = [parse, names];\n`,
 };
 
 /** Runs the check on the good files with `changes`; `undefined` leaves a file out. */

@@ -131,14 +131,18 @@ describe("the exports of", () => {
       "ActiveSessionError
       createClient
       type AbortReason
+      type AsJson
       type ClientOptions
       type ConnectionState
+      type CreateOptions
+      type Definitions
       type ErrorCode
       type FollowOptions
       type PageOptions
       type RunnerClient
       type RunnerFollower
       type RunnerPage
+      type RunnerPlace
       type RunnerProgress
       type RunnerState
       type RunnerStatus
@@ -146,7 +150,16 @@ describe("the exports of", () => {
     `);
   });
 
+  test("active-session/resume", async () => {
+    expect(await exportsOf("./resume")).toMatchInlineSnapshot(`
+      "forget
+      saveAs
+      saved"
+    `);
+  });
+
   test("the package are all of the above", () => {
-    expect(Object.keys(exports)).toEqual([".", "./express", "./node", "./awilix", "./client", "./package.json"]);
+    const entries = [".", "./express", "./node", "./awilix", "./client", "./resume", "./package.json"];
+    expect(Object.keys(exports)).toEqual(entries);
   });
 });

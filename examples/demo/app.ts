@@ -133,7 +133,6 @@ function servePages(app: Express): void {
   app.use("/page", express.static(`${root}examples/demo/dist/page`));
   // The browser loads the library as it was built, module by module; see the import map in the pages.
   app.use("/lib", express.static(`${root}dist`));
-  app.use("/vendor/eventsource-parser", express.static(`${root}node_modules/eventsource-parser/dist`));
   app.use("/vendor/uplot", express.static(`${root}node_modules/uplot/dist`));
 }
 

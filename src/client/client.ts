@@ -1,15 +1,18 @@
 /** The browser's (or any `fetch` user's) side of the routes of runners. */
-import { checkInteger } from "../base/check.js";
-import { ActiveSessionError, describe } from "../base/error.js";
+import { noop } from "../base/async.js";
+import { CodedError } from "../base/coded-error.js";
 import { controlOf } from "./connection.js";
+import type { Definitions, InputOf, NameOf, ResultOf, Untyped } from "./definitions.js";
 import {
   type AbortReason,
   type FollowOptions,
   RunnerFollower,
   type RunnerProgress,
   type RunnerStatus,
+  runnerFailed,
 } from "./follow.js";
-import { type ClientOptions, parseJson, receive, request } from "./request.js";
+import { type ClientOptions, queryOf, readJson, request, requestJson } from "./request.js";
+import { backOff } from "./waiting.js";
 
 /** One page of a runner. */
 export interface RunnerPage<T> {
@@ -37,9 +40,23 @@ export interface PageOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** How to create. */
+export interface CreateOptions extends Omit<FollowOptions, "offset"> {
+  /** What the creation is known by: repeated with the same key it gives the same runner. Default: a new one. */
+  readonly idempotencyKey?: string | undefined;
+  /** The answer waits for so many items. Default: as many as a read of the runner asks for. */
+  readonly minItems?: number | undefined;
+  /** The answer brings at most so many items. Default: the server's page limit. */
+  readonly maxItems?: number | undefined;
+  /** How long the answer waits for them, s, at most 60. Default: as the server says, 1. */
+  readonly timeout?: number | undefined;
+}
+
 /** The whole state of a runner. */
 export interface RunnerState {
   readonly key: string;
+  /** The name of the definition that it was created from, if it is a defined one. */
+  readonly name?: string;
   /** What it makes: items, or one value that changes. */
   readonly kind: "sequence" | "process";
   readonly status: RunnerStatus;
@@ -54,11 +71,21 @@ export interface RunnerState {
   readonly abortReason?: AbortReason;
 }
 
+/** The body of the answer to a creation. */
+interface FirstPage<T> extends RunnerState {
+  readonly offset: number;
+  readonly items: T[];
+  readonly closed: boolean;
+}
+
+/** So often a creation is tried whose answer does not come; the first time counts. */
+const tries = 6;
+
 /**
- * Reads, follows and stops the runners behind one URL. Every method throws `RUNNER_GONE` for a runner that is not there,
- * `SERVER_UNAVAILABLE` where another try may help, and `UNEXPECTED_RESPONSE`.
+ * Creates, reads, follows and stops the runners behind one URL. Every method throws `RUNNER_GONE` for a runner that is not
+ * there, `SERVER_UNAVAILABLE` (or the server's own code) where another try may help, and `UNEXPECTED_RESPONSE`.
  */
-export class RunnerClient {
+export class RunnerClient<D extends Definitions = Untyped> {
   readonly #url: string;
   readonly #options: ClientOptions;
 
@@ -68,9 +95,58 @@ export class RunnerClient {
     this.#options = options;
   }
 
+  /**
+   * Creates a runner from a definition that the server exposes, and resolves with its first page: iterate what you get for that
+   * and everything that follows. A creation whose answer is lost is repeated, and still makes one runner. If `signal` aborts
+   * before the answer, the runner is stopped, also if it has not been created yet.
+   * @throws `INVALID_INPUT`, `CLIENT_LIMIT_REACHED` and the other codes of the server, `RUNNER_ABORTED`, the reason of `signal`
+   */
+  async create<N extends NameOf<D>>(
+    name: N,
+    ...[input, options = {}]: undefined extends InputOf<D, N>
+      ? [input?: InputOf<D, N>, options?: CreateOptions]
+      : [input: InputOf<D, N>, options?: CreateOptions]
+  ): Promise<RunnerFollower<ResultOf<D, N>>> {
+    const { idempotencyKey = randomKey(), minItems, maxItems, timeout, ...following } = options;
+    const { signal } = following;
+    const query = queryOf({ "min-items": minItems, "max-items": maxItems, timeout });
+    const key = { "Idempotency-Key": idempotencyKey };
+    const init = {
+      ...{ method: "POST", body: JSON.stringify(input) ?? "", signal: signal ?? null },
+      headers: { ...key, "Content-Type": "application/json" },
+    };
+    const page = await this.#create<ResultOf<D, N>>(`${this.#urlOf(name)}${query}`, init).catch((error) => {
+      if (signal?.aborted) {
+        // Nobody waits for this one, and it may outlive the page.
+        const stop = { method: "POST", headers: key, keepalive: true };
+        request(`${this.#urlOf(name)}/abort`, this.#options, stop).catch(noop);
+      }
+      throw error;
+    });
+    const { error, offset, ...state } = page;
+    const first = { ...state, ...(error && { error: runnerFailed(error.message) }) };
+    const onTaken = () => {
+      // It has been taken as a whole. Whoever wants to come back to it has said so.
+      if (!options.idempotencyKey && !following.onPlace) this.remove(page.key).catch(noop);
+    };
+    return new RunnerFollower(this.#urlOf(page.key), this.#options, following, { first, offset, onTaken });
+  }
+
+  async #create<T>(url: string, init: RequestInit & { signal: AbortSignal | null }): Promise<FirstPage<T>> {
+    for (let attempt = 0; ; attempt++) {
+      init.signal?.throwIfAborted();
+      try {
+        return await requestJson(url, this.#options, init);
+      } catch (error) {
+        if ((error as CodedError)?.code !== "SERVER_UNAVAILABLE" || attempt === tries - 1) throw error;
+        await backOff(attempt, error as never, init.signal ?? undefined);
+      }
+    }
+  }
+
   /** Follows a runner from an offset on; nothing happens before it is iterated. */
   follow<T>(key: string, options: FollowOptions = {}): RunnerFollower<T> {
-    if (options.offset !== undefined && options.offset !== "now") checkOffset(options.offset);
+    if (options.offset !== "now") checkOffset(options.offset);
     return new RunnerFollower<T>(this.#urlOf(key), this.#options, options);
   }
 
@@ -79,38 +155,37 @@ export class RunnerClient {
     key: string,
     { offset, maxItems, minItems, timeout, signal }: PageOptions = {},
   ): Promise<RunnerPage<T>> {
-    if (offset !== undefined) checkOffset(offset);
-    const query = new URLSearchParams({ offset: String(offset ?? -1) });
-    if (maxItems !== undefined) query.set("max-items", String(maxItems));
-    if (minItems !== undefined) {
-      query.set("live", "long-poll");
-      query.set("min-items", String(minItems));
-      if (timeout !== undefined) query.set("timeout", String(timeout));
-    }
-    const response = await request(`${this.#urlOf(key)}?${query}`, signal ? { signal } : {}, this.#options);
-    const { streamNextOffset, runnerStatus, streamClosed = false } = controlOf(response.headers);
-    const items = response.status === 204 ? [] : parseJson<T[]>(await receive(() => response.text(), signal));
-    return { items, position: Number(streamNextOffset), status: runnerStatus as RunnerStatus, closed: streamClosed };
+    checkOffset(offset);
+    const isLive = minItems !== undefined;
+    const query = queryOf({
+      ...{ offset: offset ?? -1, "max-items": maxItems },
+      ...(isLive && { live: "long-poll", "min-items": minItems, timeout }),
+    });
+    const response = await request(this.#urlOf(key) + query, this.#options, { signal: signal ?? null });
+    const { streamNextOffset, runnerStatus, streamClosed } = controlOf(response.headers);
+    const items = response.status === 204 ? [] : await readJson<T[]>(response, signal);
+    const status = runnerStatus as RunnerStatus;
+    return { items, position: Number(streamNextOffset), status, closed: Boolean(streamClosed) };
+  }
+
+  /** The client's runners, in order of creation; asking is no use of them. */
+  list(): Promise<RunnerState[]> {
+    return requestJson(this.#url, this.#options);
   }
 
   /** The runner's state; asking is no use of the runner. */
-  async state(key: string): Promise<RunnerState> {
-    return this.#stateFrom(`${this.#urlOf(key)}/state`, {});
+  state(key: string): Promise<RunnerState> {
+    return requestJson(`${this.#urlOf(key)}/state`, this.#options);
   }
 
   /** Stops the work. The producer's signal has fired when this resolves, with the state that the runner then has. */
-  async abort(key: string): Promise<RunnerState> {
-    return this.#stateFrom(`${this.#urlOf(key)}/abort`, { method: "POST" });
+  abort(key: string): Promise<RunnerState> {
+    return requestJson(`${this.#urlOf(key)}/abort`, this.#options, { method: "POST" });
   }
 
   /** Stops the work and removes the runner. */
   async remove(key: string): Promise<void> {
-    await request(this.#urlOf(key), { method: "DELETE" }, this.#options);
-  }
-
-  async #stateFrom(url: string, init: RequestInit): Promise<RunnerState> {
-    const response = await request(url, init, this.#options);
-    return parseJson<RunnerState>(await receive(() => response.text()));
+    await request(this.#urlOf(key), this.#options, { method: "DELETE", keepalive: true });
   }
 
   #urlOf(key: string): string {
@@ -118,23 +193,34 @@ export class RunnerClient {
   }
 }
 
-function checkOffset(offset: number): void {
-  checkInteger("read a runner", "offset", offset, { max: Number.MAX_SAFE_INTEGER });
+/** Pages that are not served securely have no `randomUUID`. */
+function randomKey(): string {
+  return crypto.getRandomValues(new Uint32Array(4)).join("-");
+}
+
+function checkOffset(offset: number | undefined): void {
+  if (offset === undefined || (Number.isSafeInteger(offset) && offset >= 0)) return;
+  throw new CodedError("INVALID_ARGUMENT", 400, `Cannot read a runner: offset must be a position, received ${offset}`);
 }
 
 /**
  * Makes a client for the runners served at `url`.
  * @param url where the server has mounted its `runnerRouter`; outside of a page it must be absolute
+ * @typeParam D what the server exposes, for `create` to know names, inputs and results: `typeof definitions`
  * @example
- * const client = createClient("/runners");
- * for await (const match of client.follow<Match>(key, { offset: 20 })) show(match);
+ * const client = createClient<typeof definitions>("/runners");
+ * const search = await client.create("search", { word: "needle" });
+ * for await (const match of search) show(match);
  * @throws `INVALID_OPTION`
  */
-export function createClient(url: string, options: ClientOptions = {}): RunnerClient {
+export function createClient<D extends Definitions = Untyped>(
+  url: string,
+  options: ClientOptions = {},
+): RunnerClient<D> {
   const isAbsolute = /^https?:\/\//i.test(url);
   if (typeof url !== "string" || (!isAbsolute && typeof location === "undefined")) {
     const requirement = "the URL must be absolute outside of a page";
-    throw new ActiveSessionError("INVALID_OPTION", `Cannot create a client: ${requirement}, received ${describe(url)}`);
+    throw new CodedError("INVALID_OPTION", 500, `Cannot create a client: ${requirement}, received ${url}`);
   }
-  return new RunnerClient(url.replace(/\/+$/, ""), options);
+  return new RunnerClient<D>(url.replace(/\/+$/, ""), options);
 }

@@ -11,11 +11,12 @@
  * - Where acknowledgements do not get through, the server ends a connection after its allowance, and the next one follows.
  * - Where SSE has never got through, long-polls take over from the same offset.
  */
-import { abortable, noop, onAbort, startTimer } from "../base/async.js";
-import { ActiveSessionError } from "../base/error.js";
-import { formatOffset } from "../wire/offset.js";
-import { type ConnectionRequest, poll, type Received, stream, Watchdog } from "./connection.js";
+import { noop, onAbort } from "../base/async.js";
+import { CodedError } from "../base/coded-error.js";
+import { type ConnectionRequest, type Control, connect, type LiveMode } from "./connection.js";
+import { placesOf, takePlace } from "./places.js";
 import { type ClientOptions, request, TemporaryError } from "./request.js";
+import { backOff, onPageChange, pause } from "./waiting.js";
 
 /** A runner's status, as the server tells it. */
 export type RunnerStatus = "not-started" | "stalled" | "progressed" | "completed" | "failed" | "aborted";
@@ -38,7 +39,7 @@ export interface RunnerUpdate<T> {
   /** Nothing will follow. */
   readonly closed: boolean;
   /** Why the runner failed; with the status `failed`. */
-  readonly error?: ActiveSessionError;
+  readonly error?: CodedError;
   /** Why the runner was stopped; with the status `aborted`. */
   readonly abortReason?: AbortReason;
 }
@@ -49,6 +50,12 @@ export type AbortReason = "stopped" | "idle" | "lifetime" | "session-ended" | "s
 /** What the connection does: it is being made, it stands, it waits for the next try, or it is over. */
 export type ConnectionState = "connecting" | "open" | "waiting" | "closed";
 
+/** A runner, and where to go on with it. */
+export interface RunnerPlace {
+  readonly key: string;
+  readonly offset: number;
+}
+
 /** How to follow. */
 export interface FollowOptions {
   /** Where to begin: a position, or `"now"` for only what comes. Default: the beginning. */
@@ -57,6 +64,16 @@ export interface FollowOptions {
   readonly signal?: AbortSignal | undefined;
   /** `"sse"` (the default): SSE, and long-polls where that does not get through. `"long-poll"`: long-polls from the first. */
   readonly live?: "sse" | "long-poll" | undefined;
+  /**
+   * What happens while the page is hidden: `"follow"` (the default) goes on; `"pause"` holds no connection, only tells the server
+   * now and then that somebody will come back, and catches up when the page is seen again.
+   */
+  readonly whenHidden?: "follow" | "pause" | undefined;
+  /**
+   * Is told where to go on after a reload, before what lies before that is given up; `saveAs` of `active-session/resume` keeps it
+   * for the tab.
+   */
+  readonly onPlace?: ((place: RunnerPlace) => void) | undefined;
   /** Is told whenever the connection changes; `error` says why it waits. */
   readonly onConnection?: ((state: ConnectionState, error?: unknown) => void) | undefined;
 }
@@ -65,9 +82,19 @@ export interface FollowOptions {
 const signOfLifeEvery = 20_000;
 /** A connection that held so long, or brought items, is followed by the next one at once, ms. */
 const steadyAfter = 1000;
-const longestBackoff = 10_000;
-/** How long the last update of a failed runner waits for the failure's message, ms. */
-const stateWithin = 5000;
+/** Without a place for a connection, so long lies between two requests, ms. */
+const turnEvery = 1000;
+/** Ends the following without an error. */
+const closed = new Error("The following was closed");
+
+/** What a follower is told of a runner that has just been created. */
+export interface Created<T> {
+  /** Where its first update begins. */
+  readonly offset: number;
+  readonly first: RunnerUpdate<T>;
+  /** Is called when the first update has been taken, and was the last one. */
+  readonly onTaken: () => void;
+}
 
 /** See the top of the file. Iterate it for items, or {@link updates} for items with status and progress. */
 export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
@@ -76,10 +103,12 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
   readonly #options: FollowOptions;
   /** Ends all that belongs to the iteration under way. */
   #stop = new AbortController();
-  /** Where the next connection begins: behind what has been given out. */
-  #from: number | "now" | "beginning";
+  /** Where the next connection begins, behind what has been given out; -1 is the beginning. */
+  #from: number | "now";
   #cursor: string | undefined;
-  #live: "sse" | "long-poll";
+  #live: LiveMode;
+  /** What came with the creation and has not been taken. */
+  #created: Created<T> | undefined;
   #last: RunnerUpdate<T> | undefined;
   #connection: ConnectionState = "closed";
   /** Behind what the application has taken: it has asked for more since. */
@@ -88,24 +117,31 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
   #acknowledgedAt = 0;
   /** How much may lie between the two; a process sets no limit. */
   #aheadLimit = Number.POSITIVE_INFINITY;
+  #isUpToDate = false;
   #acknowledging = false;
   /** Whether acknowledgements get through. */
   #canAcknowledge = true;
   /** Cuts the connection, for the next one to be made. */
-  #cut: (reason: TemporaryError) => void = noop;
-  /** When the first bytes came on this connection, ms; `Infinity` before. */
-  #openSince = Number.POSITIVE_INFINITY;
+  #cut: AbortController | undefined;
+  /** Whether anything has come on this connection. */
+  #hasBytes = false;
   /** How many event streams in a row may yet fail to begin before long-polls take over. */
   #mayFailToStream = 0;
   #iterating = false;
 
   /** @internal */
-  constructor(url: string, client: ClientOptions, options: FollowOptions) {
+  constructor(url: string, client: ClientOptions, options: FollowOptions, created?: Created<T>) {
     this.#url = url;
     this.#client = client;
     this.#options = options;
     this.#live = options.live ?? "sse";
-    this.#from = options.offset ?? "beginning";
+    this.#created = created;
+    this.#from = created?.offset ?? options.offset ?? -1;
+  }
+
+  /** The runner's key. */
+  get key(): string {
+    return decodeURIComponent(this.#url.slice(this.#url.lastIndexOf("/") + 1));
   }
 
   /** The latest status; `undefined` before the first answer. */
@@ -120,11 +156,11 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
 
   /** The position after everything that has been given out. */
   get position(): number {
-    return typeof this.#from === "number" ? this.#from : 0;
+    return Math.max(0, Number(this.#from) || 0);
   }
 
   /** Why the runner failed, if it did. */
-  get error(): ActiveSessionError | undefined {
+  get error(): CodedError | undefined {
     return this.#last?.error;
   }
 
@@ -146,9 +182,18 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
         if (index < items.length - 1) this.#take(this.#from); // the last one is taken with the update
       }
       if (status === "failed") throw error;
-      if (status === "aborted")
-        throw new ActiveSessionError("RUNNER_ABORTED", `The runner was aborted: ${abortReason}`);
+      if (status === "aborted") throw new CodedError("RUNNER_ABORTED", 409, `The runner was aborted: ${abortReason}`);
     }
+  }
+
+  /** Calls back for each update, awaits what that returns, and resolves after the last one. Rejects as {@link updates} throws. */
+  async forEach(callback: (update: RunnerUpdate<T>) => unknown): Promise<void> {
+    for await (const update of this.updates()) await callback(update);
+  }
+
+  /** Ends the iteration under way, as if there were nothing more. The runner goes on. */
+  close(): void {
+    this.#stop.abort(closed);
   }
 
   /**
@@ -158,19 +203,28 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
    *   `UNEXPECTED_RESPONSE`, `READ_CONFLICT` if it is being iterated already, or the reason of `signal`
    */
   async *updates(): AsyncGenerator<RunnerUpdate<T>, void, undefined> {
-    if (this.#iterating) throw new ActiveSessionError("READ_CONFLICT", "Cannot follow: it is being followed already");
+    if (this.#iterating) throw new CodedError("READ_CONFLICT", 409, "Cannot follow: it is being followed already");
     this.#iterating = true;
     const stop = new AbortController();
     this.#stop = stop;
     const { signal } = this.#options;
     const off = onAbort(signal, () => stop.abort(signal?.reason));
     try {
+      signal?.throwIfAborted();
+      const created = this.#created;
+      this.#created = undefined;
+      if (created) {
+        yield this.#give(created.first);
+        if (created.first.closed) return created.onTaken();
+      }
       for (let attempt = 0; ; attempt++) {
-        signal?.throwIfAborted();
+        while (this.#isUnseen) await this.#waitUnseen(stop.signal);
+        const places = placesOf(this.#client.connections);
+        const place = places < Number.POSITIVE_INFINITY ? await takePlace(places) : noop;
         const began = Date.now();
         let problem: TemporaryError | undefined;
         try {
-          for await (const update of this.#connect(stop.signal)) {
+          for await (const update of this.#connect(place ? this.#live : "page", stop.signal)) {
             if (update.items.length > 0) attempt = 0;
             yield update;
             if (update.closed) return;
@@ -178,10 +232,21 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
         } catch (error) {
           if (!(error instanceof TemporaryError)) throw error;
           problem = error;
+        } finally {
+          place?.();
         }
-        if (Date.now() - (problem ? this.#openSince : began) >= steadyAfter) attempt = 0;
-        await this.#pause(attempt, problem, stop.signal);
+        if ((!problem || this.#hasBytes) && Date.now() - began >= steadyAfter) attempt = 0;
+        if (problem || (place && attempt > 0)) {
+          this.#setConnection("waiting", problem);
+          await backOff(attempt, problem, stop.signal);
+        } else if (!place) {
+          attempt = 0;
+          if (this.#isUpToDate) await pause(turnEvery, stop.signal);
+        }
       }
+    } catch (error) {
+      if (error === closed) return;
+      throw error;
     } finally {
       off();
       stop.abort();
@@ -190,84 +255,67 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
     }
   }
 
-  async *#connect(signal: AbortSignal): AsyncGenerator<RunnerUpdate<T>, void, undefined> {
+  async *#connect(live: LiveMode, signal: AbortSignal): AsyncGenerator<RunnerUpdate<T>, void, undefined> {
+    signal.throwIfAborted();
     this.#setConnection("connecting");
-    this.#openSince = Number.POSITIVE_INFINITY;
+    this.#hasBytes = false;
     const cut = new AbortController();
+    this.#cut = cut;
     const off = onAbort(signal, () => cut.abort(signal.reason));
-    this.#cut = (reason) => cut.abort(reason);
-    const connection = (this.#live === "sse" ? stream<T> : poll<T>)(this.#request(cut.signal));
+    const offPage = onPageChange(() => {
+      if (this.#isUnseen) cut.abort(new TemporaryError("The page is hidden"));
+    });
+    const asked = this.#request(live, cut);
     try {
-      for (let step = await connection.next(); ; step = await connection.next()) {
-        if (step.done) {
-          if (step.value) return;
-          if (this.#mayFailToStream-- > 0) throw new TemporaryError("The event stream does not begin", undefined);
-          this.#live = "long-poll";
-          return;
-        }
-        const update = await this.#toUpdate(step.value, signal);
+      for await (const { items, control } of connect<T>(asked)) {
+        const update = toUpdate(items, control);
         signal.throwIfAborted();
-        if (this.#from === "now") this.#acknowledged = this.#taken = update.position - update.items.length;
-        this.#last = update;
-        this.#from = update.position;
-        this.#cursor = step.value.control.streamCursor;
-        this.#aheadLimit = step.value.control.runnerAheadLimit ?? Number.POSITIVE_INFINITY;
-        yield update;
-        if (this.#live === "sse") this.#take(update.position); // the next long-poll says it itself
+        if (this.#from === "now") this.#acknowledged = this.#taken = update.position - items.length;
+        this.#cursor = control.streamCursor;
+        this.#aheadLimit = Number(control.runnerAheadLimit ?? Number.POSITIVE_INFINITY);
+        this.#isUpToDate = Boolean(control.upToDate ?? control.streamUpToDate);
+        yield this.#give(update);
+        this.#tellPlace(update.position);
+        if (live === "sse") this.#take(update.position); // the next request of the others says it itself
       }
     } finally {
       off();
-      await connection.return(true);
+      offPage();
     }
+    if (!asked.isUseless) return;
+    if (this.#mayFailToStream-- > 0) throw new TemporaryError("The event stream does not begin");
+    this.#live = "long-poll";
+  }
+
+  /** From here on it counts as given out. */
+  #give(update: RunnerUpdate<T>): RunnerUpdate<T> {
+    this.#last = update;
+    this.#from = update.position;
+    return update;
+  }
+
+  #tellPlace(offset: number): void {
+    this.#options.onPlace?.({ key: this.key, offset });
   }
 
   /** Asking from an offset on is an acknowledgement and a sign of life in itself. */
-  #request(signal: AbortSignal): ConnectionRequest {
+  #request(live: LiveMode, cut: AbortController): ConnectionRequest {
     const from = this.#from;
-    if (typeof from === "number") this.#acknowledged = this.#taken = from;
+    if (from !== "now") {
+      this.#acknowledged = this.#taken = this.position;
+      this.#tellPlace(this.position);
+    }
     this.#acknowledgedAt = Date.now();
-    const offset = typeof from === "number" ? formatOffset(from) : from === "now" ? from : "-1";
     return {
-      ...{ url: this.#url, offset, cursor: this.#cursor, signal, options: this.#client },
+      ...{ url: this.#url, live, offset: from, cursor: this.#cursor, cut, options: this.#client },
       acks: this.#canAcknowledge,
       onBytes: () => {
-        this.#openSince = Math.min(this.#openSince, Date.now());
+        this.#hasBytes = true;
         this.#mayFailToStream = 1;
         this.#setConnection("open");
-        if (this.#live === "sse" && this.#isSignOfLifeDue) this.#signOfLife();
+        if (live === "sse") this.#acknowledgeIfDue();
       },
     };
-  }
-
-  async #toUpdate({ items, control }: Received<T>, signal: AbortSignal): Promise<RunnerUpdate<T>> {
-    const { runnerEstimatedEnd, runnerProgress, streamNextOffset, streamClosed = false } = control;
-    const status = control.runnerStatus as RunnerStatus;
-    const progress = {
-      current: runnerProgress,
-      ...(runnerEstimatedEnd !== undefined && { estimatedEnd: runnerEstimatedEnd }),
-    };
-    const update = {
-      ...{ items, position: Number(streamNextOffset), status, progress, closed: streamClosed },
-      ...(status === "aborted" && { abortReason: control.runnerAbortReason as AbortReason }),
-    };
-    return status === "failed" ? { ...update, error: await this.#failure(signal) } : update;
-  }
-
-  /** The wire's events carry only the code of a failure; its message is in the state. */
-  async #failure(signal: AbortSignal): Promise<ActiveSessionError> {
-    let message = "The runner failed";
-    const watchdog = new Watchdog(signal);
-    watchdog.expectWithin(stateWithin);
-    try {
-      const response = await request(`${this.#url}/state`, { signal: watchdog.signal }, this.#client);
-      const { error } = (await response.json()) as { error?: { message?: string } };
-      message = error?.message ?? message;
-    } catch {
-      signal.throwIfAborted(); // else the failure is known without its message; the runner may be gone by now
-    } finally {
-      watchdog.close();
-    }
-    return new ActiveSessionError("RUNNER_FAILED", message);
   }
 
   // --- acknowledgement ---------------------------------------------------------------------------------------------
@@ -275,61 +323,61 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
   /** The application has taken everything before `position`; the server is told before the allowance is used up, or in time. */
   #take(position: number): void {
     this.#taken = position;
-    if (this.#isAcknowledgementDue || this.#isSignOfLifeDue) this.#signOfLife();
+    this.#acknowledgeIfDue();
   }
 
-  get #isAcknowledgementDue(): boolean {
+  get #isDue(): boolean {
     return this.#live === "sse" && this.#taken - this.#acknowledged >= Math.max(1, this.#aheadLimit / 2);
   }
 
-  get #isSignOfLifeDue(): boolean {
-    return Date.now() - this.#acknowledgedAt >= signOfLifeEvery;
-  }
-
-  /** Acknowledges what the application has taken; at most one such request is under way. */
-  #signOfLife(): void {
-    const { signal } = this.#stop;
-    if (this.#acknowledging || !this.#canAcknowledge || signal.aborted) return;
-    this.#acknowledging = true;
-    this.#sendAcknowledgement(signal)
-      .catch((error: unknown) => {
-        // A runner that is gone, and the end of the following, come to light without this; a refusal is worked around.
-        if (signal.aborted || (ActiveSessionError.is(error) && error.code === "RUNNER_GONE")) return;
-        this.#canAcknowledge = false;
-        if (this.#live === "sse") this.#cut(new TemporaryError("Acknowledgements are refused", error));
-      })
-      .finally(() => {
-        this.#acknowledging = false;
-      });
+  #acknowledgeIfDue(): void {
+    if (this.#isDue || Date.now() - this.#acknowledgedAt >= signOfLifeEvery) void this.#acknowledge(this.#stop.signal);
   }
 
   /**
-   * The server may be waiting for just this one: where it did not get through, it is sent again; and where more has been taken
-   * while it was under way, the next one follows.
+   * Acknowledges what the application has taken; at most one such request is under way. The server may be waiting for just this
+   * one: where it did not get through, it is sent again; and where more has been taken meanwhile, the next one follows.
    */
-  async #sendAcknowledgement(signal: AbortSignal): Promise<void> {
-    for (let attempt = 0; ; attempt++) {
-      const position = this.#taken;
-      this.#acknowledgedAt = Date.now();
-      try {
-        await request(`${this.#url}/ack?offset=${formatOffset(position)}`, { method: "POST", signal }, this.#client);
-        this.#acknowledged = Math.max(this.#acknowledged, position);
-        if (!this.#isAcknowledgementDue) return;
-        attempt = -1;
-      } catch (error) {
-        if (!(error instanceof TemporaryError)) throw error;
-        await backOff(attempt, error, signal);
+  async #acknowledge(signal: AbortSignal): Promise<void> {
+    if (this.#acknowledging || !this.#canAcknowledge) return;
+    this.#acknowledging = true;
+    try {
+      for (let attempt = 0; !signal.aborted; ) {
+        const position = this.#taken;
+        this.#acknowledgedAt = Date.now();
+        this.#tellPlace(position);
+        try {
+          await request(`${this.#url}/ack?offset=${position}`, this.#client, { method: "POST", signal });
+          this.#acknowledged = Math.max(this.#acknowledged, position);
+          if (!this.#isDue) break;
+          attempt = 0;
+        } catch (error) {
+          if (!(error instanceof TemporaryError)) throw error;
+          await backOff(attempt++, error, signal);
+        }
+      }
+    } catch (error) {
+      // A runner that is gone, and the end of the following, come to light without this; a refusal is worked around.
+      if (!signal.aborted && (error as CodedError).code !== "RUNNER_GONE") {
+        this.#canAcknowledge = false;
+        if (this.#live === "sse") this.#cut?.abort(new TemporaryError("Acknowledgements are refused", error));
       }
     }
+    this.#acknowledging = false;
   }
 
   // --- waiting -----------------------------------------------------------------------------------------------------
 
-  /** Waits before the next connection: not at all after one that worked, else longer with every try. */
-  async #pause(attempt: number, problem: TemporaryError | undefined, signal: AbortSignal): Promise<void> {
-    if (attempt === 0 && !problem) return;
-    this.#setConnection("waiting", problem);
-    await backOff(attempt, problem, signal);
+  /** Whether the page is hidden, and is not to be followed then. */
+  get #isUnseen(): boolean {
+    return this.#options.whenHidden === "pause" && globalThis.document?.hidden;
+  }
+
+  /** The server is told now and then that somebody will come back. */
+  #waitUnseen(signal: AbortSignal): Promise<void> {
+    this.#setConnection("waiting");
+    this.#acknowledgeIfDue();
+    return pause(signOfLifeEvery, signal);
   }
 
   #setConnection(state: ConnectionState, error?: unknown): void {
@@ -339,16 +387,17 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
   }
 }
 
-/** Waits as long as the server asks for, or longer with every attempt. */
-async function backOff(attempt: number, problem: TemporaryError | undefined, signal: AbortSignal): Promise<void> {
-  const backoff = Math.min(longestBackoff, 250 * 2 ** attempt) * (0.5 + Math.random() / 2);
-  let cancel = noop;
-  const elapsed = new Promise<void>((resolve) => {
-    cancel = startTimer((problem?.retryAfter ?? 0) * 1000 || backoff, resolve);
-  });
-  try {
-    await abortable(elapsed, signal);
-  } finally {
-    cancel();
-  }
+function toUpdate<T>(items: T[], control: Control): RunnerUpdate<T> {
+  const { runnerEstimatedEnd: end, runnerProgress, streamNextOffset, streamClosed } = control;
+  const status = control.runnerStatus as RunnerStatus;
+  return {
+    ...{ items, position: Number(streamNextOffset), status, closed: Boolean(streamClosed) },
+    progress: { current: Number(runnerProgress), ...(end !== undefined && { estimatedEnd: Number(end) }) },
+    ...(status === "failed" && { error: runnerFailed(control.runnerErrorMessage) }),
+    ...(status === "aborted" && { abortReason: control.runnerAbortReason as AbortReason }),
+  };
+}
+
+export function runnerFailed(message: string | undefined): CodedError {
+  return new CodedError("RUNNER_FAILED", 500, message || "The runner failed");
 }

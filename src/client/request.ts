@@ -1,6 +1,7 @@
 /** Requests to the routes of runners, and what their answers mean for whoever asked. */
-import { ActiveSessionError, type ErrorCode, isErrorCode } from "../base/error.js";
-import { type ErrorBody, headerNames } from "../wire/names.js";
+import { CodedError } from "../base/coded-error.js";
+import type { ErrorCode } from "../base/error-codes.js";
+import type { ErrorBody } from "../wire/names.js";
 
 /** How a client makes its requests. */
 export interface ClientOptions {
@@ -10,93 +11,108 @@ export interface ClientOptions {
   readonly headers?: (RequestHeaders | (() => RequestHeaders)) | undefined;
   /** As for `fetch`. Default: that of `fetch`, which sends cookies to the page's own origin. */
   readonly credentials?: RequestInit["credentials"] | undefined;
+  /**
+   * How many connections may stand open at once, in all tabs of the origin together. Runners beyond that are read by short
+   * requests, every second. Default: 4 in a page that came over HTTP/1.1, where a browser has six for each server, else `Infinity`.
+   */
+  readonly connections?: number | undefined;
 }
 
 /** What `fetch` takes for headers, in a page and in Node; Node's types have no global name for it. */
 type RequestHeaders = NonNullable<RequestInit["headers"]>;
 
 /** Something that another try may mend: the network, a proxy, a server that is busy or restarting. */
-export class TemporaryError extends ActiveSessionError {
+export class TemporaryError extends CodedError {
   /** @param retryAfter what the server asks to wait, s */
-  constructor(message: string, cause: unknown, retryAfter?: number) {
-    super("SERVER_UNAVAILABLE", message, { cause, ...(retryAfter !== undefined && { retryAfter }) });
+  constructor(message: string, cause?: unknown, retryAfter?: number, code: ErrorCode = "SERVER_UNAVAILABLE") {
+    super(code, 503, message, { cause, ...(retryAfter !== undefined && { retryAfter }) });
   }
 }
 
 /**
  * Makes a request and returns its answer if that is a success.
  * @throws `RUNNER_GONE` (404 and 410), the code of the server's error, `UNEXPECTED_RESPONSE`; a {@link TemporaryError},
- *   `SERVER_UNAVAILABLE`, where another try makes sense; the reason of `init.signal`
+ *   where another try makes sense; the reason of `init.signal`
  */
-export async function request(url: string, init: RequestInit, options: ClientOptions): Promise<Response> {
-  const { credentials, fetch: send = fetch } = options;
-  const headers = (typeof options.headers === "function" ? options.headers() : options.headers) ?? {};
-  let response: Response;
-  try {
-    response = await send(url, { ...init, ...(credentials && { credentials }), headers });
-  } catch (cause) {
-    if (init.signal?.aborted) throw init.signal.reason;
-    throw new TemporaryError("The server cannot be reached", cause);
-  }
+export async function request(
+  url: string,
+  { credentials, fetch: send = fetch, headers }: ClientOptions,
+  init: RequestInit = {},
+): Promise<Response> {
+  const all = new Headers(typeof headers === "function" ? headers() : headers);
+  for (const [name, value] of Object.entries(init.headers ?? {})) all.set(name, value);
+  const response = await receive(
+    () => send(url, { ...init, ...(credentials && { credentials }), headers: all }),
+    init.signal,
+    "The server cannot be reached",
+  );
   if (response.ok) return response;
-  throw await errorOf(response, await bodyOf(response, init.signal));
+  const text = await receive(() => response.text(), init.signal);
+  throw errorOf(response, text);
 }
 
-/** Codes of the server for which another try is no use although their status says 5xx. */
-const lasting = ["RESULT_NOT_SERIALIZABLE", "RUNNER_START_FAILED", "INVALID_SOURCE"];
-
-function errorOf(response: Response, { code, message = "" }: Partial<ErrorBody>): Error {
-  const { status } = response;
-  const isOurs = isErrorCode(code);
+function errorOf({ status, headers }: Response, text: string): CodedError {
+  const code = headers.get("Runner-Error-Code") as ErrorCode | null;
   if ((status === 404 || status === 410) && code !== "POSITION_GONE") {
-    return failure("RUNNER_GONE", "The runner is not available any more", code);
+    return new CodedError("RUNNER_GONE", 410, "The runner is not available any more");
   }
-  const isTemporary = status >= 500 || status === 408 || status === 425 || status === 429;
-  if (isOurs && (!isTemporary || lasting.includes(code))) {
-    const firstOffset = response.headers.get(headerNames.firstOffset);
-    return failure(code, message, code, firstOffset === null ? undefined : Number(firstOffset));
+  const { message, issues }: ErrorBody = code ? parseJson(text) : { message: `The server answered ${status}` };
+  // What one of our own says with 500 is for good.
+  if (status > 500 || (status === 500 && !code) || status === 408 || status === 425 || status === 429) {
+    return new TemporaryError(message, undefined, retryAfter(headers), code ?? undefined);
   }
-  if (isTemporary) {
-    return new TemporaryError(`The server answered ${status}`, code, retryAfter(response));
-  }
-  return failure("UNEXPECTED_RESPONSE", `The server answered ${status}`, code);
+  const firstOffset = headers.get("Runner-First-Offset");
+  return new CodedError(code ?? "UNEXPECTED_RESPONSE", code ? status : 502, message, {
+    ...(issues && { issues }),
+    ...(firstOffset && { firstPosition: Number(firstOffset) }),
+  });
 }
 
-/** What an error's body says; nothing, if it is not one of ours but some proxy's page. */
-async function bodyOf(response: Response, signal: AbortSignal | null | undefined): Promise<Partial<ErrorBody>> {
-  const text = await receive(() => response.text(), signal);
-  try {
-    return Object(JSON.parse(text)) as Partial<ErrorBody>;
-  } catch {
-    return {};
-  }
-}
-
-/** Reads from a body; a cut in the middle of it is temporary. */
-export async function receive<R>(read: () => Promise<R>, signal?: AbortSignal | null): Promise<R> {
+/** Waits for the network; what goes wrong there is temporary. */
+export async function receive<R>(
+  read: () => Promise<R>,
+  signal?: AbortSignal | null,
+  message = "The connection was cut",
+): Promise<R> {
   try {
     return await read();
   } catch (cause) {
     if (signal?.aborted) throw signal.reason;
-    throw new TemporaryError("The connection was cut", cause);
+    throw new TemporaryError(message, cause);
   }
 }
 
-/** Reads JSON that the server itself has written; throws `UNEXPECTED_RESPONSE` if it is none. */
+/** Makes a request and reads its answer, JSON that the server itself has written. */
+export async function requestJson<R>(url: string, options: ClientOptions, init: RequestInit = {}): Promise<R> {
+  return readJson(await request(url, options, init), init.signal);
+}
+
+export async function readJson<R>(response: Response, signal: AbortSignal | null | undefined): Promise<R> {
+  return parseJson(await receive(() => response.text(), signal));
+}
+
+/** Throws `UNEXPECTED_RESPONSE` if it is none. */
 export function parseJson<R>(text: string): R {
   try {
     return JSON.parse(text) as R;
-  } catch (cause) {
-    throw failure("UNEXPECTED_RESPONSE", "The answer is not one of a runner: it is no JSON", cause);
+  } catch {
+    throw notOfARunner();
   }
 }
 
-function failure(code: ErrorCode, message: string, cause: unknown, firstPosition?: number): ActiveSessionError {
-  return new ActiveSessionError(code, message, { cause, ...(firstPosition !== undefined && { firstPosition }) });
+export function notOfARunner(): CodedError {
+  return new CodedError("UNEXPECTED_RESPONSE", 502, "The answer is not one of a runner");
 }
 
-function retryAfter(response: Response): number | undefined {
-  const value = response.headers.get("Retry-After");
+/** What is `undefined` is left out. */
+export function queryOf(parameters: Record<string, string | number | boolean | undefined>): string {
+  const given = Object.entries(parameters).filter(([, value]) => value !== undefined);
+  return `?${new URLSearchParams(given as [string, string][])}`;
+}
+
+/** Seconds, or a date. */
+function retryAfter(headers: Headers): number | undefined {
+  const value = headers.get("Retry-After");
   if (!value) return undefined;
   const delay = /^\d+$/.test(value) ? Number(value) : (Date.parse(value) - Date.now()) / 1000;
   return delay >= 0 ? delay : undefined;

@@ -41,7 +41,7 @@ export function controlEvent(runner: Runner, slice: Slice<unknown>, cursor: stri
     runnerStatus: slice.status,
     runnerProgress: progress.current,
     ...(progress.estimatedEnd !== undefined && { runnerEstimatedEnd: progress.estimatedEnd }),
-    ...(error && { runnerErrorCode: error.code }),
+    ...(error && { runnerErrorCode: error.code, runnerErrorMessage: error.message }),
     ...(abortReason && { runnerAbortReason: abortReason }),
     runnerFirstOffset: formatOffset(slice.firstPosition),
     ...(runner instanceof SequenceRunner && { runnerAheadLimit: runner.aheadLimit }),
@@ -68,8 +68,16 @@ function stateHeaders(
     [headerNames.status]: status,
     [headerNames.progress]: String(progress.current),
     ...(progress.estimatedEnd !== undefined && { [headerNames.estimatedEnd]: String(progress.estimatedEnd) }),
-    ...(error && { [headerNames.errorCode]: error.code }),
+    ...(error && errorHeaders(error)),
     ...(abortReason && { [headerNames.abortReason]: abortReason }),
     [headerNames.firstOffset]: formatOffset(firstPosition),
+  };
+}
+
+/** The message is what the application lets out, in any language and of any length; a cut may leave half a character. */
+function errorHeaders({ code, message }: ActiveSessionError): Record<string, string> {
+  return {
+    [headerNames.errorCode]: code,
+    [headerNames.errorMessage]: encodeURIComponent(Buffer.from(message.slice(0, 1000)).toString()),
   };
 }

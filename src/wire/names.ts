@@ -10,6 +10,7 @@ export const headerNames = {
   progress: "Runner-Progress",
   estimatedEnd: "Runner-Estimated-End",
   errorCode: "Runner-Error-Code",
+  errorMessage: "Runner-Error-Message",
   abortReason: "Runner-Abort-Reason",
   firstOffset: "Runner-First-Offset",
   aheadLimit: "Runner-Ahead-Limit",
@@ -25,7 +26,9 @@ export interface ControlEvent {
   readonly runnerStatus: string;
   readonly runnerProgress: number;
   readonly runnerEstimatedEnd?: number;
+  /** With the status `failed`. */
   readonly runnerErrorCode?: string;
+  readonly runnerErrorMessage?: string;
   /** With the status `aborted`. */
   readonly runnerAbortReason?: string;
   readonly runnerFirstOffset?: string;
@@ -35,6 +38,8 @@ export interface ControlEvent {
 
 /** The body of every error response. */
 export interface ErrorBody {
-  readonly code: string;
+  readonly code?: string;
   readonly message: string;
+  /** With `INVALID_INPUT`: what the validator found. */
+  readonly issues?: readonly { readonly message: string; readonly path?: readonly string[] }[];
 }
