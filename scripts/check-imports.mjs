@@ -21,9 +21,11 @@ const allowed = {
   "awilix.ts": ["base", "session", "http"],
   "client.ts": ["base", "wire", "client"],
   "resume.ts": ["client"],
+  react: ["base", "client"],
+  "react.ts": ["react"],
 };
 /** What runs in a browser, too. */
-const neutral = ["base", "wire", "client", "client.ts", "resume.ts"];
+const neutral = ["base", "wire", "client", "client.ts", "resume.ts", "react", "react.ts"];
 
 const problems = [];
 const graph = new Map();

@@ -150,6 +150,17 @@ describe("the exports of", () => {
     `);
   });
 
+  test("active-session/react", async () => {
+    expect(await exportsOf("./react")).toMatchInlineSnapshot(`
+      "createRunnerHooks
+      type CreateTarget
+      type RunnerHandle
+      type RunnerHooks
+      type RunnersHandle
+      type UseRunnerOptions"
+    `);
+  });
+
   test("active-session/resume", async () => {
     expect(await exportsOf("./resume")).toMatchInlineSnapshot(`
       "forget
@@ -159,7 +170,7 @@ describe("the exports of", () => {
   });
 
   test("the package are all of the above", () => {
-    const entries = [".", "./express", "./node", "./awilix", "./client", "./resume", "./package.json"];
+    const entries = [".", "./express", "./node", "./awilix", "./client", "./react", "./resume", "./package.json"];
     expect(Object.keys(exports)).toEqual(entries);
   });
 });

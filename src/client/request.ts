@@ -107,7 +107,7 @@ export function notOfARunner(): CodedError {
 /** What is `undefined` is left out. */
 export function queryOf(parameters: Record<string, string | number | boolean | undefined>): string {
   const given = Object.entries(parameters).filter(([, value]) => value !== undefined);
-  return `?${new URLSearchParams(given as [string, string][])}`;
+  return given.length > 0 ? `?${new URLSearchParams(given as [string, string][])}` : "";
 }
 
 /** Seconds, or a date. */

@@ -6,11 +6,11 @@ import type { Page } from "playwright-core";
 import { describe, expect, test, vi } from "vitest";
 import { checksum } from "../../examples/demo/dist/checksum.js";
 import { createDeferred } from "../../src/base/async.js";
-import { browserPath, useBrowser } from "../support/browser.js";
+import { browserPath, sharedBrowser } from "../support/browser.js";
 import { atEnd } from "../support/cleanup.js";
 import { openDemo, overflow, press, samePath, shows, tabTo } from "../support/demo.js";
 
-const browser = useBrowser();
+const browser = sharedBrowser();
 const files = 10;
 /** The n-th file has n lines, of seven bytes each; the tenth one's have eight. */
 const content = (n: number) => `file ${n}\n`.repeat(n);

@@ -1,10 +1,10 @@
 import type { Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
 import { createDeferred, type Deferred } from "../../src/base/async.js";
-import { browserPath, useBrowser } from "../support/browser.js";
+import { browserPath, sharedBrowser } from "../support/browser.js";
 import { openDemo, press, shows } from "../support/demo.js";
 
-const browser = useBrowser();
+const browser = sharedBrowser();
 
 /** The demo; each compression gives two files and then waits for its gate. */
 async function openGated() {

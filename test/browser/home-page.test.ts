@@ -2,10 +2,10 @@ import type { Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
 import type { overview } from "../../examples/demo/dist/overview.js";
 import { createDeferred } from "../../src/base/async.js";
-import { browserPath, useBrowser } from "../support/browser.js";
+import { browserPath, sharedBrowser } from "../support/browser.js";
 import { openDemo, overflow, press, type ServedDemo, shows, tabTo } from "../support/demo.js";
 
-const browser = useBrowser();
+const browser = sharedBrowser();
 const match = { file: "a.js", line: 1, text: "needle", at: 0, length: 6 };
 
 /** A demo whose search gives 25 matches and then waits for the gate. */

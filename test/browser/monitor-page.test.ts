@@ -1,10 +1,10 @@
 import type { Page } from "playwright-core";
 import { describe, expect, test, vi } from "vitest";
-import { browserPath, useBrowser } from "../support/browser.js";
+import { browserPath, sharedBrowser } from "../support/browser.js";
 import { atEnd } from "../support/cleanup.js";
 import { openDemo, overflow, press, samePath, shows, tabTo } from "../support/demo.js";
 
-const browser = useBrowser();
+const browser = sharedBrowser();
 
 /** A demo whose gauge counts: the n-th measurement is n % of CPU. `before` is called before each. */
 async function openCounting(before: (n: number) => void = () => {}) {

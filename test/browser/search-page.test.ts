@@ -5,10 +5,10 @@ import type { Page } from "playwright-core";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { type Match, search } from "../../examples/demo/dist/search.js";
 import { createDeferred, type Deferred } from "../../src/base/async.js";
-import { browserPath, useBrowser } from "../support/browser.js";
+import { browserPath, sharedBrowser } from "../support/browser.js";
 import { openDemo, overflow, press, samePath, shows, tabTo } from "../support/demo.js";
 
-const browser = useBrowser();
+const browser = sharedBrowser();
 /** More than the first page, so that something is left to follow. */
 const beforeGate = 30;
 const files = 4;

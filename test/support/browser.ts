@@ -10,7 +10,7 @@ import { findChromium } from "../../scripts/chromium.mjs";
 export const browserPath: string | undefined = process.env.CHROMIUM_PATH ?? findChromium({ mayInstall: false });
 
 /** A browser for the tests of a file: one process, a fresh profile, gone at the end. */
-export function useBrowser(): { readonly context: BrowserContext; open(url: string): Promise<Page> } {
+export function sharedBrowser(): { readonly context: BrowserContext; open(url: string): Promise<Page> } {
   let context: BrowserContext | undefined;
   let profile: string;
   beforeAll(async () => {

@@ -3,7 +3,7 @@ import type { Server } from "node:http";
 import { type ActiveSessions, createActiveSessions } from "active-session";
 import type { Page } from "playwright-core";
 import { createDemo, type DemoOptions } from "../../examples/demo/dist/app.js";
-import type { useBrowser } from "./browser.js";
+import type { sharedBrowser } from "./browser.js";
 import { atEnd } from "./cleanup.js";
 import { listen } from "./server.js";
 
@@ -23,7 +23,7 @@ export interface ServedDemo {
 
 /** Serves the demo. */
 export async function openDemo(
-  browser: ReturnType<typeof useBrowser>,
+  browser: ReturnType<typeof sharedBrowser>,
   options: Omit<DemoOptions, "sessions"> & { readonly sessions?: ActiveSessions } = {},
 ): Promise<ServedDemo> {
   const sessions = options.sessions ?? createActiveSessions();

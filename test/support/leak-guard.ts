@@ -3,11 +3,11 @@
  * made, a fake timer, an unhandled rejection (Vitest itself fails on those).
  */
 import { createHook } from "node:async_hooks";
-import { fileURLToPath } from "node:url";
+import { resolve } from "node:path";
 import { afterEach, beforeEach, expect, vi } from "vitest";
 import { cleanUp } from "./cleanup.js";
 
-const root = fileURLToPath(new URL("../../", import.meta.url));
+const root = `${resolve(import.meta.dirname, "../..")}/`;
 const guarded = new Set(["Timeout", "TCPSERVERWRAP", "PIPESERVERWRAP"]);
 const live = new Map<number, string>();
 const { setTimeout: realSetTimeout, clearTimeout: realClearTimeout } = globalThis;

@@ -1,0 +1,224 @@
+/**
+ * One runner as a component sees it: followed while somebody looks at it, from where it was left when somebody looks again.
+ *
+ *     idle ──start──▶ starting ──its first answer──▶ running ──its end, an error──▶ over
+ *       ▲                                                                            │
+ *       └──────────────── start: what ran is stopped, everything begins anew ────────┘
+ *
+ * Items are shown in batches, at most once a frame. When the page cannot keep up, no more are asked for.
+ */
+import { createDeferred, type Deferred, noop } from "../base/async.js";
+import type { CodedError } from "../base/coded-error.js";
+import type { RunnerClient } from "../client/client.js";
+import type { Definitions } from "../client/definitions.js";
+import type {
+  AbortReason,
+  FollowOptions,
+  RunnerFollower,
+  RunnerProgress,
+  RunnerStatus,
+  RunnerUpdate,
+} from "../client/follow.js";
+import { batch } from "./batch.js";
+import { Store } from "./store.js";
+
+/** What is known of a runner. */
+export interface RunnerView<T> {
+  /** The items that have arrived, in order; of a process its values. */
+  readonly items: readonly T[];
+  /** The newest of them. */
+  readonly latest: T | undefined;
+  /** `undefined` before the first answer. */
+  readonly status: RunnerStatus | undefined;
+  readonly progress: RunnerProgress | undefined;
+  /** Why there is nothing more: the runner failed, is gone, could not be created. */
+  readonly error: CodedError | undefined;
+  /** Why it was stopped, if it was. */
+  readonly abortReason: AbortReason | undefined;
+  /** Whether an answer is on its way, or more may come. */
+  readonly isRunning: boolean;
+  /** `undefined` before there is one. */
+  readonly key: string | undefined;
+}
+
+/** What a component may say of how it follows. */
+export interface RunnerHookOptions
+  extends Pick<FollowOptions, "live" | "whenHidden" | "offset" | "onPlace" | "onConnection"> {
+  /** Keeps only so many of the newest items. Default: all. */
+  readonly keep?: number | undefined;
+  /**
+   * What happens to a runner that the component has created when it goes: `"stop"` (the default) stops the work, `"leave"` lets it
+   * go on for as long as the server keeps what nobody looks at.
+   */
+  readonly onUnmount?: "stop" | "leave" | undefined;
+}
+
+/** What is to be followed. */
+export type Target =
+  | { readonly key: string | null | undefined }
+  | { readonly create: string; readonly input?: unknown; readonly start?: "now" | "manual" | undefined };
+
+/** So many items wait to be shown before no more are asked for. */
+const waitingAtMost = 10_000;
+
+const nothing: RunnerView<never> = {
+  ...{ items: [], latest: undefined, status: undefined, progress: undefined, error: undefined, abortReason: undefined },
+  ...{ isRunning: false, key: undefined },
+};
+
+/** See the top of the file. */
+export class RunnerStore<T> extends Store<RunnerView<T>> {
+  readonly #client: RunnerClient<Definitions>;
+  #target: Target;
+  #options: RunnerHookOptions;
+  readonly #batch = batch(() => this.#flush());
+  #waiting: T[] = [];
+  #changes: Partial<RunnerView<T>> = {};
+  #onFlushed: (() => void)[] = [];
+  /** What is being followed; of the one before, nothing is shown any more. */
+  #follower: RunnerFollower<T> | undefined;
+  /** Settles when the loop under way has been left: only then the next one may begin. */
+  #following: Promise<void> = Promise.resolve();
+  #creation: AbortController | undefined;
+  #isStarted = false;
+  #firstAnswer: Deferred<void> | undefined;
+  /** Is called when nobody looks any more. */
+  onSleep: () => void = noop;
+
+  constructor(client: RunnerClient<Definitions>, target: Target, options: RunnerHookOptions) {
+    super(nothing);
+    this.#client = client;
+    this.#target = target;
+    this.#options = options;
+  }
+
+  /** What the component says by now: the same runner, perhaps with another input for the next start. */
+  use(target: Target, options: RunnerHookOptions): void {
+    this.#target = target;
+    this.#options = options;
+  }
+
+  /** Resolves when there is something to be seen. */
+  get firstAnswer(): Promise<void> {
+    this.#firstAnswer ??= createDeferred();
+    return this.#firstAnswer.promise;
+  }
+
+  /** Begins anew, with this input or that of the component. What ran before is stopped. */
+  readonly start = (input?: unknown): void => {
+    if (!("create" in this.#target)) return;
+    this.stop();
+    this.#forget();
+    this.#isStarted = true;
+    this.show({ ...nothing, isRunning: true });
+    void this.#create(this.#target.create, input === undefined ? this.#target.input : input);
+  };
+
+  /** Stops the work; what has arrived stays. */
+  readonly stop = (): void => {
+    const { key, isRunning } = this.snapshot();
+    if (!isRunning) return;
+    if (key === undefined) this.#creation?.abort(new DOMException("The runner was stopped", "AbortError"));
+    else this.#stopRunner(key);
+  };
+
+  protected wake(): void {
+    const target = this.#target;
+    if (this.#follower) {
+      if (this.snapshot().isRunning) this.#follow(this.#follower);
+    } else if ("create" in target) {
+      if (!this.#isStarted && target.start !== "manual") this.start();
+    } else if (typeof target.key === "string") {
+      this.show({ isRunning: true });
+      this.#follow(this.#client.follow<T>(target.key, this.#options));
+    }
+  }
+
+  protected sleep(): void {
+    this.onSleep();
+    if (!("create" in this.#target) || this.#options.onUnmount === "leave") {
+      this.#follower?.close();
+      return;
+    }
+    // Whoever comes back to what was stopped begins anew.
+    this.stop();
+    this.#forget();
+    this.#isStarted = false;
+  }
+
+  /** Nothing of what has been followed so far is shown any more. */
+  #forget(): void {
+    this.#follower?.close();
+    this.#follower = undefined;
+    this.#creation = undefined;
+    this.#waiting = [];
+    this.#changes = {};
+    this.#batch.cancel();
+    this.#flush();
+  }
+
+  #stopRunner(key: string): void {
+    this.#client.abort(key).catch(noop); // it is gone, or idles out
+  }
+
+  async #create(name: string, input: unknown): Promise<void> {
+    const creation = new AbortController();
+    this.#creation = creation;
+    const { live, whenHidden, onPlace, onConnection } = this.#options;
+    const options = { live, whenHidden, onPlace, onConnection, signal: creation.signal };
+    try {
+      const follower = (await this.#client.create(name as never, input as never, options)) as RunnerFollower<T>;
+      if (this.#creation !== creation) return this.#stopRunner(follower.key);
+      this.#follower = follower;
+      this.show({ key: follower.key });
+      if (this.isAwake) this.#follow(follower);
+    } catch (error) {
+      if (this.#creation === creation) this.#end(creation.signal.aborted ? { abortReason: "stopped" } : { error });
+    }
+  }
+
+  #follow(follower: RunnerFollower<T>): void {
+    this.#follower = follower;
+    this.show({ key: follower.key });
+    this.#following = this.#following.then(() => this.#takeAll(follower));
+  }
+
+  async #takeAll(follower: RunnerFollower<T>): Promise<void> {
+    try {
+      if (this.#follower !== follower || !this.isAwake) return;
+      for await (const update of follower.updates()) {
+        if (this.#follower !== follower) return;
+        this.#take(update);
+        if (this.#waiting.length >= waitingAtMost) await new Promise<void>((resolve) => this.#onFlushed.push(resolve));
+      }
+    } catch (error) {
+      if (this.#follower === follower) this.#end({ error });
+    }
+  }
+
+  #take({ items, status, progress, closed, error, abortReason }: RunnerUpdate<T>): void {
+    for (const item of items) this.#waiting.push(item);
+    this.#changes = { status, progress, error, abortReason, isRunning: !closed };
+    this.#batch.soon();
+  }
+
+  #end({ error, abortReason }: { readonly error?: unknown; readonly abortReason?: AbortReason }): void {
+    this.#changes = { ...this.#changes, error: error as CodedError | undefined, abortReason, isRunning: false };
+    this.#batch.soon();
+  }
+
+  #flush(): void {
+    const { keep = Number.POSITIVE_INFINITY } = this.#options;
+    const { items } = this.snapshot();
+    const all = this.#waiting.length > 0 ? [...items, ...this.#waiting] : items;
+    const kept = all.length > keep ? all.slice(-keep) : all;
+    if (all !== items || Object.keys(this.#changes).length > 0) {
+      this.show({ ...this.#changes, items: kept, latest: kept.at(-1) });
+    }
+    this.#waiting = [];
+    this.#changes = {};
+    for (const resolve of this.#onFlushed.splice(0)) resolve();
+    const { status, isRunning } = this.snapshot();
+    if (status !== undefined || !isRunning) this.#firstAnswer?.resolve();
+  }
+}
