@@ -9,6 +9,7 @@ export function prepare() {
     run("npm", ["ci", "--no-audit", "--no-fund"]);
   }
   run(process.execPath, ["node_modules/typescript/bin/tsc", "-b"]);
+  run(process.execPath, ["scripts/bundle-page.mjs"]);
 }
 
 function run(command, args) {

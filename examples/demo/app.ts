@@ -5,6 +5,8 @@ import { activeSession, type RunnerRouterOptions, requestSignal, runnerRouter } 
 import express, { type ErrorRequestHandler, type Express, type Response } from "express";
 import { checksum } from "./checksum.js";
 import { compress } from "./compress.js";
+import { definitionsFor } from "./definitions.js";
+import { filesIn } from "./files.js";
 import { createGauge } from "./monitor.js";
 import { overview, type RunnerTitle } from "./overview.js";
 import { search } from "./search.js";
@@ -19,7 +21,7 @@ export interface DemoOptions {
   readonly work?: Partial<typeof realWork>;
 }
 
-const realWork = { search, checksum, compress, createGauge, overview };
+const realWork = { search, checksum, compress, createGauge, overview, filesIn };
 const root = fileURLToPath(new URL("../../../", import.meta.url));
 /** A monitor keeps so many measurements for a page that is loaded again. */
 const keptMeasurements = 600;
@@ -36,7 +38,7 @@ export function createDemo(options: DemoOptions): Express {
 
   // What is exclusive has a session of its own: ending it leaves the rest alone.
   app.use(activeSession(sessions, { scopes: [{ when: "/exclusive", suffix: "exclusive" }, { when: "/" }] }));
-  app.use("/runners", runnerRouter(sessions, router));
+  app.use("/runners", runnerRouter(sessions, { expose: definitionsFor(folders, work.filesIn), ...router }));
   app.use(express.json());
 
   app.post("/search", async (request, response) => {

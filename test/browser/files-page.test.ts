@@ -1,0 +1,91 @@
+import type { Page } from "playwright-core";
+import { describe, expect, test, vi } from "vitest";
+import { createDeferred } from "../../src/base/async.js";
+import { browserPath, sharedBrowser } from "../support/browser.js";
+import { openDemo, overflow, press, shows } from "../support/demo.js";
+
+const browser = sharedBrowser();
+/** More than the first page, and than one event of the stream. */
+const beforeGate = 250;
+
+/** The demo with a folder of so many files, the larger the later; the listing pauses before the last one until the gate opens. */
+async function openGated() {
+  const gate = createDeferred();
+  const stopped = createDeferred();
+  let listings = 0;
+  async function* list(_root: string, signal: AbortSignal) {
+    listings++;
+    signal.addEventListener("abort", () => stopped.resolve());
+    for (let n = 1; n <= beforeGate; n++) yield { name: `file-${n}`, size: n * 1000 };
+    await Promise.race([gate.promise, stopped.promise]);
+    signal.throwIfAborted();
+    yield { name: "the-last", size: 1e9 };
+  }
+  const demo = await openDemo(browser, { work: { filesIn: list } });
+  const page = await demo.open("/files");
+  return { ...demo, page, gate, stopped, listings: () => listings };
+}
+
+const largest = (page: Page) => page.getByRole("list", { name: "Largest files" }).getByRole("listitem");
+
+describe.skipIf(!browserPath)("the files page in Chromium", () => {
+  test("lists, shows the largest as they come, and ends", async () => {
+    const { page, gate } = await openGated();
+    await shows(page, "Choose a folder to begin.");
+    await press(page, "List");
+    await shows(page, "Listing… 250 files, 31.4 MB so far.");
+    expect(await largest(page).count()).toBe(10);
+    expect(await largest(page).first().textContent()).toBe("file-250 250.0 kB");
+    gate.resolve();
+    await shows(page, "All listed: 251 files, 1031.4 MB.");
+    expect(await largest(page).first().textContent()).toBe("the-last 1000.0 MB");
+  });
+
+  test("stops the work, keeps what has come, and begins anew", async () => {
+    const { page, stopped, listings } = await openGated();
+    await press(page, "List");
+    await shows(page, "Listing… 250 files");
+    await page.locator("form").getByRole("button", { name: "Stop" }).click();
+    await stopped.promise;
+    await shows(page, "Stopped: 250 files, 31.4 MB.");
+    await press(page, "List");
+    await shows(page, "Listing… 250 files");
+    expect(listings()).toBe(2);
+  });
+
+  test("shows what is running in all tabs, and stops it", async () => {
+    const { page, open, stopped } = await openGated();
+    const other = await open("/files");
+    await press(page, "List");
+    await shows(page, "Listing… 250 files");
+    await other.bringToFront();
+    const running = other.getByRole("region", { name: "Running" });
+    await running.getByText("files, 250 so far").waitFor();
+    await running.getByRole("button", { name: "Stop" }).click();
+    await stopped.promise;
+    await running.getByText("Nothing of yours is running.").waitFor();
+    await page.bringToFront();
+    await shows(page, "Stopped: 250 files");
+  });
+
+  test("stops the work when the page is left", async () => {
+    const { page, sessions, stopped } = await openGated();
+    await press(page, "List");
+    await shows(page, "Listing… 250 files");
+    await page.locator("select").selectOption("library");
+    await shows(page, "Listing… 250 files");
+    await page.evaluate(() => window.dispatchEvent(new Event("unmount")));
+    expect(sessions.stats().runners).toBe(1);
+    await page.close();
+    await vi.waitUntil(() => sessions.stats().openReads === 0);
+    expect(await Promise.race([stopped.promise.then(() => "stopped"), Promise.resolve("running")])).toBe("running");
+  });
+
+  test("fits on a phone", async () => {
+    const { page } = await openGated();
+    await page.setViewportSize({ width: 380, height: 760 });
+    await press(page, "List");
+    await shows(page, "Listing… 250 files");
+    expect(await overflow(page)).toBe(0);
+  });
+});
