@@ -93,6 +93,7 @@ describe("options", () => {
     ["a name with a dot", [named("a.b")]],
     ["a name with a letter beyond ASCII", [named("zähle")]],
     ["a name with a line break behind it", [named("count\n")]],
+    ["a name with an underscore first", [named("__proto__")]],
     ["a name of 65 characters", [named("a".repeat(65))]],
     ["the same name twice", [count, defineProcessRunner({ name: "count", run: async () => 1 })]],
   ])("%s is refused", (_, expose) => {
@@ -121,10 +122,9 @@ describe("options", () => {
     expect(() => open([], router)).not.toThrow();
   });
 
-  test.each(["state", "abort", "ack", "constructor", "__proto-", "A", "a-_9", "a".repeat(64)])(
+  test.each(["state", "abort", "ack", "constructor", "A", "a-_9", "a".repeat(64)])(
     "a definition may be called %s",
     async (name) => {
-      if (name === "__proto-") return expect(() => open([{ ...count, name }])).toThrow();
       const { ask } = open([named(name)]);
       const response = await ask(name);
       expect([response.status, bodyOf(response)]).toMatchObject([200, { name, items: [1, 2, 3] }]);
