@@ -36,7 +36,16 @@ const wait = defineProcessRunner({
   run: (_: unknown, { signal }) => new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve())),
 });
 
-const expose = [echo, count, wait];
+const usedTickets = new Set<string>();
+
+/** Takes every ticket once. */
+const admit = defineProcessRunner({
+  name: "admit",
+  input: z.object({ ticket: z.string().refine((ticket) => !usedTickets.has(ticket) && usedTickets.add(ticket)) }),
+  run: async ({ ticket }) => ticket,
+});
+
+const expose = [echo, count, wait, admit];
 const jsonType = { "content-type": "application/json" };
 const identify = (request: IncomingMessage) => request.headers["x-user"];
 
@@ -201,6 +210,14 @@ describe.each<readonly [string, Serve]>([...withoutParser, ...withParser])("%s",
     const again = await create("count", { from: 5 }, { cookie, "idempotency-key": "a" });
     expect([again.headers.getSetCookie(), (await jsonOf(again)).key]).toEqual([[], (await jsonOf(first)).key]);
     expect(sessions.stats().sessions).toBe(1);
+  });
+
+  test("does not check again what was valid when it was created", async () => {
+    const { url, create } = await open(serve);
+    const headers = { "x-user": "ann", "idempotency-key": "a" };
+    const input = { ticket: url };
+    for (let i = 0; i < 2; i++) expect((await jsonOf(await create("admit", input, headers))).items).toEqual([url]);
+    expect((await create("admit", input, { ...headers, "idempotency-key": "b" })).status).toBe(422);
   });
 
   test.each(["", "/", "?x=1"])("lists the client's runners at its own address, with %j behind it", async (behind) => {

@@ -373,7 +373,9 @@ describe("the first page", () => {
     const { source, work } = pushed({ defaultAdvance: 20 });
     const { ask } = open([work], { pageLimit: 2 });
     source.push(1, 2, 3);
-    expect(bodyOf(await ask("work")).items).toEqual([1, 2]);
+    const answer = ask("work");
+    expect(await isPending(answer)).toBe(false);
+    expect(bodyOf(await answer).items).toEqual([1, 2]);
   });
 
   test("waits for min-items, though they are more than it may have", async () => {
