@@ -78,7 +78,7 @@ export function runnerRouter<Services>(
   const handle = createRunnerHandler(sessions, options);
   return async (request, response) => {
     const target = (request.url ?? "").split("?", 1)[0]!;
-    if (!target.startsWith(`${mount}/`)) return false;
+    if (target !== mount && !target.startsWith(`${mount}/`)) return false;
     return serveRunner(handle, sessions, target.slice(mount.length), request, response);
   };
 }

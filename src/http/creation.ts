@@ -9,7 +9,7 @@
  */
 import { createHash } from "node:crypto";
 import { ActiveSessionError, describe } from "../base/error.js";
-import { type RunnerDefinition, validateInput } from "../runner/definition.js";
+import { isDefinition, type RunnerDefinition, validateInput } from "../runner/definition.js";
 import type { Runner } from "../runner/runner.js";
 import type { Idempotency } from "../session/creations.js";
 import { nextCursor } from "./cursor.js";
@@ -39,9 +39,11 @@ export function exposedByName(action: string, definitions: unknown): ReadonlyMap
   if (!Array.isArray(definitions)) return fail("expose must be an array of definitions", definitions);
   const byName = new Map<string, RunnerDefinition>();
   for (const definition of definitions) {
-    const { kind, name } = Object(definition) as RunnerDefinition;
-    if (kind !== "sequence" && kind !== "process") fail("expose must be an array of definitions", definition);
-    if (!namePattern.test(name)) fail("an exposed name must be a letter and up to 63 letters, digits, _ or -", name);
+    if (!isDefinition(definition)) return fail("expose must be an array of definitions", definition);
+    const { name } = definition;
+    if (typeof name !== "string" || !namePattern.test(name)) {
+      fail("an exposed name must be a letter and up to 63 letters, digits, _ or -", name);
+    }
     if (byName.has(name)) fail("exposed names must differ", name);
     byName.set(name, definition);
   }
@@ -89,6 +91,7 @@ async function createNew(
   once: Idempotency | undefined,
 ): Promise<Runner> {
   const checked = await validateInput(definition, input);
+  if (!once) request.signal.throwIfAborted(); // nobody could come back to what would be made
   return request.openSession().createChecked(definition, checked, once);
 }
 
@@ -102,6 +105,7 @@ async function firstPage(
 ): Promise<WireResponse> {
   try {
     const page = await readFirst(runner, request, query);
+    request.signal.throwIfAborted(); // what is there at once, a read gives to whoever has gone as well
     const isKept = mayBeRepeated || !page.slice.closed;
     const body = bodyOf(runner, page, isKept);
     const headers = { "Content-Type": "application/json", ...readHeaders(runner, page.slice, nextCursor(undefined)) };
@@ -155,7 +159,8 @@ function checkContentType(headers: Headers): void {
 function idempotencyKey(headers: Headers): string | undefined {
   const text = headers["idempotency-key"];
   if (text === undefined) return undefined;
-  const key = /^"?([!#-~]{1,255}?)"?$/.exec(String(text))?.[1];
+  const [, quoted, plain] = /^(?:"([!#-~]{1,255})"|([!#-~]{1,255}))$/.exec(String(text)) ?? [];
+  const key = quoted ?? plain;
   if (key === undefined) throw invalid("Idempotency-Key", "1 to 255 visible characters", text);
   return key;
 }

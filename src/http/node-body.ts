@@ -9,7 +9,7 @@ import type { RequestBody } from "./exchange.js";
  */
 export async function readBody(request: IncomingMessage, limit: number): Promise<RequestBody> {
   const { headers } = request;
-  if (!("transfer-encoding" in headers) && Number(headers["content-length"] ?? 0) === 0) return { text: "" };
+  if (!hasBody(request)) return { text: "" };
   if (request.readableEnded) return parsedBefore((request as { body?: unknown }).body);
   const encoding = headers["content-encoding"] ?? "identity";
   if (encoding !== "identity") {
@@ -28,6 +28,13 @@ export async function readBody(request: IncomingMessage, limit: number): Promise
   if (size <= limit) return { text: text + decoder.decode() };
   request.resume(); // dropped as it comes, until the answer is out and the connection closed
   throw tooLarge(limit);
+}
+
+/** HTTP/1 announces a body by a header; later versions need not. */
+function hasBody({ headers, httpVersionMajor }: IncomingMessage): boolean {
+  const length = headers["content-length"];
+  if (length !== undefined) return Number(length) > 0;
+  return "transfer-encoding" in headers || httpVersionMajor > 1;
 }
 
 function parsedBefore(value: unknown): RequestBody {

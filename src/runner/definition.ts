@@ -90,10 +90,15 @@ export function define(kind: RunnerDefinition["kind"], parts: object): object {
   return Object.freeze({ kind, name, input, run, produce, options });
 }
 
+/** Whether the value is a definition. */
+export function isDefinition(value: unknown): value is RunnerDefinition {
+  const { kind, run, produce } = Object(value) as Partial<RunnerDefinition>;
+  return (kind === "sequence" || kind === "process") && typeof (run ?? produce) === "function";
+}
+
 /** Throws `INVALID_ARGUMENT` unless the value is a definition. */
 export function checkDefinition(value: unknown): asserts value is RunnerDefinition {
-  const { kind, run, produce } = Object(value) as Partial<RunnerDefinition>;
-  if ((kind === "sequence" || kind === "process") && typeof (run ?? produce) === "function") return;
+  if (isDefinition(value)) return;
   const requirement = "it must come from defineSequenceRunner or defineProcessRunner";
   throw new ActiveSessionError(
     "INVALID_ARGUMENT",

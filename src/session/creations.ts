@@ -7,6 +7,8 @@
  *        │ │                └─ its creation fails ─▶ unknown, or stopped if that was asked for meanwhile
  *        │ └──stop──▶ stopped: nothing will be created
  *        └── forgotten: of those that are gone or stopped, only so many are remembered
+ *
+ * A creation that fails has failed only when what it made is cleaned up; until then it is asked for, and waited for, like any.
  */
 import { onAbort } from "../base/async.js";
 import { ActiveSessionError } from "../base/error.js";
@@ -21,12 +23,12 @@ export interface Idempotency {
 }
 
 interface Entry {
-  /** Of what is (being) created; of what was stopped before, any fits. */
+  /** Of what is (being) created; `undefined`: it was stopped before. */
   readonly fingerprint?: string;
-  /** `undefined` when it is gone, or was stopped before it came to be. */
+  /** `undefined` when it is gone, or there is none yet. */
   runner?: Runner | undefined;
-  /** Settles when the creation is over. */
-  ready?: Promise<Runner>;
+  /** Only while the creation is not over, so that what is gone is not held. */
+  ready?: Promise<Runner> | undefined;
   isStopped?: boolean;
 }
 
@@ -48,17 +50,22 @@ export class Creations {
     const { key, fingerprint } = once;
     const entry: Entry = { fingerprint };
     this.#entries.set(key, entry);
-    entry.ready = make((runner) => {
+    const ready = make((runner) => {
       entry.runner = runner;
       onAbort(runner.removal, () => {
         entry.runner = undefined;
       });
-    }).catch((error: unknown) => {
-      if (entry.isStopped) this.#entries.set(key, { isStopped: true });
-      else this.#entries.delete(key);
-      throw error;
-    });
-    return entry.ready;
+    })
+      .catch((error: unknown) => {
+        if (entry.isStopped) this.#entries.set(key, { isStopped: true });
+        else this.#entries.delete(key);
+        throw error;
+      })
+      .finally(() => {
+        entry.ready = undefined;
+      });
+    entry.ready = ready;
+    return ready;
   }
 
   /** What was made under the key; `undefined` if nothing has been asked for yet. Rejects as {@link create}. */
@@ -77,29 +84,30 @@ export class Creations {
     if (!entry) {
       this.#makeRoom();
       this.#entries.set(key, { isStopped: true });
+      return undefined;
     }
-    if (!entry?.ready) return undefined;
-    if (!entry.runner) throw gone();
+    if (isOver(entry) && entry.fingerprint !== undefined) throw gone();
     entry.isStopped = true;
-    entry.runner.abortFor("stopped");
+    entry.runner?.abortFor("stopped");
     return entry.runner;
   }
 
   /** Of those that are over the oldest go when there are too many; how many have a runner, the limits of runners bound. */
   #makeRoom(): void {
-    let tooMany = this.#entries.size + 1 - remembered;
-    for (const [key, { runner }] of this.#entries) {
-      if (tooMany <= 0) return;
-      if (runner) continue;
-      this.#entries.delete(key);
-      tooMany--;
-    }
+    if (this.#entries.size < remembered) return;
+    const over = [...this.#entries].filter(([, entry]) => isOver(entry));
+    for (const [key] of over.slice(0, Math.max(0, over.length + 1 - remembered))) this.#entries.delete(key);
   }
+}
+
+/** Whether there is no runner and will be none. */
+function isOver({ runner, ready }: Entry): boolean {
+  return !runner && !ready;
 }
 
 async function runnerOf(entry: Entry, fingerprint: string): Promise<Runner> {
   const action = "create a runner";
-  if (!entry.ready) {
+  if (entry.fingerprint === undefined) {
     const requirement = "it must not have been stopped";
     throw new ActiveSessionError("RUNNER_ABORTED", `Cannot ${action}: ${requirement}, received its stop before`);
   }
@@ -107,9 +115,9 @@ async function runnerOf(entry: Entry, fingerprint: string): Promise<Runner> {
     const requirement = "an idempotency key must stand for one input";
     throw new ActiveSessionError("IDEMPOTENCY_KEY_REUSED", `Cannot ${action}: ${requirement}, received another one`);
   }
-  const runner = await entry.ready;
+  await entry.ready;
   if (!entry.runner) throw gone();
-  return runner;
+  return entry.runner;
 }
 
 function gone(): ActiveSessionError {
