@@ -1,19 +1,26 @@
 // What `npm start` and `npm test` do first: install what is missing, build.
 import { spawnSync } from "node:child_process";
 import { existsSync, statSync } from "node:fs";
+import { join } from "node:path";
 
 /** Installs the dependencies if they are missing or older than the lock file, and builds everything. */
 export function prepare() {
-  const installed = "node_modules/.package-lock.json";
-  if (!existsSync(installed) || statSync(installed).mtimeMs < statSync("package-lock.json").mtimeMs) {
-    run("npm", ["ci", "--no-audit", "--no-fund"]);
-  }
+  install(".");
   run(process.execPath, ["node_modules/typescript/bin/tsc", "-b"]);
   run(process.execPath, ["scripts/bundle-page.mjs"]);
 }
 
-function run(command, args) {
-  const { status, error } = spawnSync(command, args, { stdio: "inherit" });
+/** Installs the dependencies of the package in `folder` if they are missing or older than its lock file. */
+export function install(folder) {
+  const installed = join(folder, "node_modules/.package-lock.json");
+  const lock = join(folder, "package-lock.json");
+  if (existsSync(installed) && statSync(installed).mtimeMs >= statSync(lock).mtimeMs) return;
+  run("npm", ["ci", "--no-audit", "--no-fund"], { cwd: folder });
+}
+
+/** Runs a command that must succeed. */
+export function run(command, args, options = {}) {
+  const { status, error } = spawnSync(command, args, { stdio: "inherit", ...options });
   if (error) throw error;
   if (status !== 0) process.exit(status ?? 1);
 }

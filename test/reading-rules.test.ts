@@ -626,6 +626,7 @@ describe("rule 10, open reads", () => {
       await parts.next();
       expect(ended!.aborted).toBe(false);
       await parts.next();
+      await vi.advanceTimersByTimeAsync(1100);
       expect(ended!.aborted).toBe(true);
       expect((await parts.next()).done).toBe(true);
     },

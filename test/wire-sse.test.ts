@@ -290,7 +290,7 @@ describe("following", () => {
 
   test("a sequence that is faster than its reader loses and repeats nothing", async () => {
     const { follow, ann, send } = await open();
-    const runner = await ann.session.createSequenceRunner(range(0, 5000), { aheadLimit: 300 });
+    const runner = await ann.session.createSequenceRunner(range(0, 5000), { aheadLimit: 2000 });
     const seen: unknown[] = [];
     let next = 0;
     for (let closed = false; !closed; ) {

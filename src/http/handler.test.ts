@@ -288,6 +288,7 @@ describe("heartbeats", () => {
 
 describe("the allowance of a live response", () => {
   test.each(["unacknowledged", "all", 3] as const)("ends it, whatever is retained (%s)", async (retain) => {
+    vi.useFakeTimers();
     const { ask, push } = open();
     const { runner, source } = await push({ aheadLimit: 5, retain });
     source.push(...range(0, 20));
@@ -297,6 +298,7 @@ describe("the allowance of a live response", () => {
     expect(await take(body, 4)).toEqual(range(0, 4));
     expect(response.ended!.aborted).toBe(false);
     expect(await take(body, 1)).toEqual([4]);
+    vi.advanceTimersByTime(1100);
     expect(response.ended!.aborted).toBe(true);
     expect((await body.next()).done).toBe(true);
     await turns(20);
@@ -304,7 +306,47 @@ describe("the allowance of a live response", () => {
     expect(source.pulls).toBe(6); // the item behind the limit is taken, in case there is none
   });
 
+  test("ends none that is young: a client might take it for a broken one", async () => {
+    vi.useFakeTimers();
+    const { ask, push } = open();
+    const { runner, source } = await push({ aheadLimit: 2 });
+    source.push(...range(0, 10));
+    await produced(runner, 2);
+    const young = await ask(runner, "?offset=0&live=sse");
+    expect(await take(parts(young), 2)).toEqual([0, 1]);
+    vi.advanceTimersByTime(1099);
+    expect(young.ended!.aborted).toBe(false);
+    vi.advanceTimersByTime(1);
+    expect(young.ended!.aborted).toBe(true);
+    const old = await ask(runner, "?offset=1&live=sse");
+    const body = parts(old);
+    expect(await take(body, 1)).toEqual([1]);
+    vi.advanceTimersByTime(1100);
+    expect(await take(body, 1)).toEqual([2]);
+    expect(old.ended!.aborted).toBe(true);
+  });
+
+  test("used up by a young one, is renewed by an acknowledgement before the end", async () => {
+    vi.useFakeTimers();
+    const { ask, push } = open({ rotateAfter: 60_000 });
+    const { runner, source } = await push({ aheadLimit: 2 });
+    source.push(...range(0, 10));
+    await produced(runner, 2);
+    const response = await ask(runner, "?offset=0&live=sse");
+    const body = parts(response);
+    expect(await take(body, 2)).toEqual([0, 1]);
+    const next = take(body, 1);
+    vi.advanceTimersByTime(1000);
+    await ask(runner, "ack?offset=1");
+    expect(await next).toEqual([2]);
+    await ask(runner, "ack?offset=3");
+    vi.advanceTimersByTime(59_999);
+    expect(response.ended!.aborted).toBe(false);
+    await body.return!();
+  });
+
   test("is renewed by acknowledgements", async () => {
+    vi.useFakeTimers();
     const { ask, push } = open();
     const { runner, source } = await push({ aheadLimit: 5 });
     source.push(...range(0, 20));
@@ -316,17 +358,20 @@ describe("the allowance of a live response", () => {
     await produced(runner, 9);
     expect(await take(body, 4)).toEqual(range(4, 8));
     expect(response.ended!.aborted).toBe(false);
-    expect(await take(body, 4)).toEqual([8]);
+    expect(await take(body, 1)).toEqual([8]);
+    vi.advanceTimersByTime(1100);
     expect(response.ended!.aborted).toBe(true);
   });
 
   test("ends each follower when none of them acknowledges", async () => {
+    vi.useFakeTimers();
     const { ask, push } = open();
     const { runner, source } = await push({ aheadLimit: 4, retain: "all" });
     source.push(...range(0, 10));
     await produced(runner, 4);
     const responses = [await ask(runner, "?offset=0&live=sse"), await ask(runner, "?offset=0&live=sse")];
-    for (const response of responses) expect(await take(parts(response), 10)).toEqual(range(0, 4));
+    for (const response of responses) expect(await take(parts(response), 4)).toEqual(range(0, 4));
+    vi.advanceTimersByTime(1100);
     expect(responses.map(({ ended }) => ended!.aborted)).toEqual([true, true]);
   });
 
@@ -623,6 +668,7 @@ describe("an answer that ends while its client is still there leaves no listener
     source.push(...range(0, 5));
     await produced(runner, 2);
     expect(await take(parts(await ask("?offset=0&live=sse")), 2)).toEqual([0, 1]);
+    vi.advanceTimersByTime(1100);
     expectNothingLeft();
   });
 

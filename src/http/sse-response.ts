@@ -2,7 +2,7 @@
  * A live response as Server-Sent Events: follows a runner from an offset on, and decides when it has lived long enough.
  *
  *     open ──the runner is closed, or the next item is gone──▶ last frame ──written──▶ closed
- *       └──no sign of life for `rotateAfter`, or the allowance is used up (*)──▶ ended ──▶ closed
+ *       └──no sign of life for `rotateAfter`, or the allowance is used up (*) (**)──▶ ended ──▶ closed
  *       └──the client has gone──▶ closed
  *
  * - **open**: pins the runner. The body waits at the log and writes what lies there as one data and one control event.
@@ -10,6 +10,7 @@
  *   body does, also while it waits for a client that does not drain.
  * - (*) A client that says it acknowledges (`acks=true`) is waited for instead: its acknowledgement is on the way, and
  *   without one the rotation timer ends the response as it would end an idle one. An abort is told at once.
+ * - (**) Not before it has lived for `shortestLife`.
  * - **ended**: pins nothing any more; `ended` has fired, which tells the adapter not to wait either.
  * - **closed**: timers and listeners are gone. Nothing is lost: the client comes back with its own offset.
  */
@@ -26,6 +27,11 @@ import { controlEvent } from "./read-headers.js";
 const itemsPerEvent = 100;
 const textPerEvent = 65_536;
 const heartbeatComment = ":\n\n";
+/**
+ * A response whose allowance is used up sooner waits until then with its end, ms. The Durable Streams client takes three in a row
+ * that have not lived for a second as the work of a broken proxy: it stops there, and reports no error.
+ */
+const shortestLife = 1100;
 
 /** How one response is to be written. */
 export interface SseOptions {
@@ -58,6 +64,7 @@ export class SseResponse {
   readonly #runner: Runner;
   readonly #options: SseOptions;
   readonly #ended = new LazySignal();
+  readonly #openedAt = performance.now();
   readonly #release: () => void;
   /** The allowance counts from here: where the response began, or what a client has acknowledged since. */
   #received = 0;
@@ -131,7 +138,7 @@ export class SseResponse {
       let read = first;
       for (let isFirst = true; ; isFirst = false) {
         const { position, closed } = read.slice;
-        if (this.#isAllowanceUsed(position) && !closed && !this.#options.acks) this.#end();
+        if (this.#isAllowanceUsed(position) && !closed && !this.#options.acks) this.#endForReconnect();
         yield isFirst || !read.isEmpty || closed ? this.#frame(read) : heartbeatComment;
         if (closed) return;
         while (this.#isAllowanceUsed(position) && !this.#ended.aborted && !this.#isOver(position)) {
@@ -197,6 +204,14 @@ export class SseResponse {
     const runner = this.#runner;
     if (!(runner instanceof SequenceRunner)) return false;
     return end - Math.max(runner.acknowledged, this.#received) >= runner.aheadLimit;
+  }
+
+  /** Room will come with the client's next request only, unless it acknowledges before that. */
+  #endForReconnect(): void {
+    const left = shortestLife - (performance.now() - this.#openedAt);
+    this.#stopRotation();
+    if (left <= 0) this.#end();
+    else this.#stopRotation = startTimer(Math.min(left, this.#options.rotateAfter), () => this.#end());
   }
 
   /** From here on the response pins nothing, and no timer or listener of it is left. */
