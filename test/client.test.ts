@@ -366,8 +366,7 @@ describe("the connection", () => {
     source.end();
     expect(await taken).toEqual([1, 2]);
     expect(asked[0]).toBe("GET ?offset=-1&live=sse&acks=true");
-    for (const request of asked.slice(1))
-      expect(request).toMatch(/^GET \?offset=000000000000000[12]&live=sse&cursor=\d+&acks=true$/);
+    for (const request of asked.slice(1)) expect(request).toMatch(/^GET \?offset=[12]&live=sse&cursor=\d+&acks=true$/);
   });
 
   test("falls back to long-polls from the same offset where events do not get through", async () => {
@@ -380,10 +379,7 @@ describe("the connection", () => {
     const { user, client, asked } = await setUp({}, { fetch: asProxy });
     const { key } = await user.session.createSequenceRunner(numbers(10));
     expect(await collect(client.follow<number>(key, { offset: 3 }))).toEqual(numbers(7, 3));
-    expect(asked).toEqual([
-      "GET ?offset=0000000000000003&live=sse&acks=true",
-      "GET ?offset=0000000000000003&live=long-poll",
-    ]);
+    expect(asked).toEqual(["GET ?offset=3&live=sse&acks=true", "GET ?offset=3&live=long-poll"]);
   });
 
   test("waits as long as a busy server asks for", async () => {

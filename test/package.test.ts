@@ -45,7 +45,7 @@ async function output(file: string, text: string): Promise<unknown> {
 
 describe("the package", () => {
   test("holds the build of every source file, what explains it, and nothing else", () => {
-    const sources = filesIn(join(root, "src")).filter((file) => !file.endsWith(".test.ts"));
+    const sources = filesIn(join(root, "src")).filter((file) => !/\.test\.tsx?$/.test(file));
     const built = sources.flatMap((file) => [".d.ts", ".js"].map((end) => `dist/${file.replace(/\.ts$/, end)}`));
     const explains = ["CHANGELOG.md", "LICENSE", "README.md", "package.json"].filter((file) => existsSync(root + file));
     const installed = filesIn(join(folder, "node_modules/active-session"));
@@ -59,7 +59,9 @@ describe("the package", () => {
     const { dependencies, peerDependenciesMeta } = packages["node_modules/active-session"]!;
     expect(dependencies).toBeUndefined();
     const optional = { optional: true };
-    expect(peerDependenciesMeta).toEqual({ express: optional, "@types/express": optional, "@types/node": optional });
+    expect(peerDependenciesMeta).toEqual({
+      ...{ express: optional, "@types/express": optional, "@types/node": optional, react: optional },
+    });
   });
 
   const readToTheEnd = `

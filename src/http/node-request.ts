@@ -93,7 +93,7 @@ export async function serveRunner(
   response: ServerResponse,
 ): Promise<boolean> {
   const [, key = "", action, ...rest] = path.split("/");
-  if (action === "" || rest.length > 0 || (key === "" && request.method !== "GET")) return false;
+  if (action === "" || rest.length > 0 || (key === "" && !isForList(request))) return false;
   const own = requestSessionOf(request, sessions);
   const connection = new ConnectionSignal(response);
   const wire = await handle({
@@ -113,6 +113,11 @@ export async function serveRunner(
   if (wire.status === 413) response.shouldKeepAlive = false; // the rest of the body is not waited for
   await writeResponse(response, wire);
   return true;
+}
+
+/** Where runners are served at the root of the application, its home page is not theirs. */
+function isForList(request: IncomingMessage & { readonly originalUrl?: string }): boolean {
+  return request.method === "GET" && pathOf(request.originalUrl ?? request.url ?? "") !== "/";
 }
 
 function pathOf(url: string): string {

@@ -1,6 +1,5 @@
 /** Named runners: what they are made of, apart from any session. */
 
-import { checkOptions } from "../base/check.js";
 import { ActiveSessionError, describe, type Issue } from "../base/error.js";
 import type { ProcessSink } from "../log/process-log.js";
 import type { Retain } from "../log/result-log.js";
@@ -86,7 +85,6 @@ export function define(kind: RunnerDefinition["kind"], parts: object): object {
   if (input !== undefined && typeof Object(input)["~standard"]?.validate !== "function") {
     fail("input must be a Standard Schema", input);
   }
-  checkOptions("define a runner", options, ["aheadLimit", "retain", "defaultAdvance", "idleTimeout"]);
   return Object.freeze({ kind, name, input, run, produce, options });
 }
 

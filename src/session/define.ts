@@ -13,6 +13,7 @@ import type { ProcessContext } from "../runner/process-producer.js";
 import type { Producer, RunnerContext } from "../runner/producer.js";
 import type { Source } from "../runner/source.js";
 import type { ActiveSession } from "./active-session.js";
+import { checkDefinitionOptions } from "./options.js";
 
 /** What every definition has. */
 interface Common<Name> {
@@ -61,6 +62,7 @@ export function defineSequenceRunner<T, Input, const Name extends string = strin
   },
 ): SequenceDefinition<T, Input, Name>;
 export function defineSequenceRunner<T, Given>(parts: object): SequenceDefinition<T, Given> {
+  checkDefinitionOptions((Object(parts) as Common<string>).options);
   return define("sequence", parts) as SequenceDefinition<T, Given>;
 }
 
@@ -94,5 +96,6 @@ export function defineProcessRunner<T, Input, const Name extends string = string
   },
 ): ProcessDefinition<T, Input, Name>;
 export function defineProcessRunner<T, Given>(parts: object): ProcessDefinition<T, Given> {
+  checkDefinitionOptions((Object(parts) as Common<string>).options);
   return define("process", parts) as ProcessDefinition<T, Given>;
 }

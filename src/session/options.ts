@@ -156,6 +156,15 @@ export function resolveRunnerOptions(
   return { start, aheadLimit, retain, defaultAdvance, idleTimeout, signal, data };
 }
 
+/** Checks what a definition says of its runners; throws `INVALID_OPTION`. */
+export function checkDefinitionOptions(options: RunnerOptions = {}): void {
+  const action = "define a runner";
+  checkOptions(action, options, ["aheadLimit", "retain", "defaultAdvance", "idleTimeout"]);
+  const { aheadLimit = 1, retain = "all", defaultAdvance = 1, idleTimeout = 1 } = options;
+  checkDuration(action, "idleTimeout", idleTimeout);
+  checkReading(action, { aheadLimit, retain, defaultAdvance });
+}
+
 /** What is wrong with the `holds` that a creation takes over before anything of it can fail. */
 export interface Holds {
   /** Whether `holds` was something else than resources only. */

@@ -3,7 +3,7 @@ import { createClient } from "active-session/client";
 import { createRunnerHooks } from "active-session/react";
 import { StrictMode, useState } from "react";
 import { createRoot } from "react-dom/client";
-import type { Definitions } from "../dist/definitions.js";
+import type { Definitions } from "../definitions.js";
 
 const client = createClient<Definitions>("/runners");
 const { useRunner, useRunners } = createRunnerHooks(client);
