@@ -49,9 +49,7 @@ describe("createClient", () => {
   test.each(["/runners", "runners", "", "file:///runners"])("refuses %j where there is no page", (url) => {
     const error = thrownBy(() => createClient(url));
     expect(error).toMatchObject({ code: "INVALID_OPTION" });
-    expect((error as Error).message).toBe(
-      `Cannot create a client: the URL must be absolute outside of a page, received ${url}`,
-    );
+    expect((error as Error).message).toBe(`The URL must be absolute outside of a page, received ${url}`);
   });
 
   test.each([undefined, null, 7, new URL("http://server.test/runners")])("refuses %s, which is no text", (url) => {

@@ -200,7 +200,7 @@ function randomKey(): string {
 
 function checkOffset(offset: number | undefined): void {
   if (offset === undefined || (Number.isSafeInteger(offset) && offset >= 0)) return;
-  throw new CodedError("INVALID_ARGUMENT", 400, `Cannot read a runner: offset must be a position, received ${offset}`);
+  throw new CodedError("INVALID_ARGUMENT", 400, `The offset must be a position, received ${offset}`);
 }
 
 /**
@@ -219,8 +219,7 @@ export function createClient<D extends Definitions = Untyped>(
 ): RunnerClient<D> {
   const isAbsolute = /^https?:\/\//i.test(url);
   if (typeof url !== "string" || (!isAbsolute && typeof location === "undefined")) {
-    const requirement = "the URL must be absolute outside of a page";
-    throw new CodedError("INVALID_OPTION", 500, `Cannot create a client: ${requirement}, received ${url}`);
+    throw new CodedError("INVALID_OPTION", 500, `The URL must be absolute outside of a page, received ${url}`);
   }
   return new RunnerClient<D>(url.replace(/\/+$/, ""), options);
 }

@@ -57,7 +57,7 @@ export async function* connect<T>(asked: ConnectionRequest): AsyncGenerator<Rece
   const expectWithin = (delay: number) => {
     timer = setTimeout(() => {
       isSilent = true;
-      cut.abort(new TemporaryError("The connection has gone silent"));
+      cut.abort(new TemporaryError("The connection is silent"));
     }, delay);
   };
   try {
@@ -76,7 +76,8 @@ export async function* connect<T>(asked: ConnectionRequest): AsyncGenerator<Rece
       asked.isUseless = true;
       return;
     }
-    const assemble = assembler<T>();
+    const complete: Received<T>[] = [];
+    const parse = eventParser(assembler(complete));
     const reader = body.getReader();
     const decoder = new TextDecoder();
     for (;;) {
@@ -85,7 +86,8 @@ export async function* connect<T>(asked: ConnectionRequest): AsyncGenerator<Rece
       if (done) return;
       hasBytes = true;
       onBytes();
-      yield* assemble(decoder.decode(value, { stream: true }));
+      parse(decoder.decode(value, { stream: true }));
+      yield* complete.splice(0);
       expectWithin(silentAtMost);
     }
   } catch (error) {
@@ -102,23 +104,16 @@ function urlOf({ url, live, offset, cursor, acks }: ConnectionRequest): string {
   return url + queryOf({ offset, ...mode });
 }
 
-/** Puts pieces of an event stream together and gives the updates that have become complete. */
-function assembler<T>(): (text: string) => Received<T>[] {
+/** Puts the events of a stream together, and adds what has become complete. */
+function assembler<T>(complete: Received<T>[]): (type: string, data: string) => void {
   let items: T[] = [];
-  let complete: Received<T>[] = [];
-  const parse = eventParser((type, data) => {
+  return (type, data) => {
     if (type === "data") items = parseJson(data);
     if (type !== "control") return;
     const control = parseJson<Control>(data);
     checkOffset(control.streamNextOffset);
     complete.push({ items, control });
     items = [];
-  });
-  return (text) => {
-    parse(text);
-    const updates = complete;
-    complete = [];
-    return updates;
   };
 }
 

@@ -85,7 +85,7 @@ const steadyAfter = 1000;
 /** Without a place for a connection, so long lies between two requests, ms. */
 const turnEvery = 1000;
 /** Ends the following without an error. */
-const closed = new Error("The following was closed");
+const closed = new Error("closed");
 
 /** What a follower is told of a runner that has just been created. */
 export interface Created<T> {
@@ -203,7 +203,7 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
    *   `UNEXPECTED_RESPONSE`, `READ_CONFLICT` if it is being iterated already, or the reason of `signal`
    */
   async *updates(): AsyncGenerator<RunnerUpdate<T>, void, undefined> {
-    if (this.#iterating) throw new CodedError("READ_CONFLICT", 409, "Cannot follow: it is being followed already");
+    if (this.#iterating) throw new CodedError("READ_CONFLICT", 409, "It is being followed already");
     this.#iterating = true;
     const stop = new AbortController();
     this.#stop = stop;
@@ -283,7 +283,7 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
       offPage();
     }
     if (!asked.isUseless) return;
-    if (this.#mayFailToStream-- > 0) throw new TemporaryError("The event stream does not begin");
+    if (this.#mayFailToStream-- > 0) throw new TemporaryError("The stream does not begin");
     this.#live = "long-poll";
   }
 

@@ -8,7 +8,7 @@ export interface ClientOptions {
   /** Default: the global `fetch`. */
   readonly fetch?: typeof fetch | undefined;
   /** Headers for every request, or a function that gives them for each one. */
-  readonly headers?: (RequestHeaders | (() => RequestHeaders)) | undefined;
+  readonly headers?: RequestHeaders | (() => RequestHeaders) | undefined;
   /** As for `fetch`. Default: that of `fetch`, which sends cookies to the page's own origin. */
   readonly credentials?: RequestInit["credentials"] | undefined;
   /**
@@ -18,8 +18,8 @@ export interface ClientOptions {
   readonly connections?: number | undefined;
 }
 
-/** What `fetch` takes for headers, in a page and in Node; Node's types have no global name for it. */
-type RequestHeaders = NonNullable<RequestInit["headers"]>;
+/** Headers by name. */
+type RequestHeaders = Readonly<Record<string, string>>;
 
 /** Something that another try may mend: the network, a proxy, a server that is busy or restarting. */
 export class TemporaryError extends CodedError {
@@ -39,13 +39,9 @@ export async function request(
   { credentials, fetch: send = fetch, headers }: ClientOptions,
   init: RequestInit = {},
 ): Promise<Response> {
-  const all = new Headers(typeof headers === "function" ? headers() : headers);
-  for (const [name, value] of Object.entries(init.headers ?? {})) all.set(name, value);
-  const response = await receive(
-    () => send(url, { ...init, ...(credentials && { credentials }), headers: all }),
-    init.signal,
-    "The server cannot be reached",
-  );
+  const given = typeof headers === "function" ? headers() : headers;
+  const all = { ...init, ...(credentials && { credentials }), headers: { ...given, ...init.headers } };
+  const response = await receive(() => send(url, all), init.signal);
   if (response.ok) return response;
   const text = await receive(() => response.text(), init.signal);
   throw errorOf(response, text);
@@ -69,16 +65,12 @@ function errorOf({ status, headers }: Response, text: string): CodedError {
 }
 
 /** Waits for the network; what goes wrong there is temporary. */
-export async function receive<R>(
-  read: () => Promise<R>,
-  signal?: AbortSignal | null,
-  message = "The connection was cut",
-): Promise<R> {
+export async function receive<R>(read: () => Promise<R>, signal?: AbortSignal | null): Promise<R> {
   try {
     return await read();
   } catch (cause) {
     if (signal?.aborted) throw signal.reason;
-    throw new TemporaryError(message, cause);
+    throw new TemporaryError("The connection failed", cause);
   }
 }
 
@@ -101,7 +93,7 @@ export function parseJson<R>(text: string): R {
 }
 
 export function notOfARunner(): CodedError {
-  return new CodedError("UNEXPECTED_RESPONSE", 502, "The answer is not one of a runner");
+  return new CodedError("UNEXPECTED_RESPONSE", 502, "The answer is none of a runner");
 }
 
 /** What is `undefined` is left out. */
@@ -110,10 +102,9 @@ export function queryOf(parameters: Record<string, string | number | boolean | u
   return given.length > 0 ? `?${new URLSearchParams(given as [string, string][])}` : "";
 }
 
-/** Seconds, or a date. */
+/** Given in seconds or as a date. */
 function retryAfter(headers: Headers): number | undefined {
   const value = headers.get("Retry-After");
-  if (!value) return undefined;
-  const delay = /^\d+$/.test(value) ? Number(value) : (Date.parse(value) - Date.now()) / 1000;
-  return delay >= 0 ? delay : undefined;
+  const delay = Number(value) || (Date.parse(String(value)) - Date.now()) / 1000;
+  return delay > 0 ? delay : undefined;
 }
