@@ -4,14 +4,15 @@
  */
 import type { Request, RequestHandler } from "express";
 import { createRunnerHandler, type RunnerRouterOptions } from "./http/handler.js";
-import { checkHost, type IdentityOptions, serveRunner, sessionInstaller } from "./http/node-request.js";
+import { checkHost, type IdentityOptions } from "./http/install.js";
+import { serveRunner, sessionInstaller } from "./http/node-request.js";
 import type { FrameworkSession } from "./http/request-session.js";
 import type { ActiveSession } from "./session/active-session.js";
 import type { ActiveSessions } from "./session/active-sessions.js";
 
 export type { CookieOptions } from "./http/cookie.js";
 export type { RunnerRouterOptions } from "./http/handler.js";
-export { refreshSession, requestSignal } from "./http/node-request.js";
+export { refreshSession, requestSignal } from "./http/install.js";
 export type { Scope } from "./http/scopes.js";
 
 declare global {
@@ -71,7 +72,7 @@ export function activeSession<Services>(
     frameworkSession: (request) => frameworkSession(request as SessionedRequest),
   });
   return (request, response, next) => {
-    install(request, response).then(
+    install(request, request, response).then(
       () => next(),
       (error: unknown) => next(toError(error)), // Express 4 does not look at promises
     );

@@ -4,14 +4,15 @@
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { TLSSocket } from "node:tls";
-import { ActiveSessionError, describe } from "./base/error.js";
+import { below, mountOf } from "./http/address.js";
 import { createRunnerHandler, type RunnerRouterOptions as HandlerOptions } from "./http/handler.js";
-import { checkHost, type IdentityOptions, serveRunner, sessionInstaller } from "./http/node-request.js";
+import { checkHost, type IdentityOptions, pathOf } from "./http/install.js";
+import { serveRunner, sessionInstaller } from "./http/node-request.js";
 import type { ActiveSession } from "./session/active-session.js";
 import type { ActiveSessions } from "./session/active-sessions.js";
 
 export type { CookieOptions } from "./http/cookie.js";
-export { refreshSession, requestSignal } from "./http/node-request.js";
+export { refreshSession, requestSignal } from "./http/install.js";
 export type { Scope } from "./http/scopes.js";
 
 /** A request that knows its client's session. */
@@ -52,7 +53,7 @@ export function activeSession<Services>(
     frameworkSession: () => undefined,
   });
   return async (request, response) => {
-    await install(request, response);
+    await install(request, request, response);
     return request as ActiveRequest<Services>;
   };
 }
@@ -68,17 +69,10 @@ export function runnerRouter<Services>(
   { path = "/runners", ...options }: RunnerRouterOptions = {},
 ): (request: IncomingMessage, response: ServerResponse) => Promise<boolean> {
   checkHost("serve runners", sessions);
-  if (typeof path !== "string" || !/^(\/[^/?#]+)*\/?$/.test(path)) {
-    throw new ActiveSessionError(
-      "INVALID_OPTION",
-      `Cannot serve runners: path must begin with /, received ${describe(path)}`,
-    );
-  }
-  const mount = path.replace(/\/$/, "");
+  const mount = mountOf(path);
   const handle = createRunnerHandler(sessions, options);
   return async (request, response) => {
-    const target = (request.url ?? "").split("?", 1)[0]!;
-    if (target !== mount && !target.startsWith(`${mount}/`)) return false;
-    return serveRunner(handle, sessions, target.slice(mount.length), request, response);
+    const rest = below(mount, pathOf(request.url ?? ""));
+    return rest !== undefined && serveRunner(handle, sessions, rest, request, response);
   };
 }

@@ -114,6 +114,61 @@ describe("the exports of", () => {
     `);
   });
 
+  test("active-session/fetch", async () => {
+    expect(await exportsOf("./fetch")).toMatchInlineSnapshot(`
+      "activeSession
+      refreshSession
+      requestSignal
+      runnerRouter
+      type ActiveRequest
+      type ActiveSessionOptions
+      type CookieOptions
+      type RunnerRouterOptions
+      type Scope"
+    `);
+  });
+
+  test("active-session/fastify", async () => {
+    expect(await exportsOf("./fastify")).toMatchInlineSnapshot(`
+      "activeSession
+      refreshSession
+      requestSignal
+      runnerRouter
+      type ActiveSessionOptions
+      type CookieOptions
+      type RunnerRouterOptions
+      type Scope"
+    `);
+  });
+
+  test("active-session/hono", async () => {
+    expect(await exportsOf("./hono")).toMatchInlineSnapshot(`
+      "activeSession
+      refreshSession
+      requestSignal
+      runnerRouter
+      type ActiveSessionEnv
+      type ActiveSessionOptions
+      type CookieOptions
+      type RunnerRouterOptions
+      type Scope"
+    `);
+  });
+
+  test("active-session/koa", async () => {
+    expect(await exportsOf("./koa")).toMatchInlineSnapshot(`
+      "activeSession
+      refreshSession
+      requestSignal
+      runnerRouter
+      type ActiveSessionContext
+      type ActiveSessionOptions
+      type CookieOptions
+      type RunnerRouterOptions
+      type Scope"
+    `);
+  });
+
   test("active-session/awilix", async () => {
     expect(await exportsOf("./awilix")).toMatchInlineSnapshot(`
       "awilixScopes
@@ -170,7 +225,8 @@ describe("the exports of", () => {
   });
 
   test("the package are all of the above", () => {
-    const entries = [".", "./express", "./node", "./awilix", "./client", "./react", "./resume", "./package.json"];
+    const servers = ["./express", "./node", "./fetch", "./fastify", "./hono", "./koa"];
+    const entries = [".", ...servers, "./awilix", "./client", "./react", "./resume", "./package.json"];
     expect(Object.keys(exports)).toEqual(entries);
   });
 });

@@ -1,0 +1,132 @@
+/**
+ * The adapter for Fastify 5: the plugin `activeSession` gives each request its client's session, the plugin `runnerRouter` serves the
+ * runners of that client. Where `@fastify/session` or `@fastify/secure-session` stands before them, the session belongs to its session.
+ */
+import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify";
+import type { WireResponse } from "./http/exchange.js";
+import { createRunnerHandler, type RunnerRouterOptions as HandlerOptions } from "./http/handler.js";
+import { checkHost, type IdentityOptions, pathOf } from "./http/install.js";
+import { answerFor, sessionInstaller } from "./http/node-request.js";
+import { writeResponse } from "./http/node-response.js";
+import type { FrameworkSession } from "./http/request-session.js";
+import { sessionOfStore } from "./http/session-store.js";
+import type { ActiveSession } from "./session/active-session.js";
+import type { ActiveSessions } from "./session/active-sessions.js";
+
+export type { CookieOptions } from "./http/cookie.js";
+export { refreshSession, requestSignal } from "./http/install.js";
+export type { Scope } from "./http/scopes.js";
+
+declare module "fastify" {
+  interface FastifyRequest {
+    /**
+     * The live session of the request's client, made at the first access; installed by `activeSession`.
+     * Throws `IDENTITY_TOO_LATE` if it needs a cookie and the headers have been sent, `HOST_CLOSED` while draining.
+     */
+    readonly activeSession: ActiveSession<ActiveSessionServices>;
+  }
+
+  /** What `activeSession.services` is, for an application that says so by adding to this interface. */
+  interface ActiveSessionServices {}
+}
+
+/** Options of {@link activeSession}. Behind a proxy that ends TLS, set Fastify's `trustProxy` or `cookie.secure`. */
+export interface ActiveSessionOptions extends IdentityOptions<FastifyRequest> {
+  readonly sessions: ActiveSessions<unknown>;
+  /** Whether the host is closed with the application: all work ends, and what it held is released. Default: true. */
+  readonly closeWithServer?: boolean | undefined;
+}
+
+/** Options of {@link runnerRouter}; where the runners are served, Fastify's `prefix` says. */
+export interface RunnerRouterOptions extends HandlerOptions {
+  readonly sessions: ActiveSessions<unknown>;
+}
+
+/** What `@fastify/session` (with an id) and `@fastify/secure-session` (without) add to a request. */
+interface FastifySession {
+  readonly sessionId?: unknown;
+  get?(name: string): unknown;
+  set?(name: string, value: unknown): void;
+  save?(): Promise<unknown>;
+}
+
+function frameworkSession(request: FastifyRequest): FrameworkSession | undefined {
+  const session = (request as { session?: FastifySession | null }).session;
+  if (typeof session?.get !== "function" || typeof session.set !== "function") return undefined;
+  return sessionOfStore(session, {
+    read: (name) => session.get!(name),
+    write: (name, value) => session.set!(name, value),
+    ...(typeof session.save === "function" && { save: async () => session.save!() }),
+  });
+}
+
+/**
+ * Gives every request its client's session as `request.activeSession`, and drains the host when the application closes. The session
+ * is made at the first access, never for a request that does not ask for it; only then a cookie is set, or the framework's session
+ * written to and saved.
+ * @example
+ * await app.register(activeSession, { sessions });
+ * @throws `INVALID_OPTION`. A request fails with what `identify` throws, and `INVALID_IDENTITY`.
+ */
+export const activeSession: FastifyPluginAsync<ActiveSessionOptions> = forAll(
+  async (app, { sessions, closeWithServer = true, identify, cookie, scopes }) => {
+    const install = sessionInstaller<FastifyRequest, unknown>(
+      sessions,
+      { identify, cookie, scopes },
+      {
+        isSecure: ({ protocol }) => protocol === "https",
+        urlOf: ({ originalUrl }) => originalUrl,
+        frameworkSession,
+      },
+    );
+    app.addHook("onRequest", (request, reply) => install(request, request.raw, reply.raw));
+    // Before the server waits for its open responses, which end with their runners.
+    if (closeWithServer) app.addHook("preClose", async () => void (await sessions.close()));
+  },
+);
+
+/**
+ * Serves the runners of the request's client: pages, long-poll, SSE, acknowledgement, state, abort, removal, and creation of what is
+ * exposed. Register it behind {@link activeSession}, with a prefix.
+ * @example
+ * await app.register(runnerRouter, { prefix: "/runners", sessions });
+ * @throws `INVALID_OPTION`. A request that did not pass `activeSession` fails with `NOT_INSTALLED`.
+ */
+export const runnerRouter: FastifyPluginAsync<RunnerRouterOptions> = async (app, { sessions, ...options }) => {
+  checkHost("serve runners", sessions);
+  const { prefix: _, ...own } = options as typeof options & { prefix?: string };
+  const handle = createRunnerHandler(sessions, own);
+  // The bodies of creations are read by the handler, with its own limit.
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("*", async () => undefined);
+  const answer = async (request: FastifyRequest, reply: FastifyReply) => {
+    const rest = pathOf(request.url).slice(app.prefix.length) || "/";
+    const wire = await answerFor(handle, sessions, rest, request, request.raw, reply.raw);
+    return wire ? send(reply, wire) : reply.callNotFound();
+  };
+  for (const url of ["/", "/:key", "/:key/:action"]) app.all(url, { exposeHeadRoute: false }, answer);
+};
+
+/** What is whole goes through Fastify's own hooks, which set cookies; what comes in parts is written here, with the headers so far. */
+async function send(reply: FastifyReply, wire: WireResponse): Promise<FastifyReply> {
+  if (typeof wire.body !== "object")
+    return reply
+      .code(wire.status)
+      .headers({ ...wire.headers })
+      .send(wire.body);
+  reply.hijack();
+  for (const [name, value] of Object.entries(reply.getHeaders()))
+    if (value !== undefined) reply.raw.setHeader(name, value);
+  await writeResponse(reply.raw, wire);
+  return reply;
+}
+
+/** A plugin that holds for the whole application, not only for what is registered within it. */
+function forAll<Options extends object>(
+  plugin: (app: FastifyInstance, options: Options) => Promise<void>,
+): FastifyPluginAsync<Options> {
+  return Object.assign(plugin, {
+    [Symbol.for("skip-override")]: true,
+    [Symbol.for("fastify.display-name")]: "active-session",
+  });
+}

@@ -1,0 +1,104 @@
+/**
+ * The adapter for Hono 4: `activeSession` gives each context its client's session as `c.var.activeSession`, `runnerRouter` serves
+ * the runners of that client.
+ */
+import type { Context, MiddlewareHandler } from "hono";
+import { below, mountOf } from "./http/address.js";
+import { createRunnerHandler, type RunnerRouterOptions } from "./http/handler.js";
+import { checkHost, type IdentityOptions } from "./http/install.js";
+import type { FrameworkSession } from "./http/request-session.js";
+import { sessionOfStore } from "./http/session-store.js";
+import { webAnswerFor, webInstaller } from "./http/web-exchange.js";
+import type { ActiveSession } from "./session/active-session.js";
+import type { ActiveSessions } from "./session/active-sessions.js";
+
+export type { CookieOptions } from "./http/cookie.js";
+export type { RunnerRouterOptions } from "./http/handler.js";
+export { refreshSession, requestSignal } from "./http/install.js";
+export type { Scope } from "./http/scopes.js";
+
+/** What `activeSession` adds to a context, for `new Hono<ActiveSessionEnv>()`. */
+export interface ActiveSessionEnv<Services = unknown> {
+  Variables: {
+    /**
+     * The live session of the request's client, made at the first access.
+     * Throws `IDENTITY_TOO_LATE` if it needs a cookie and the response has been sent, `HOST_CLOSED` while draining.
+     */
+    readonly activeSession: ActiveSession<Services>;
+  };
+}
+
+/** Options of {@link activeSession}. Behind a proxy that ends TLS, set `cookie.secure`. */
+export interface ActiveSessionOptions extends IdentityOptions<Context> {}
+
+/** The session that `hono-sessions` puts into a context; asked for no more than is needed. */
+interface SessionStore {
+  get(name: string): unknown;
+  set(name: string, value: unknown): void;
+}
+
+function frameworkSession(context: Context): FrameworkSession | undefined {
+  const session = context.get("session") as Partial<SessionStore> | undefined;
+  if (typeof session?.get !== "function" || typeof session.set !== "function") return undefined;
+  const { get, set } = session as SessionStore;
+  return sessionOfStore(session, {
+    read: (name) => get.call(session, name),
+    write: (...entry) => set.call(session, ...entry),
+  });
+}
+
+/**
+ * Gives every context its client's session as `c.var.activeSession`. The session is made at the first access, never for a request
+ * that does not ask for it; only then a cookie is set, or the session of `hono-sessions` written to.
+ * @example
+ * const app = new Hono<ActiveSessionEnv>();
+ * app.use(activeSession(sessions));
+ * @throws `INVALID_OPTION`. The middleware throws what `identify` throws, and `INVALID_IDENTITY`.
+ */
+export function activeSession<Services>(
+  sessions: ActiveSessions<Services>,
+  options: ActiveSessionOptions = {},
+): MiddlewareHandler<ActiveSessionEnv<Services>> {
+  const install = webInstaller<Context>(sessions, options, frameworkSession);
+  return async (context, next) => {
+    const { own, finish } = await install(context, context.req.raw);
+    defineLazily(context, () => own.session);
+    await next();
+    context.res = finish(context.res);
+  };
+}
+
+/** Hono's variables are values; this one is made when it is looked at. */
+function defineLazily(context: object, session: () => unknown): void {
+  const variables = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(context), "var")!.get!;
+  const getVariable = Reflect.get(context, "get") as (name: string) => unknown;
+  const lazy = { configurable: true, enumerable: true, get: session };
+  Object.defineProperties(context, {
+    var: { configurable: true, get: () => Object.defineProperty(variables.call(context), "activeSession", lazy) },
+    get: {
+      configurable: true,
+      value: (name: string) => (name === "activeSession" ? session() : getVariable.call(context, name)),
+    },
+  });
+}
+
+/**
+ * Serves the runners of the request's client: pages, long-poll, SSE, acknowledgement, state, abort, removal, and creation of what
+ * is exposed. Mount it behind {@link activeSession}: `app.use("/runners/*", runnerRouter(sessions, { path: "/runners" }))`.
+ * @throws `INVALID_OPTION`. A request that did not pass `activeSession` fails with `NOT_INSTALLED`.
+ */
+export function runnerRouter<Services>(
+  sessions: ActiveSessions<Services>,
+  options: RunnerRouterOptions & { readonly path?: string | undefined } = {},
+): MiddlewareHandler {
+  checkHost("serve runners", sessions);
+  const { path = "/runners", ...rest } = options;
+  const mount = mountOf(path);
+  const handle = createRunnerHandler(sessions, rest);
+  return async (context, next) => {
+    const own = below(mount, context.req.path);
+    const response = own && (await webAnswerFor(handle, sessions, own, context, context.req.raw));
+    if (!response) return next();
+    return response;
+  };
+}

@@ -1,0 +1,115 @@
+/** What every adapter does first: find out whose request it is and which session is meant, and keep that with the request. */
+import { checkFunction, checkOptions } from "../base/check.js";
+import { ActiveSessionError, describe } from "../base/error.js";
+import { ActiveSessions } from "../session/active-sessions.js";
+import { type CookieOptions, checkCookieOptions, SessionCookie } from "./cookie.js";
+import { type RequestPort, RequestSession } from "./request-session.js";
+import { type Scope, scopeSelector } from "./scopes.js";
+
+/** How an adapter finds out whose request it is. */
+export interface IdentityOptions<Request> {
+  /**
+   * The application's own id of the user who makes the request, `undefined` or `null` for none; may be async. Without it, or
+   * when it gives none, the session belongs to the framework's session, else to a cookie. Anything but a non-empty string is
+   * refused with `INVALID_IDENTITY`.
+   */
+  readonly identify?: ((request: Request) => unknown) | undefined;
+  /** How the session cookie is set. */
+  readonly cookie?: CookieOptions | undefined;
+  /**
+   * Which requests have a session, and which one, if a client is to have several. Default: every request the same one. A request
+   * that no scope accepts has none: using it throws `OUT_OF_SCOPE`.
+   */
+  readonly scopes?: readonly Scope<Request>[] | undefined;
+}
+
+/** What an adapter knows of a request that is new to it. */
+export interface Arrival {
+  /** The path of the whole address, wherever in the application the request is handled. */
+  readonly path: string;
+  /** Whether it came by HTTPS. */
+  readonly isSecure: boolean;
+  readonly port: Omit<RequestPort, "cookie">;
+}
+
+/** Finds out whose request it is. Rejects with what `identify` throws, and `INVALID_IDENTITY`. */
+export type Installer<Request> = (request: Request, arrival: Arrival) => Promise<RequestSession>;
+
+const requestSessions = new WeakMap<object, RequestSession>();
+
+/** Makes the installer for a host. Throws `INVALID_OPTION`. */
+export function createInstaller<Request extends object>(
+  sessions: ActiveSessions<unknown>,
+  options: IdentityOptions<Request>,
+): Installer<Request> {
+  const action = "install active sessions";
+  checkHost(action, sessions);
+  checkOptions(action, options, ["identify", "cookie", "scopes"]);
+  checkFunction(action, "identify", options.identify);
+  const { identify, cookie = {} } = options;
+  checkCookieOptions(cookie);
+  const select = scopeSelector(options.scopes);
+  const warn = (message: string, details: object) => sessions.warn(message, details);
+  return async (request, { path, isSecure, port }) => {
+    const user = await identify?.(request);
+    const selection = await select(request, path, warn);
+    const full = Object.defineProperty(port, "cookie", { value: new SessionCookie(cookie, isSecure) }) as RequestPort;
+    const own = new RequestSession(sessions, full, user, selection);
+    requestSessions.set(request, own);
+    return own;
+  };
+}
+
+/** What was found out of a request; throws `NOT_INSTALLED`. */
+function installed(request: object, action: string): RequestSession {
+  const own = requestSessions.get(request);
+  if (own) return own;
+  const requirement = "the request must have passed activeSession(sessions) before";
+  throw new ActiveSessionError("NOT_INSTALLED", `Cannot ${action}: ${requirement}, received one that did not`);
+}
+
+/** What was found out of a request for this host; throws `NOT_INSTALLED`. */
+export function installedFor(request: object, sessions: unknown): RequestSession {
+  const own = requestSessions.get(request);
+  if (own && own.sessions === sessions) return own;
+  const requirement = "the request must have passed activeSession(sessions) before, with the same host";
+  const received = own ? "one that passed it with another host" : "one that did not pass it";
+  throw new ActiveSessionError("NOT_INSTALLED", `Cannot serve runners: ${requirement}, received ${received}`);
+}
+
+/**
+ * Lets `request.activeSession` give the client's next session if the one that the request has used has ended.
+ * @returns whether it has ended; false also if the request has not used its session
+ * @throws `NOT_INSTALLED`
+ */
+export function refreshSession(request: object): boolean {
+  return installed(request, "refresh the session").refresh();
+}
+
+/**
+ * A signal that aborts when the request is over: its answer has been sent, or its client has gone.
+ * @throws `NOT_INSTALLED`
+ */
+export function requestSignal(request: object): AbortSignal {
+  return installed(request, "watch the request").signal;
+}
+
+/** Throws `INVALID_OPTION` unless `sessions` is a host. */
+export function checkHost(action: string, sessions: unknown): void {
+  if (sessions instanceof ActiveSessions) return;
+  throw new ActiveSessionError(
+    "INVALID_OPTION",
+    `Cannot ${action}: sessions must come from createActiveSessions, received ${describe(sessions)}`,
+  );
+}
+
+/** The path of an address. */
+export function pathOf(url: string): string {
+  return url.split("?", 1)[0]!;
+}
+
+/** The query of an address, as it came: a framework's own may have been through a parser that makes objects of it. */
+export function queryOf(url: string): URLSearchParams {
+  const mark = url.indexOf("?");
+  return new URLSearchParams(mark < 0 ? "" : url.slice(mark));
+}
