@@ -18,8 +18,8 @@ export interface ClientOptions {
   readonly connections?: number | undefined;
 }
 
-/** Headers by name. */
-type RequestHeaders = Readonly<Record<string, string>>;
+/** What `fetch` takes for headers, in a page and in Node; Node's types have no global name for it. */
+type RequestHeaders = NonNullable<RequestInit["headers"]>;
 
 /** Something that another try may mend: the network, a proxy, a server that is busy or restarting. */
 export class TemporaryError extends CodedError {
@@ -39,8 +39,12 @@ export async function request(
   { credentials, fetch: send = fetch, headers }: ClientOptions,
   init: RequestInit = {},
 ): Promise<Response> {
-  const given = typeof headers === "function" ? headers() : headers;
-  const all = { ...init, ...(credentials && { credentials }), headers: { ...given, ...init.headers } };
+  const given = new Headers(typeof headers === "function" ? headers() : headers);
+  const all = {
+    ...init,
+    ...(credentials && { credentials }),
+    headers: { ...Object.fromEntries(given), ...init.headers },
+  };
   const response = await receive(() => send(url, all), init.signal);
   if (response.ok) return response;
   const text = await receive(() => response.text(), init.signal);
