@@ -25,7 +25,12 @@ function passesOn(version) {
   const bin = binOf(version);
   if (!bin) return false;
   // The random interleavings are the same on every version: `npm test` has them all.
-  const env = { MODEL_RUNS: "1000", ...process.env, PATH: `${bin}${delimiter}${process.env.PATH}` };
+  const env = {
+    MODEL_RUNS: "1000",
+    LOST_RESPONSES: "1000",
+    ...process.env,
+    PATH: `${bin}${delimiter}${process.env.PATH}`,
+  };
   const node = join(bin, "node");
   console.log(`Node ${spawnSync(node, ["--version"], { encoding: "utf8" }).stdout.trim()}`);
   const exclude = leftOut.flatMap((pattern) => ["--exclude", pattern]);

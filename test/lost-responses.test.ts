@@ -2,20 +2,25 @@
  * Never lose or repeat an item: whatever the network does to the answers, the client gets the source's items, in order, each
  * once. Hundreds of runs behind a proxy that cuts connections at random bytes: within the head, a chunk, an event, a character.
  *
- * `LOST_RESPONSES_SEED=… npx vitest run test/lost-responses.test.ts` repeats the random choices of a run.
+ * `LOST_RESPONSES_SEED=… npx vitest run test/lost-responses.test.ts` repeats the random choices of a run; `LOST_RESPONSES=…` changes how
+ * many are lost where there are ten thousand.
  */
 import { randomInt } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { ActiveSessionError, createClient, type FollowOptions, type RunnerClient } from "../src/client.js";
 import type { Runner } from "../src/runner/runner.js";
+import { defineSequenceRunner } from "../src/session/define.js";
 import type { RunnerOptions } from "../src/session/options.js";
 import { turns } from "./support/control.js";
 import { type Cut, openCuttingProxy } from "./support/cutting-proxy.js";
 import { openApp, type TestApp, type TestAppOptions } from "./support/server.js";
 
 const seed = Number(process.env.LOST_RESPONSES_SEED ?? randomInt(2 ** 31));
+const lostInAll = Number(process.env.LOST_RESPONSES ?? 10_000);
 /** Within this time every run of a test must have ended, ms. */
-const deadline = 50_000;
+const deadline = 25_000;
+/** The same where there are thousands of lost responses. */
+const longDeadline = 140_000;
 
 /** Random numbers that a seed repeats (mulberry32). */
 class Random {
@@ -51,9 +56,11 @@ interface Item {
 
 const alphabet = [...'abc \n"\\<>:äöß€日本語🙂👩‍👩‍👧\u2028\u0000'];
 
-function makeItems(random: Random, count: number): Item[] {
+function makeItems(random: Random, count: number, shareOfLarge = 0.005): Item[] {
   return Array.from({ length: count }, (_, n) => {
-    const length = random.chance(0.005) ? random.between(2000, 8000) : random.between(0, random.chance(0.1) ? 300 : 20);
+    const length = random.chance(shareOfLarge)
+      ? random.between(2000, 8000)
+      : random.between(0, random.chance(0.1) ? 300 : 20);
     const letter = () => alphabet[random.between(0, alphabet.length - 1)]!;
     const pattern = Array.from({ length: Math.min(length, 60) }, letter).join("");
     return { n, text: pattern.repeat(Math.ceil(length / 60)) };
@@ -97,9 +104,18 @@ interface Run {
   process(values: readonly number[]): Promise<string>;
 }
 
-async function openRun(app: TestApp, number: number): Promise<Run> {
+/** Every connection is cut, mostly when something has come through: a back-off that doubles would take all the time. */
+function cutEvery(random: Random): () => Cut {
+  return () => {
+    const how = random.chance(0.5) ? "destroy" : "end";
+    const after = random.chance(0.04) ? random.between(-1, 1200) : random.between(4000, 12_000);
+    return { after, how, isSlow: random.chance(0.1) };
+  };
+}
+
+async function openRun(app: TestApp, number: number, plan: typeof planCuts): Promise<Run> {
   const random = new Random(seed + number * 7919);
-  const proxy = await openCuttingProxy(app.url, planCuts(random));
+  const proxy = await openCuttingProxy(app.url, plan(random));
   const user = await app.user(`user-${number}`);
   const keyOf = async (runner: Promise<Runner>) => (await runner).key;
   return {
@@ -125,9 +141,10 @@ async function runMany(
   options: TestAppOptions,
   body: (run: Run) => Promise<void>,
   firstNumber: number,
+  plan: typeof planCuts = planCuts,
 ): Promise<number> {
   const app = await openApp(options);
-  const runs = await Promise.all(Array.from({ length: count }, (_, i) => openRun(app, firstNumber + i)));
+  const runs = await Promise.all(Array.from({ length: count }, (_, i) => openRun(app, firstNumber + i, plan)));
   const unfinished = new Set(runs.map(({ name }) => name));
   const errors: unknown[] = [];
   const work = runs.map(async (run) => {
@@ -136,7 +153,10 @@ async function runMany(
   });
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`Not finished in time: ${[...unfinished].join("; ")}`)), deadline);
+    timer = setTimeout(
+      () => reject(new Error(`Not finished in time: ${[...unfinished].join("; ")}`)),
+      plan === planCuts ? deadline : longDeadline,
+    );
   });
   await Promise.race([Promise.all(work), late]).finally(() => clearTimeout(timer));
   if (errors.length > 0) throw errors[0];
@@ -144,12 +164,12 @@ async function runMany(
 }
 
 /** Reads page after page from the client's own offset, and a page whose answer was lost once more. */
-async function readPages(run: Run, key: string): Promise<Item[]> {
+async function readPages(run: Run, key: string, most = 100): Promise<Item[]> {
   const taken: Item[] = [];
   let failures = 0;
   for (let closed = false; !closed; ) {
     try {
-      const maxItems = run.random.between(3, 100);
+      const maxItems = run.random.between(3, most);
       const page = await run.client.read<Item>(key, { offset: taken.length, maxItems });
       taken.push(...page.items);
       expect(page.position, run.name).toBe(taken.length);
@@ -272,6 +292,76 @@ describe("with answers cut at random bytes, the client gets every item once and 
       },
       5000,
     );
+  });
+});
+
+/** Creates over the wire, and counts how often that has come to a runner. */
+function exposed() {
+  let creations = 0;
+  const items = defineSequenceRunner({
+    name: "items",
+    run: ({ seed, count }: { readonly seed: number; readonly count: number }) => {
+      creations++;
+      const random = new Random(seed);
+      return produce(makeItems(random, count, 0), random);
+    },
+  });
+  return { definitions: [items], creations: () => creations };
+}
+
+describe("ten thousand times cut within the head, the body, an event, slowly, by a reset or an early end, the client gets all", () => {
+  const runs = 100;
+  /** Some events come through before the cut. */
+  const router = { pageLimit: 10 };
+  const timeout = 150_000;
+  const perMode = Math.ceil(lostInAll / 4 / runs);
+
+  /** Reads one sequence after the other until enough connections have been cut. */
+  async function cutAll(number: number, read: (run: Run, key: string) => Promise<Item[]>): Promise<number> {
+    const body = async (run: Run) => {
+      while (run.cuts.length < perMode) {
+        const items = makeItems(run.random, 400, 0);
+        expectSame(await read(run, await run.sequence(items)), items, run);
+      }
+    };
+    return runMany(runs, { router }, body, number, cutEvery);
+  }
+
+  test("page by page", { timeout }, async () => {
+    expect(await cutAll(8000, (run, key) => readPages(run, key, 10))).toBeGreaterThanOrEqual(lostInAll / 4);
+  });
+
+  test("by long-poll", { timeout }, async () => {
+    const byLongPoll = (run: Run, key: string) => follow<Item>(run, key, { live: "long-poll" });
+    expect(await cutAll(8100, byLongPoll)).toBeGreaterThanOrEqual(lostInAll / 4);
+  });
+
+  test("by SSE", { timeout }, async () => {
+    expect(await cutAll(8200, follow)).toBeGreaterThanOrEqual(lostInAll / 4);
+  });
+
+  test("created, followed now so and now so, and left in between; and each creation makes one runner", {
+    timeout,
+  }, async () => {
+    const { definitions, creations } = exposed();
+    let asked = 0;
+    const body = async (run: Run) => {
+      while (run.cuts.length < perMode) {
+        const input = { seed: run.random.between(0, 2 ** 31), count: 400 };
+        asked++;
+        const live = run.random.chance(0.5) ? "sse" : "long-poll";
+        const created = await run.client.create("items", input, { live, maxItems: 5, minItems: 5 });
+        const taken: Item[] = [];
+        const leaveAt = run.random.between(0, 300);
+        for await (const item of created) if (taken.push(item as Item) > leaveAt) break;
+        const rest = { offset: created.position, live: run.random.chance(0.5) ? "sse" : "long-poll" } as const;
+        taken.push(...(await follow<Item>(run, created.key, rest)));
+        expectSame(taken, makeItems(new Random(input.seed), input.count, 0), run);
+      }
+    };
+    const options = { router: { ...router, expose: definitions } };
+    expect(await runMany(runs, options, body, 8300, cutEvery)).toBeGreaterThanOrEqual(lostInAll / 4);
+    expect(creations()).toBe(asked);
   });
 });
 

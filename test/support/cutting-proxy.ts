@@ -8,6 +8,8 @@ export interface Cut {
   readonly after: number;
   /** `destroy`: the client sees a reset. `end`: it sees a regular end of the connection, after the bytes that got through. */
   readonly how: "destroy" | "end";
+  /** Until then they come through in dribs and drabs, a few in each turn of the event loop. */
+  readonly isSlow?: boolean;
 }
 
 /** See {@link openCuttingProxy}. */
@@ -42,11 +44,12 @@ export async function openCuttingProxy(target: string, nextCut: () => Cut | unde
     upstream.on("close", () => client.end());
     upstream.on("end", () => client.end());
     let left = cut?.after ?? Number.POSITIVE_INFINITY;
+    const pass = cut?.isSlow ? dribbling(client) : (bytes: Buffer) => void client.write(bytes);
     upstream.on("data", (bytes: Buffer) => {
       if (client.writableEnded || client.destroyed) return;
       if (bytes.length <= left) {
         left -= bytes.length;
-        client.write(bytes);
+        pass(bytes);
         return;
       }
       cuts.push(cut!);
@@ -66,6 +69,22 @@ export async function openCuttingProxy(target: string, nextCut: () => Cut | unde
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   atEnd(close);
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, cuts, close };
+}
+
+/** What has not come through when the connection is cut never does. */
+function dribbling(client: Socket): (bytes: Buffer) => void {
+  let waiting: Buffer = Buffer.alloc(0);
+  const step = () => {
+    if (client.writableEnded || client.destroyed) return;
+    client.write(waiting.subarray(0, 97));
+    waiting = waiting.subarray(97);
+    if (waiting.length > 0) setImmediate(step);
+  };
+  return (bytes) => {
+    const isIdle = waiting.length === 0;
+    waiting = Buffer.concat([waiting, bytes]);
+    if (isIdle) setImmediate(step);
+  };
 }
 
 function cutOff(client: Socket, rest: Buffer, how: Cut["how"]): void {
