@@ -157,7 +157,7 @@ describe("over HTTP/2", () => {
     expect((await ask("/runners")).body).toBe("[]");
   });
 
-  test("the own origin is known by the authority (P26, P164)", async () => {
+  test("the own origin is known by the authority (P25, P164)", async () => {
     const { ask, port, runner: create } = await open();
     const { runner } = await create();
     const abort = (origin: string) => ask(`/runners/${runner.key}/abort`, { ":method": "POST", origin });
