@@ -164,7 +164,7 @@ describe("addresses", () => {
     expect((await fetch(`${url}/`)).status).toBe(418);
   });
 
-  test("P8, P9: a definition's address is for POST, and so is its abort; there is nothing else", async () => {
+  test("P8, P9, P11: a definition's address is for POST, and so is its abort; there is nothing else", async () => {
     const { ann } = await open();
     for (const [method, path] of [
       ["GET", ""],
@@ -215,6 +215,35 @@ describe("reading", () => {
       status: 200,
       body: [1, 2, 3],
     });
+  });
+
+  test("P73, P74: an event holds a quarter of the ahead limit, about 64 KiB, one item at least; no id is looked at", async () => {
+    const { ann, user } = await open();
+    const { session } = await user("ann");
+    const sizes = async (items: unknown[], aheadLimit: number, headers = {}) => {
+      const runner = await session.createSequenceRunner(items, { aheadLimit, retain: "all" });
+      while (runner.progress.current < Math.min(items.length, aheadLimit)) await turns(1);
+      const { body } = await ann("GET", `/${runner.key}?offset=0&live=sse`, { headers });
+      return [...String(body).matchAll(/^data:(\[.*\])$/gm)].map(([, data]) => JSON.parse(data!).length);
+    };
+    expect(await sizes(range(0, 100), 40)).toEqual([10, 10, 10, 10]);
+    expect(await sizes(range(0, 10), 3)).toEqual([1, 1, 1]);
+    expect(await sizes(Array(8).fill("x".repeat(30_000)), 1000)).toEqual([2, 2, 2, 2]);
+    expect(await sizes(["x", "x".repeat(200_000), "x"], 1000)).toEqual([1, 1, 1]);
+    expect(await sizes(range(0, 5), 1000, { "last-event-id": offset(3) })).toEqual([5]);
+  });
+
+  test("P94, P123: state and list acknowledge nothing and are no use", async () => {
+    vi.useFakeTimers();
+    const { sessions, ask } = openHandler({ runnerIdleTimeout: 10_000 });
+    const runner = await (await sessions.get("ann")).createSequenceRunner([1, 2]);
+    await runner.getRequired({ advance: 2 });
+    vi.advanceTimersByTime(9_999);
+    await ask("GET", `${runner.key}/state`);
+    expect(JSON.parse(String((await ask("GET", "")).body))).toHaveLength(1);
+    expect([runner.acknowledged, runner.retained]).toEqual([0, 2]);
+    vi.advanceTimersByTime(1);
+    expect(JSON.parse(String((await ask("GET", "")).body))).toHaveLength(0);
   });
 
   test("P56: a 304 acknowledges as its page does", async () => {

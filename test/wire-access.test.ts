@@ -325,7 +325,7 @@ describe("methods and actions", () => {
     ["GET", "/abort", "POST"],
     ["HEAD", "/abort", "POST"],
     ["DELETE", "/abort", "POST"],
-  ])("%s %s is not allowed (P9, P156)", async (method, rest, allow) => {
+  ])("%s %s is not allowed (P9, P19, P156)", async (method, rest, allow) => {
     const { askAnn, askBob, runner } = await openWithRunner();
     const answer = await askAnn(method, rest);
     expect(answer.status).toBe(405);
