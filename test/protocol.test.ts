@@ -465,8 +465,8 @@ describe("creation", () => {
     expect((await ask("POST", "echo", { headers: headers(0) })).status).toBe(200);
   });
 
-  test("P3, P140, P157: is stopped by its idempotency key, before or after it was asked for", async () => {
-    const { ann, bob, create } = await open();
+  test("P3, P16, P140, P157: is stopped by its idempotency key, before or after it was asked for", async () => {
+    const { ann, bob, create, sessions } = await open();
     const stop = (key: string | undefined, ask = ann) =>
       ask("POST", "/live/abort", { headers: key === undefined ? {} : { "idempotency-key": key } });
     const { key } = (await create("/live?timeout=0", undefined, { "idempotency-key": "a" })).body;
@@ -476,6 +476,7 @@ describe("creation", () => {
     expect([late.status, late.body.code]).toEqual([409, "RUNNER_ABORTED"]);
     expect((await stop(undefined)).status).toBe(400);
     expect((await stop("a", bob)).status).toBe(204); // his own key, which stands for nothing yet
+    expect(sessions.stats().sessions).toBe(2);
     const { ask } = openHandler();
     const stranger = await ask("POST", "live/abort", { identity: undefined, headers: { "idempotency-key": "a" } });
     expect(stranger.status).toBe(404);
