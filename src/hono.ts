@@ -96,7 +96,7 @@ export function runnerRouter<Services>(
   const mount = mountOf(path);
   const handle = createRunnerHandler(sessions, rest);
   return async (context, next) => {
-    const own = below(mount, context.req.path);
+    const own = below(mount, new URL(context.req.url).pathname); // Hono's own path has been decoded
     const response = own && (await webAnswerFor(handle, sessions, own, context, context.req.raw));
     if (!response) return next();
     return response;

@@ -1,4 +1,5 @@
 /** The same scenarios through every adapter, on real sockets. */
+import { gzipSync } from "node:zlib";
 import { serve } from "@hono/node-server";
 import express from "express";
 import fastify from "fastify";
@@ -111,6 +112,19 @@ const adapters: Record<string, (sessions: ActiveSessions) => Promise<string>> = 
   },
 };
 
+test("a request of the web platform that does not name its host is its address's own", async () => {
+  const sessions = openHost();
+  const { key } = await (await sessions.get("ann")).createSequenceRunner([1]);
+  const runners = forFetch.runnerRouter(sessions);
+  const answer = forFetch.activeSession(sessions, { identify: () => "ann" })(
+    async (request) => (await runners(request))!,
+  );
+  const abort = async (origin: string) =>
+    (await answer(new Request(`https://app.example/runners/${key}/abort`, { method: "POST", headers: { origin } })))
+      .status;
+  expect([await abort("https://evil.example"), await abort("https://app.example")]).toEqual([403, 200]);
+});
+
 describe.each(Object.entries(adapters))("the adapter for %s", (_name, open) => {
   async function started() {
     const sessions = openHost();
@@ -162,6 +176,48 @@ describe.each(Object.entries(adapters))("the adapter for %s", (_name, open) => {
     expect((await fetch(`${url}/runners/a/b/c`, { headers })).status).toBe(
       _name === "node:http" || _name === "fetch" || _name === "koa" ? 201 : 404,
     );
+  });
+
+  test("refuses what the protocol refuses (P9, P11, P24, P34, P130, P131, P150, P165, P166)", async () => {
+    const { url, headers, page } = await started();
+    const json = { "content-type": "application/json" };
+    const own = new URL(url).host;
+    const cases: [status: number, method: string, path: string, headers?: Record<string, string>, body?: BodyInit][] = [
+      [400, "GET", `/${page.key}?offset=%31%2e`],
+      [400, "GET", `/${page.key}?offset=1&offset=1`],
+      [404, "GET", `/%${page.key.charCodeAt(0).toString(16)}${page.key.slice(1)}`],
+      [404, "GET", `/${page.key}/nothing`],
+      [405, "PUT", `/${page.key}`, json, "[1]"],
+      [405, "OPTIONS", `/${page.key}`],
+      [405, "GET", "/count"],
+      [403, "POST", `/${page.key}/abort`, { origin: "http://evil.example" }],
+      [403, "POST", `/${page.key}/abort`, { "sec-fetch-site": "cross-site" }],
+      [415, "POST", "/count", { "content-type": "text/plain" }, '{"to":5}'],
+      [415, "POST", "/count", { ...json, "content-encoding": "gzip" }, gzipSync('{"to":5}')],
+      [413, "POST", "/count", json, JSON.stringify("x".repeat(200_000))],
+      [422, "POST", "/count", json, "{"],
+    ];
+    for (const [status, method, path, more, body] of cases) {
+      const response = await fetch(`${url}/runners${path}`, {
+        method,
+        headers: { ...headers, ...more },
+        body: body ?? null,
+      });
+      const { code } = JSON.parse(await response.text());
+      const name = `${method} ${path} ${JSON.stringify(more)}`;
+      expect([name, response.status, response.headers.get("runner-error-code")]).toEqual([name, status, code]);
+      expect(response.headers.get("cache-control")).toBe("private, no-cache, no-store");
+      expect(response.headers.get("cross-origin-resource-policy")).toBe("same-origin");
+      expect(response.headers.has("allow")).toBe(status === 405);
+    }
+    for (const origin of [`http://${own}`, `https://${own}`]) {
+      const aborted = await fetch(`${url}/runners/${page.key}/abort`, {
+        method: "POST",
+        headers: { ...headers, origin },
+      });
+      expect(aborted.status).toBe(200);
+      await aborted.text();
+    }
   });
 
   test("makes no session and sets no cookie for a request that does not touch it", async () => {

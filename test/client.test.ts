@@ -221,7 +221,7 @@ describe.each(modes)("following by %s", (live) => {
     expect(updates).toMatchObject([{ items: [500], position: 501, status: "completed", closed: true }]);
   });
 
-  test("ends with RUNNER_GONE when the runner is removed", async () => {
+  test("ends with RUNNER_GONE when the runner is removed (P173)", async () => {
     const { user, client } = await setUp();
     const source = new PushSource<number>();
     const { key } = await user.session.createSequenceRunner<number>(source);
@@ -253,7 +253,7 @@ describe.each(modes)("following by %s", (live) => {
     });
   });
 
-  test("gives what lies before an item without a JSON form, and stops there", async () => {
+  test("gives what lies before an item without a JSON form, and stops there (P173)", async () => {
     const { user, client } = await setUp();
     const { key } = await user.session.createSequenceRunner<unknown>([1, 2, 3n, 4]);
     const { taken, error } = await collectAndCatch(client.follow(key, { live }));
@@ -261,7 +261,7 @@ describe.each(modes)("following by %s", (live) => {
     expect(error).toMatchObject({ code: "RESULT_NOT_SERIALIZABLE" });
   });
 
-  test("says POSITION_GONE, with the first position kept, where what it asks for has been given up", async () => {
+  test("says POSITION_GONE, with the first position kept, where what it asks for has been given up (P173)", async () => {
     const { user, client } = await setUp();
     const { key } = await user.session.createSequenceRunner(numbers(20));
     await client.read(key, { offset: 10 });
@@ -269,7 +269,7 @@ describe.each(modes)("following by %s", (live) => {
     expect(error).toMatchObject({ code: "POSITION_GONE", firstPosition: 10 });
   });
 
-  test("does not get ahead of a slow application: what it has not taken stays on the server", async () => {
+  test("does not get ahead of a slow application: what it has not taken stays on the server (P90)", async () => {
     const { user, client } = await setUp();
     const runner = await user.session.createSequenceRunner(numbers(100), { aheadLimit: 4 });
     const taken: number[] = [];
@@ -335,7 +335,7 @@ describe.each(modes)("following by %s", (live) => {
 });
 
 describe("the connection", () => {
-  test("is one for the whole of a sequence, besides acknowledgements after each half of the allowance", async () => {
+  test("is one for the whole of a sequence, besides acknowledgements after each half of the allowance (P175)", async () => {
     const { user, client, asked } = await setUp();
     const source = new PushSource<number>();
     const { key } = await user.session.createSequenceRunner<number>(source, { aheadLimit: 10 });
@@ -369,7 +369,7 @@ describe("the connection", () => {
     for (const request of asked.slice(1)) expect(request).toMatch(/^GET \?offset=[12]&live=sse&cursor=\d+&acks=true$/);
   });
 
-  test("falls back to long-polls from the same offset where events do not get through", async () => {
+  test("falls back to long-polls from the same offset where events do not get through (P176)", async () => {
     const asProxy: typeof fetch = async (url, init) => {
       const response = await fetch(url, init);
       if (!String(url).includes("live=sse&acks=true")) return response;
@@ -382,7 +382,7 @@ describe("the connection", () => {
     expect(asked).toEqual(["GET ?offset=3&live=sse&acks=true", "GET ?offset=3&live=long-poll"]);
   });
 
-  test("waits as long as a busy server asks for", async () => {
+  test("waits as long as a busy server asks for (P174)", async () => {
     const times: number[] = [];
     const sessions = openHost();
     const app = await openApp({ sessions });

@@ -48,7 +48,7 @@ const value = "abcdefghijklmnopqrs-_0";
 const byCookie = { middleware: {} };
 
 describe("the session cookie", () => {
-  test("is set at the first use of the session, once, and not again when it comes back", async () => {
+  test("is set at the first use of the session, once, and not again when it comes back (P15)", async () => {
     const { url, sessions } = await open(byCookie);
     const first = await get(`${url}/session`);
     expect(first.cookies).toEqual([
@@ -99,7 +99,7 @@ describe("the session cookie", () => {
     expect(await get(`${url}/runners/${body.key}`)).toMatchObject({ status: 404, cookies: [] });
   });
 
-  test("on HTTPS is secure, and bound to the host by its name", async () => {
+  test("on HTTPS is secure, and bound to the host by its name (P15)", async () => {
     const { url, app } = await open(byCookie);
     app.set("trust proxy", true);
     const https = { "x-forwarded-proto": "https" };
@@ -222,7 +222,7 @@ describe("the session cookie", () => {
 describe("identify", () => {
   const header = (request: Request) => request.get("x-user");
 
-  test("gives a user the same session everywhere, without a cookie", async () => {
+  test("gives a user the same session everywhere, without a cookie (P15)", async () => {
     const { url, sessions } = await open({ middleware: { identify: header } });
     const [one, two] = [
       await get(`${url}/session`, { "x-user": "ann" }),

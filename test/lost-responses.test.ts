@@ -212,7 +212,7 @@ function expectSame(taken: readonly Item[], items: readonly Item[], { name, cuts
   ).toBe(true);
 }
 
-describe("with answers cut at random bytes, the client gets every item once and in order", () => {
+describe("with answers cut at random bytes, the client gets every item once and in order (P170, P171)", () => {
   test("page by page", async () => {
     const cuts = await runMany(
       110,

@@ -126,7 +126,7 @@ describe("a live response that does not drain", () => {
     await runner.cleanup;
   });
 
-  test("is ended when its time is up, lets its runner go at once, and loses its connection 5 s later", async () => {
+  test("is ended when its time is up, lets its runner go at once, and loses its connection 5 s later (P86)", async () => {
     vi.useFakeTimers();
     const { server, runner } = await openEndless({ router: { rotateAfter: 30_000 } }, { idleTimeout: 10_000 });
     const { response } = await askWithoutReading(server, `/runners/${runner.key}?offset=0&live=sse`);

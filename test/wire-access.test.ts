@@ -78,7 +78,7 @@ describe("a key of another client", () => {
     opened = await openWithRunner();
   });
 
-  test.each(requests)("is answered like one that never existed: %s", async (_, method, rest) => {
+  test.each(requests)("is answered like one that never existed: %s (P14, P17, P155)", async (_, method, rest) => {
     const { runner, user, askBob } = opened;
     const bob = await user("bob");
     const { key: own } = await bob.session.createSequenceRunner([1]);
@@ -105,7 +105,7 @@ describe("a key of another client", () => {
   });
 
   test.each(requests)(
-    "is answered so also to who has no session, or no identity at all: %s",
+    "is answered so also to who has no session, or no identity at all: %s (P16, P17)",
     async (_, method, rest) => {
       const { url, runner, sessions, askBob } = opened;
       const known = await askBob(method, rest);
@@ -155,7 +155,7 @@ test("a runner in a session with a suffix is its client's own", async () => {
   expect((await askBob("GET", "", key)).status).toBe(404);
 });
 
-describe("an own key whose runner is not there any more", () => {
+describe("an own key whose runner is not there any more (P18, P158)", () => {
   const live = requests.filter(([name]) => !name.includes("malformed"));
 
   test.each(live)("was removed: %s gives 410", async (_, method, rest) => {
@@ -212,7 +212,7 @@ describe("a malformed key", () => {
     ...[`0-1-${"A".repeat(22)}.${"a".repeat(65)}`, `0-9007199254740993-${"A".repeat(22)}`, `1e3-1-${"A".repeat(22)}`],
   ];
 
-  test.each(named(keys))("%s is not found", async (_, key) => {
+  test.each(named(keys))("%s is not found (P17)", async (_, key) => {
     const { askAnn } = await openWithRunner();
     for (const [method, rest] of [
       ["GET", ""],
@@ -234,7 +234,7 @@ describe("a malformed key", () => {
     ["with a parameter behind it", (key: string) => `${key};x=1`],
     ["with a plus sign", (key: string) => `+${key}`],
     ["in capitals", (key: string) => key.toUpperCase()],
-  ])("the own key %s is not the key", async (_, disguise) => {
+  ])("the own key %s is not the key (P11)", async (_, disguise) => {
     const { askAnn, runner } = await openWithRunner();
     expect((await askAnn("GET", "", disguise(runner.key))).status).toBe(404);
   });
@@ -244,7 +244,7 @@ describe("a request that changes something", () => {
   const changes = requests.filter(([name, method]) => (method === "POST" || method === "DELETE") && !/malf/.test(name));
   const foreign = { "sec-fetch-site": "cross-site", origin: "https://evil.example" };
 
-  test.each(changes)("from another site is refused: %s", async (_, method, rest) => {
+  test.each(changes)("from another site is refused: %s (P20, P24, P154)", async (_, method, rest) => {
     const { askAnn, runner } = await openWithRunner();
     for (const headers of [
       foreign,
@@ -279,26 +279,29 @@ describe("a request that changes something", () => {
     ["no origin at all", { origin: "::::" }, 403],
     ["an empty origin", { origin: "" }, 403],
     ["no page", {}, 200],
-  ])("%s", async (_, headers, status) => {
+  ])("%s (P21, P22, P23)", async (_, headers, status) => {
     const router = { allowedOrigins: ["https://ok.example", "fine.example"] };
     const { askAnn, runner } = await openWithRunner({ router });
     expect((await askAnn("POST", "/abort", runner.key, headers)).status).toBe(status);
     expect(runner.status).toBe(status === 200 ? "aborted" : "progressed");
   });
 
-  test.each(changes)("tells a stranger, or who comes too late, nothing about sites: %s", async (_, method, rest) => {
-    const { askAnn, askBob, runner } = await openWithRunner();
-    expect((await askBob(method, rest, runner.key, foreign)).status).toBe(404);
-    await askAnn("DELETE", "");
-    expect((await askAnn(method, rest, runner.key, foreign)).status).toBe(410);
-  });
+  test.each(changes)(
+    "tells a stranger, or who comes too late, nothing about sites: %s (P19)",
+    async (_, method, rest) => {
+      const { askAnn, askBob, runner } = await openWithRunner();
+      expect((await askBob(method, rest, runner.key, foreign)).status).toBe(404);
+      await askAnn("DELETE", "");
+      expect((await askAnn(method, rest, runner.key, foreign)).status).toBe(410);
+    },
+  );
 
-  test("is refused for where it comes from before its parameters are looked at", async () => {
+  test("is refused for where it comes from before its parameters are looked at (P19)", async () => {
     const { askAnn, runner } = await openWithRunner();
     expect((await askAnn("POST", "/ack?offset=x", runner.key, foreign)).status).toBe(403);
   });
 
-  test("is unlike a request that only reads, which may come from anywhere", async () => {
+  test("is unlike a request that only reads, which may come from anywhere (P20)", async () => {
     const { askAnn, runner } = await openWithRunner();
     expect((await askAnn("GET", "?offset=0", runner.key, foreign)).status).toBe(200);
     expect((await askAnn("HEAD", "", runner.key, foreign)).status).toBe(200);
@@ -322,7 +325,7 @@ describe("methods and actions", () => {
     ["GET", "/abort", "POST"],
     ["HEAD", "/abort", "POST"],
     ["DELETE", "/abort", "POST"],
-  ])("%s %s is not allowed", async (method, rest, allow) => {
+  ])("%s %s is not allowed (P9, P19, P156)", async (method, rest, allow) => {
     const { askAnn, askBob, runner } = await openWithRunner();
     const answer = await askAnn(method, rest);
     expect(answer.status).toBe(405);
@@ -350,7 +353,7 @@ describe("methods and actions", () => {
     ...["%00", "%zz", "abort;x", ".", "ack%2F", "a".repeat(4000)],
   ];
 
-  test.each(named(actions))("there is no action %s", async (_, action) => {
+  test.each(named(actions))("there is no action %s (P8)", async (_, action) => {
     const { askAnn, runner } = await openWithRunner();
     for (const method of ["GET", "POST", "DELETE", "PUT"]) {
       expect((await askAnn(method, `/${action}`)).status, method).toBe(404);
@@ -358,7 +361,7 @@ describe("methods and actions", () => {
     expect(standing(runner)).toEqual(untouched);
   });
 
-  test.each(["/state/", "/state/more", "/", "//state", "/abort/abort"])("there is nothing at %s", async (rest) => {
+  test.each(["/state/", "/state/more", "/", "//state", "/abort/abort"])("there is nothing at %s (P8)", async (rest) => {
     const { askAnn, runner } = await openWithRunner();
     for (const method of ["GET", "POST", "DELETE"]) expect((await askAnn(method, rest)).status, method).toBe(404);
     expect(standing(runner)).toEqual(untouched);
@@ -405,7 +408,7 @@ describe("a malformed parameter is 400, and moves nothing", () => {
     ...["live=sse&live=sse&offset=0", "live=__proto__&offset=0", `live=${"x".repeat(3000)}&offset=0`],
   ];
 
-  test.each(named(reads))("%s", async (_, query) => {
+  test.each(named(reads))("%s (P34, P35, P37, P153)", async (_, query) => {
     const { askAnn, runner } = await openWithRunner();
     const answer = await askAnn("GET", `?${query}`);
     expect(answer.status).toBe(400);
@@ -437,7 +440,7 @@ describe("a malformed parameter is 400, and moves nothing", () => {
     `${name}=99999999999999999999`,
   ]);
 
-  test.each(named(bad))("a long-poll with %s", async (_, pair) => {
+  test.each(named(bad))("a long-poll with %s (P42, P62, P153)", async (_, pair) => {
     const { askAnn, runner } = await openWithRunner();
     const answer = await askAnn("GET", `?offset=0&live=long-poll&${pair}`);
     expect(answer.status).toBe(400);
@@ -447,7 +450,7 @@ describe("a malformed parameter is 400, and moves nothing", () => {
 
   const sizes = bad.filter((pair) => pair.startsWith("max-items"));
 
-  test.each(named(sizes))("a page or SSE with %s", async (_, pair) => {
+  test.each(named(sizes))("a page or SSE with %s (P42)", async (_, pair) => {
     const { askAnn, runner } = await openWithRunner();
     expect((await askAnn("GET", `?offset=0&${pair}`)).status).toBe(400);
     expect((await askAnn("GET", `?offset=0&live=sse&${pair}`)).status).toBe(400);
@@ -456,14 +459,17 @@ describe("a malformed parameter is 400, and moves nothing", () => {
 
   const positions = ["", "?offset=", "?offset=x", "?offset=-1", "?offset=now", "?offset=1&offset=1"];
 
-  test.each(named([...positions, `?offset=${"9".repeat(400)}`]))("an acknowledgement with '%s'", async (_, query) => {
-    const { askAnn, runner } = await openWithRunner();
-    const answer = await askAnn("POST", `/ack${query}`);
-    expect(answer.status).toBe(400);
-    expect(JSON.parse(answer.body).code).toBe("INVALID_ARGUMENT");
-    expect((await askAnn("GET", "?offset=0&max-items=2")).body).toBe("[0,1]");
-    expect(standing(runner)).toEqual(untouched);
-  });
+  test.each(named([...positions, `?offset=${"9".repeat(400)}`]))(
+    "an acknowledgement with '%s' (P93)",
+    async (_, query) => {
+      const { askAnn, runner } = await openWithRunner();
+      const answer = await askAnn("POST", `/ack${query}`);
+      expect(answer.status).toBe(400);
+      expect(JSON.parse(answer.body).code).toBe("INVALID_ARGUMENT");
+      expect((await askAnn("GET", "?offset=0&max-items=2")).body).toBe("[0,1]");
+      expect(standing(runner)).toEqual(untouched);
+    },
+  );
 });
 
 describe("every answer of the routes", () => {
@@ -497,7 +503,7 @@ describe("every answer of the routes", () => {
     }
   }
 
-  test.each(cases)("is safe in a browser: %s", async (_, status, make) => {
+  test.each(cases)("is safe in a browser: %s (P165, P166)", async (_, status, make) => {
     const opened = await openWithRunner();
     const [method, rest, headers] = make(opened);
     const answer = await opened.askAnn(method, rest, opened.runner.key, headers);
@@ -505,7 +511,7 @@ describe("every answer of the routes", () => {
     expectSafe(answer.headers);
   });
 
-  test("is safe in a browser: SSE, 304, 410 and 500", async () => {
+  test("is safe in a browser: SSE, 304, 410 and 500 (P165, P166)", async () => {
     const { askAnn, ann } = await openWithRunner();
     const runner = await ann.session.createSequenceRunner<unknown>([1, 5n]);
     await runner.cleanup;
@@ -527,7 +533,7 @@ describe("every answer of the routes", () => {
     for (const { headers } of [sse, page, unchanged, broken, trimmed, gone]) expectSafe(headers);
   });
 
-  test("shows neither an identity nor a stack", async () => {
+  test("shows neither an identity nor a stack (P152)", async () => {
     const { askAnn, runner } = await openWithRunner();
     for (const [, method, rest] of requests.filter(([, , rest]) => !rest.includes("sse"))) {
       const { body, headers } = await askAnn(method, rest, runner.key);

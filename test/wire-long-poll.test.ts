@@ -62,7 +62,7 @@ async function produced(runner: Runner, count: number): Promise<void> {
 }
 
 describe("a long-poll", () => {
-  test("at the tail waits for the next item", async () => {
+  test("at the tail waits for the next item (P60)", async () => {
     const { poll, running } = await open();
     const { runner, source } = await running([0, 1]);
     const waiting = await poll(runner, "offset=2");
@@ -72,14 +72,14 @@ describe("a long-poll", () => {
     expect(await waiting.answer).toMatchObject({ closed: undefined, upToDate: "true" });
   });
 
-  test("does not wait for what is there", async () => {
+  test("does not wait for what is there (P60)", async () => {
     const { get, running } = await open();
     const { runner } = await running([0, 1]);
     expect(await get(runner, "offset=-1")).toMatchObject({ code: 200, body: [0, 1], next: offset(2) });
     expect(await get(runner, "offset=1")).toMatchObject({ code: 200, body: [1], next: offset(2) });
   });
 
-  test("with offset=now waits for what comes next, and acknowledges nothing", async () => {
+  test("with offset=now waits for what comes next, and acknowledges nothing (P64, P94)", async () => {
     const { poll, get, running } = await open();
     const { runner, source } = await running([0, 1]);
     const waiting = await poll(runner, "offset=now");
@@ -89,7 +89,7 @@ describe("a long-poll", () => {
     expect((await get(runner, "offset=0")).body).toEqual([0, 1, 2]);
   });
 
-  test("gets the last item and the end in one answer", async () => {
+  test("gets the last item and the end in one answer (P55)", async () => {
     const { poll, running } = await open();
     const { runner, source } = await running([0]);
     const waiting = await poll(runner, "offset=1");
@@ -102,7 +102,7 @@ describe("a long-poll", () => {
     ["end", { status: "completed", error: undefined }],
     ["fail", { status: "failed", error: "RUNNER_FAILED" }],
     ["abort", { status: "aborted", error: undefined }],
-  ] as const)("that waits learns of the end without an item (%s)", async (way, expected) => {
+  ] as const)("that waits learns of the end without an item (%s) (P63)", async (way, expected) => {
     const { poll, get, running } = await open();
     const { runner, source } = await running([0]);
     const waiting = await poll(runner, "offset=1");
@@ -115,7 +115,7 @@ describe("a long-poll", () => {
     expect(await get(runner, "offset=now")).toMatchObject(answer);
   });
 
-  test("at the tail of a closed runner is answered at once, with 204", async () => {
+  test("at the tail of a closed runner is answered at once, with 204 (P63)", async () => {
     const { get, ann } = await open();
     const runner = await ann.session.createSequenceRunner([1, 2]);
     await runner.cleanup;
@@ -125,7 +125,7 @@ describe("a long-poll", () => {
     expect(await get(runner, "offset=2")).toMatchObject({ code: 204, closed: "true", status: "completed" });
   });
 
-  test("that times out is answered with 204, and a cursor to go on with", async () => {
+  test("that times out is answered with 204, and a cursor to go on with (P61)", async () => {
     const { get, running } = await open();
     const { runner } = await running([0]);
     const answer = await get(runner, "offset=1&timeout=0");
@@ -141,13 +141,13 @@ describe("a long-poll", () => {
     expect((await get(runner, "offset=1")).code).toBe(204);
   });
 
-  test("needs an offset", async () => {
+  test("needs an offset (P34)", async () => {
     const { get, running } = await open();
     const { runner } = await running([0]);
     expect(await get(runner, "")).toMatchObject({ code: 400, body: { code: "INVALID_ARGUMENT" } });
   });
 
-  test("may be one of several at the same offset, and at several", async () => {
+  test("may be one of several at the same offset, and at several (P65)", async () => {
     const { poll, running } = await open();
     const { runner, source } = await running([0], { retain: "all" });
     const waiting = [await poll(runner, "offset=1"), await poll(runner, "offset=1"), await poll(runner, "offset=now")];
@@ -156,7 +156,7 @@ describe("a long-poll", () => {
     for (const { answer } of waiting) expect(await answer).toMatchObject({ code: 200, body: [1] });
   });
 
-  test("keeps the items it waits for, whatever others acknowledge", async () => {
+  test("keeps the items it waits for, whatever others acknowledge (P65)", async () => {
     const { poll, running, ann } = await open();
     const { runner, source } = await running([0, 1]);
     const waiting = await poll(runner, "offset=1&min-items=3");
@@ -176,7 +176,7 @@ describe("a long-poll", () => {
 });
 
 describe("min-items and max-items", () => {
-  test("more than one item is waited for", async () => {
+  test("more than one item is waited for (P60)", async () => {
     const { poll, running } = await open();
     const { runner, source } = await running([0, 1]);
     const waiting = await poll(runner, "offset=0&min-items=4");
@@ -188,7 +188,7 @@ describe("min-items and max-items", () => {
     expect(await waiting.answer).toMatchObject({ code: 200, body: [0, 1, 2, 3] });
   });
 
-  test("fewer are given when no more will come", async () => {
+  test("fewer are given when no more will come (P60)", async () => {
     const { poll, running } = await open();
     const { runner, source } = await running([0, 1]);
     const waiting = await poll(runner, "offset=0&min-items=4");
@@ -197,14 +197,14 @@ describe("min-items and max-items", () => {
     expect(await waiting.answer).toMatchObject({ code: 200, body: [0, 1], closed: "true", status: "completed" });
   });
 
-  test("fewer are given when the time is up", async () => {
+  test("fewer are given when the time is up (P60)", async () => {
     const { get, running } = await open();
     const { runner } = await running([0, 1]);
     const answer = await get(runner, "offset=0&min-items=4&timeout=0");
     expect(answer).toMatchObject({ code: 200, body: [0, 1], closed: undefined, next: offset(2) });
   });
 
-  test("more than the producer may run ahead can be asked for", async () => {
+  test("more than the producer may run ahead can be asked for (P96)", async () => {
     const { poll, running } = await open();
     const { runner, source } = await running([0, 1], { aheadLimit: 2 });
     source.push(...range(2, 8));
@@ -214,7 +214,7 @@ describe("min-items and max-items", () => {
     expect(await waiting.answer).toMatchObject({ code: 200, body: range(0, 6) });
   });
 
-  test("more than can be sent are waited for, and sent page by page", async () => {
+  test("more than can be sent are waited for, and sent page by page (P60)", async () => {
     const { poll, running } = await open();
     const { runner, source } = await running([0, 1]);
     const waiting = await poll(runner, "offset=0&min-items=4&max-items=3");
@@ -225,7 +225,7 @@ describe("min-items and max-items", () => {
     expect(answer.upToDate).toBeUndefined();
   });
 
-  test("10,000 is the most that can be waited for", async () => {
+  test("10,000 is the most that can be waited for (P62)", async () => {
     const { poll, get, ann } = await open({ router: { pageLimit: 20_000 } });
     const runner = await ann.session.createSequenceRunner(range(0, 12_000));
     const waiting = await poll(runner, "offset=0&min-items=10000");
@@ -247,7 +247,7 @@ describe("a process", () => {
     return { ...opened, runner, report, end: end.resolve };
   }
 
-  test("gives the report that was waited for, by its number", async () => {
+  test("gives the report that was waited for, by its number (P102)", async () => {
     const { poll, runner, report, end } = await openProcess();
     report("one");
     const second = await poll(runner, "offset=1");
@@ -263,7 +263,7 @@ describe("a process", () => {
     expect(await fourth.answer).toMatchObject({ code: 200, body: ["four"], next: offset(4), closed: "true" });
   });
 
-  test("gives its newest value when the report is there already, whatever max-items says", async () => {
+  test("gives its newest value when the report is there already, whatever max-items says (P102, P103)", async () => {
     const { get, runner, report, end } = await openProcess();
     report("one");
     report("two");
@@ -274,7 +274,7 @@ describe("a process", () => {
     end(undefined);
   });
 
-  test("may be asked for a report far ahead", async () => {
+  test("may be asked for a report far ahead (P101)", async () => {
     const { poll, get, runner, report, end } = await openProcess();
     report("one");
     const waiting = await poll(runner, "offset=3");
@@ -288,7 +288,7 @@ describe("a process", () => {
     end(undefined);
   });
 
-  test("gives what there is when it ends before", async () => {
+  test("gives what there is when it ends before (P102)", async () => {
     const { poll, runner, report, end } = await openProcess();
     report("one");
     const waiting = await poll(runner, "offset=0&min-items=9");

@@ -58,7 +58,7 @@ async function produced(runner: Runner, count: number): Promise<void> {
 const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i);
 
 describe("pages", () => {
-  test("lead through a running sequence one after the other", async () => {
+  test("lead through a running sequence one after the other (P40, P45, P46, P47, P49, P50, P51, P55, P110)", async () => {
     const { get, running } = await open();
     const { runner, source } = await running(range(0, 5));
     const first = await get(runner, "?offset=-1&max-items=3");
@@ -80,7 +80,7 @@ describe("pages", () => {
     expect(await get(runner, "?offset=6")).toMatchObject({ code: 200, body: [], status: "completed", closed: "true" });
   });
 
-  test("speak for themselves: only the one that reaches the end is closed", async () => {
+  test("speak for themselves: only the one that reaches the end is closed (P54)", async () => {
     const { get, ended } = await open();
     const runner = await ended(range(0, 4), { retain: "all" });
     const part = await get(runner, "?offset=0&max-items=2");
@@ -96,7 +96,7 @@ describe("pages", () => {
     expect(response.headers.get("content-type")).toMatch(/^application\/json/);
   });
 
-  test("without an offset begin at the beginning, as with -1", async () => {
+  test("without an offset begin at the beginning, as with -1 (P31, P32)", async () => {
     const { get, ended } = await open();
     const runner = await ended(range(0, 3), { retain: "all" });
     for (const query of ["", "?offset=-1", "?offset=0", `?offset=${offset(0)}`]) {
@@ -104,7 +104,7 @@ describe("pages", () => {
     }
   });
 
-  test("hold as many items as the router allows, and a request may ask for fewer, not more", async () => {
+  test("hold as many items as the router allows, and a request may ask for fewer, not more (P41)", async () => {
     const { get, ended } = await open({ router: { pageLimit: 4 } });
     const runner = await ended(range(0, 10), { retain: "all" });
     expect((await get(runner, "?offset=0")).body).toEqual(range(0, 4));
@@ -113,14 +113,14 @@ describe("pages", () => {
     expect((await get(runner, "?offset=0&max-items=5")).code).toBe(400);
   });
 
-  test("hold 1000 items if nobody says anything", async () => {
+  test("hold 1000 items if nobody says anything (P41)", async () => {
     const { get, ended } = await open();
     const runner = await ended(range(0, 1500), { aheadLimit: 2000 });
     expect((await get(runner, "?offset=0")).body).toEqual(range(0, 1000));
     expect((await get(runner, "?offset=1000")).body).toEqual(range(1000, 1500));
   });
 
-  test("can be read again when their answer was lost, also after the end, perhaps with later items behind them", async () => {
+  test("can be read again when their answer was lost, also after the end, perhaps with later items behind them (P44)", async () => {
     const { get, running } = await open();
     const { runner, source } = await running(["a", "b"]);
     expect((await get(runner, "?offset=0")).body).toEqual(["a", "b"]);
@@ -133,7 +133,7 @@ describe("pages", () => {
     expect(await get(runner, "?offset=2")).toMatchObject({ body: ["c"], closed: "true", status: "completed" });
   });
 
-  test("before the first item kept are gone, and the answer tells where to go on", async () => {
+  test("before the first item kept are gone, and the answer tells where to go on (P36, P90, P158)", async () => {
     const { get, running } = await open();
     const { runner } = await running(range(0, 5));
     await get(runner, "?offset=0");
@@ -152,7 +152,7 @@ describe("pages", () => {
     expect((await get(runner, "?offset=3")).body).toEqual([3, 4]);
   });
 
-  test("beyond the progress do not exist", async () => {
+  test("beyond the progress do not exist (P35)", async () => {
     const { get, running } = await open();
     const { runner } = await running([1, 2]);
     for (const query of ["?offset=3", "?offset=3&live=long-poll&timeout=0", "?offset=9007199254740991&live=sse"]) {
@@ -161,7 +161,7 @@ describe("pages", () => {
     expect(runner.position).toBe(0);
   });
 
-  test("keep what retain says", async () => {
+  test("keep what retain says (P52, P95)", async () => {
     const { get, running } = await open();
     const { runner } = await running(range(0, 6), { retain: 2 });
     await get(runner, "?offset=0");
@@ -170,7 +170,7 @@ describe("pages", () => {
     expect((await get(runner, "?offset=3")).body).toEqual([3, 4, 5]);
   });
 
-  test("of an aborted sequence show what had been handed out, and nothing behind it", async () => {
+  test("of an aborted sequence show what had been handed out, and nothing behind it (P113)", async () => {
     const { get, running } = await open();
     const { runner } = await running(range(0, 6), { retain: "all" });
     await get(runner, "?offset=0&max-items=2");
@@ -200,7 +200,7 @@ describe("pages", () => {
 });
 
 describe("offset=now", () => {
-  test("gives no items, only where the tail is", async () => {
+  test("gives no items, only where the tail is (P33, P43, P56)", async () => {
     const { get, running } = await open();
     const { runner } = await running(range(0, 5));
     const answer = await get(runner, "?offset=now");
@@ -209,7 +209,7 @@ describe("offset=now", () => {
     expect(answer.response.headers.get("etag")).toBeNull();
   });
 
-  test("acknowledges nothing and moves nothing, also at the end", async () => {
+  test("acknowledges nothing and moves nothing, also at the end (P94)", async () => {
     const { get, ended } = await open();
     const runner = await ended(range(0, 5));
     expect(await get(runner, "?offset=now")).toMatchObject({ body: [], closed: "true", "next-offset": offset(5) });
@@ -221,7 +221,7 @@ describe("offset=now", () => {
 describe("the ETag", () => {
   const etagOf = ({ response }: { response: Response }) => response.headers.get("etag")!;
 
-  test("spares a page that the client has", async () => {
+  test("spares a page that the client has (P56)", async () => {
     const { get, running } = await open();
     const { runner } = await running([1, 2]);
     const etag = etagOf(await get(runner, "?offset=0"));
@@ -247,7 +247,7 @@ describe("the ETag", () => {
   });
 
   test.each(["end", "fail", "abort"] as const)(
-    "changes when the stream closes (%s), though no item is added",
+    "changes when the stream closes (%s), though no item is added (P57)",
     async (way) => {
       const { get, running } = await open();
       const { runner, source } = await running([1, 2]);
@@ -280,7 +280,7 @@ describe("the ETag", () => {
 
 describe("the cursor", () => {
   test.each(["?offset=0", "?offset=now", "?offset=0&live=long-poll"])(
-    "of %s runs ahead of the one echoed",
+    "of %s runs ahead of the one echoed (P48, P58)",
     async (query) => {
       const { get, running } = await open();
       const { runner, source } = await running([1], { retain: "all" });
@@ -304,7 +304,7 @@ describe("what JSON cannot carry", () => {
   test.each<[string, unknown]>([
     ["a BigInt", 5n],
     ["a cycle", cycle],
-  ])("%s ends the page before it, and is refused when it is asked for", async (_, item) => {
+  ])("%s ends the page before it, and is refused when it is asked for (P116, P162)", async (_, item) => {
     const { get, ended } = await open();
     const runner = await ended([1, 2, item, 4], { retain: "all" });
     const first = await get(runner, "?offset=0");
@@ -326,7 +326,7 @@ describe("what JSON cannot carry", () => {
     expect(await post(runner, "/ack?offset=4")).toMatchObject({ code: 400, body: { code: "POSITION_AHEAD" } });
   });
 
-  test("has a form where JSON knows one: a Date is its ISO text, undefined is null", async () => {
+  test("has a form where JSON knows one: a Date is its ISO text, undefined is null (P117)", async () => {
     const { get, ended } = await open();
     const runner = await ended([new Date(Date.UTC(2024, 1, 29)), undefined, Number.NaN]);
     expect((await get(runner, "")).body).toEqual(["2024-02-29T00:00:00.000Z", null, null]);
@@ -344,7 +344,7 @@ describe("what JSON cannot carry", () => {
 describe("a failed runner", () => {
   const secret = Object.assign(new Error("the password is swordfish"), { host: "db.internal" });
 
-  test("shows its items first, then that it failed", async () => {
+  test("shows its items first, then that it failed (P53, P111)", async () => {
     const { get, running } = await open();
     const { runner, source } = await running([1, 2, 3]);
     source.fail(secret);
@@ -364,7 +364,7 @@ describe("a failed runner", () => {
     expect(await get(runner, "?offset=3")).toMatchObject({ code: 200, body: [], "error-code": "RUNNER_FAILED" });
   });
 
-  test("does not tell why, unless the error is meant to be shown", async () => {
+  test("does not tell why, unless the error is meant to be shown (P112)", async () => {
     const { get, running } = await open();
     const { runner, source } = await running([]);
     source.fail(secret);
@@ -399,7 +399,7 @@ describe("a process", () => {
     return { ...opened, runner, report, end: end.resolve, fail: end.reject };
   }
 
-  test("gives its newest value to whoever has not seen it, else nothing", async () => {
+  test("gives its newest value to whoever has not seen it, else nothing (P100, P101, P103)", async () => {
     const { get, runner, report, end } = await openProcess();
     expect(await get(runner, "?offset=0")).toMatchObject({ code: 200, body: [], "next-offset": offset(0) });
     report("one", 4);
@@ -432,14 +432,14 @@ describe("a process", () => {
     expect(await get(runner, "?offset=3")).toMatchObject({ body: [], status: "completed", closed: "true" });
   });
 
-  test("that ends without any value gives null", async () => {
+  test("that ends without any value gives null (P104)", async () => {
     const { get, runner, end } = await openProcess();
     end(undefined);
     await runner.cleanup;
     expect(await get(runner, "?offset=0")).toMatchObject({ body: [null], "next-offset": offset(1), closed: "true" });
   });
 
-  test("that fails keeps its last value, and says that it failed", async () => {
+  test("that fails keeps its last value, and says that it failed (P104)", async () => {
     const { get, runner, report, fail } = await openProcess();
     report("half");
     fail(new Error("broken"));
@@ -449,7 +449,7 @@ describe("a process", () => {
     expect(await get(runner, "?offset=1")).toMatchObject({ body: [], ...failed });
   });
 
-  test("that was aborted keeps its last value", async () => {
+  test("that was aborted keeps its last value (P104)", async () => {
     const { get, post, runner, report, end } = await openProcess();
     report("half");
     expect((await post(runner, "/abort")).body).toMatchObject({ status: "aborted", position: 1 });
@@ -460,7 +460,7 @@ describe("a process", () => {
     expect(await get(runner, "?offset=0")).toMatchObject({ body: ["half"], ...aborted });
   });
 
-  test("is not acknowledged; it is a sign of life only, wherever it points", async () => {
+  test("is not acknowledged; it is a sign of life only, wherever it points (P106)", async () => {
     const { get, post, runner, report, end } = await openProcess();
     report("one");
     expect((await post(runner, "/ack?offset=5")).code).toBe(204);
@@ -471,7 +471,7 @@ describe("a process", () => {
 });
 
 describe("acknowledging", () => {
-  test("drops what lies before, once, and says nothing", async () => {
+  test("drops what lies before, once, and says nothing (P6, P92, P95)", async () => {
     const { get, post, running } = await open();
     const { runner } = await running(range(0, 5));
     await get(runner, "?offset=0&max-items=4");
@@ -482,7 +482,7 @@ describe("acknowledging", () => {
     expect((await get(runner, "?offset=3")).body).toEqual([3, 4]);
   });
 
-  test("beyond what was handed out is refused, and acknowledges nothing", async () => {
+  test("beyond what was handed out is refused, and acknowledges nothing (P93)", async () => {
     const { get, post, running } = await open();
     const { runner } = await running(range(0, 5));
     await get(runner, "?offset=0&max-items=2");
@@ -494,7 +494,7 @@ describe("acknowledging", () => {
     expect((await post(runner, "/ack?offset=5")).code).toBe(204);
   });
 
-  test("makes room for the producer", async () => {
+  test("makes room for the producer (P91, P96)", async () => {
     const { get, post, running } = await open();
     const { runner, source } = await running(range(0, 3), { aheadLimit: 3 });
     source.push(3, 4, 5);
@@ -507,7 +507,7 @@ describe("acknowledging", () => {
     await produced(runner, 5);
   });
 
-  test("neither starts a runner nor needs one that runs", async () => {
+  test("neither starts a runner nor needs one that runs (P118)", async () => {
     const { post, ann, ended } = await open();
     const lazy = await ann.session.createSequenceRunner([1], { start: "on-first-read" });
     expect((await post(lazy, "/ack?offset=0")).code).toBe(204);
@@ -528,7 +528,7 @@ describe("a runner that starts with its first read", () => {
     "?offset=now&live=sse",
   ];
 
-  test.each(reads)("is started by GET '%s'", async (rest) => {
+  test.each(reads)("is started by GET '%s' (P118)", async (rest) => {
     const { ann } = await open();
     const started = createDeferred();
     const runner = await ann.session.createSequenceRunner(
@@ -545,7 +545,7 @@ describe("a runner that starts with its first read", () => {
     expect(runner.status).not.toBe("not-started");
   });
 
-  test("is not started by HEAD or state", async () => {
+  test("is not started by HEAD or state (P118)", async () => {
     const { ann, head, get } = await open();
     const runner = await ann.session.createSequenceRunner([1], { start: "on-first-read" });
     expect(await head(runner, "")).toMatchObject({ code: 200, status: "not-started", "next-offset": offset(0) });
@@ -553,7 +553,7 @@ describe("a runner that starts with its first read", () => {
     expect(runner.status).toBe("not-started");
   });
 
-  test("whose source cannot be opened says so without saying why, and can be tried again", async () => {
+  test("whose source cannot be opened says so without saying why, and can be tried again (P152, P162)", async () => {
     const { ann, get } = await open();
     let attempts = 0;
     const runner = await ann.session.createSequenceRunner(
@@ -571,7 +571,7 @@ describe("a runner that starts with its first read", () => {
 });
 
 describe("HEAD", () => {
-  test("tells where the tail is, and moves nothing", async () => {
+  test("tells where the tail is, and moves nothing (P4, P80, P94, P120)", async () => {
     const { head, get, running } = await open();
     const { runner } = await running(range(0, 5));
     const answer = await head(runner, "");
@@ -589,7 +589,7 @@ describe("HEAD", () => {
     expect((await get(runner, "?offset=0")).body).toEqual(range(0, 5));
   });
 
-  test("is closed as soon as the background has ended, but the runner is not final by it", async () => {
+  test("is closed as soon as the background has ended, but the runner is not final by it (P120)", async () => {
     const { head, ended } = await open();
     const runner = await ended([1, 2]);
     expect(await head(runner, "")).toMatchObject({ closed: "true", "next-offset": offset(2), status: "progressed" });
@@ -598,7 +598,7 @@ describe("HEAD", () => {
     expect(await head(runner, "")).toMatchObject({ closed: "true", status: "completed" });
   });
 
-  test("tells of a failure once it has been read", async () => {
+  test("tells of a failure once it has been read (P120)", async () => {
     const { head, running } = await open();
     const { runner, source } = await running([1]);
     source.fail(new Error("broken"));
@@ -610,7 +610,7 @@ describe("HEAD", () => {
 });
 
 describe("state", () => {
-  test("is the whole state as JSON", async () => {
+  test("is the whole state as JSON (P5, P121)", async () => {
     const { get, running } = await open();
     const { runner, source } = await running([1, 2, 3]);
     await get(runner, "?offset=0&max-items=1");
@@ -637,7 +637,7 @@ describe("state", () => {
 });
 
 describe("stopping", () => {
-  test("has stopped the work before it answers, and leaves the runner readable", async () => {
+  test("has stopped the work before it answers, and leaves the runner readable (P7, P124)", async () => {
     const { ann, get, post } = await open();
     const events: string[] = [];
     const runner = await ann.session.createSequenceRunner(({ signal }) => {
@@ -669,7 +669,7 @@ describe("stopping", () => {
     await runner.cleanup;
   });
 
-  test("leaves a runner that has ended as it is", async () => {
+  test("leaves a runner that has ended as it is (P124)", async () => {
     const { ended, post, get } = await open();
     const runner = await ended([1]);
     await get(runner, "?offset=0");
@@ -678,7 +678,7 @@ describe("stopping", () => {
 });
 
 describe("removing", () => {
-  test("stops the work, answers 204, and then there is only 410", async () => {
+  test("stops the work, answers 204, and then there is only 410 (P4, P125)", async () => {
     const { running, remove, get, head, post, sessions } = await open();
     const { runner, source } = await running([1, 2]);
     expect(await remove(runner, "")).toMatchObject({ code: 204, body: "" });

@@ -93,7 +93,7 @@ async function produced(runner: Runner, count: number): Promise<void> {
 }
 
 describe("the form", () => {
-  test("of a whole response, to the letter", async () => {
+  test("of a whole response, to the letter (P71, P73, P77, P78, P80)", async () => {
     const { request, ended } = await open();
     const response = await request(await ended([1, { a: "b" }]), "offset=-1");
     const control = {
@@ -110,7 +110,7 @@ describe("the form", () => {
     expect(await response.text()).toBe(text);
   });
 
-  test("is told by the headers, which no proxy may hold back", async () => {
+  test("is told by the headers, which no proxy may hold back (P70, P80, P167)", async () => {
     const { follow, running } = await open();
     const { runner } = await running([1], { aheadLimit: 7 });
     const { response } = await follow(runner, "offset=0");
@@ -121,7 +121,7 @@ describe("the form", () => {
     expect(response.headers.get("etag")).toBeNull();
   });
 
-  test("has no space behind data:, and no id", async () => {
+  test("has no space behind data:, and no id (P73)", async () => {
     const { request, ended } = await open();
     const text = await (await request(await ended(range(0, 250)), "offset=0")).text();
     expect(new Set(text.split("\n").map((line) => line.slice(0, 6)))).toEqual(
@@ -156,7 +156,7 @@ describe("the form", () => {
     expect((await rest()).flatMap(({ items }) => items)).toEqual(texts);
   });
 
-  test("holds at most 100 items an event, and each control event speaks for the data before it", async () => {
+  test("holds at most 100 items an event, and each control event speaks for the data before it (P71, P74)", async () => {
     const { follow, ended } = await open();
     const all = await (await follow(await ended(range(0, 950)), "offset=0")).rest();
     expect(all.flatMap(({ items }) => items)).toEqual(range(0, 950));
@@ -171,7 +171,7 @@ describe("the form", () => {
     }
   });
 
-  test("holds fewer items an event if the request says so", async () => {
+  test("holds fewer items an event if the request says so (P74)", async () => {
     const { follow, ended } = await open();
     const { rest } = await follow(await ended(range(0, 5)), "offset=0&max-items=2");
     expect((await rest()).map(({ items }) => items)).toEqual([[0, 1], [2, 3], [4]]);
@@ -179,7 +179,7 @@ describe("the form", () => {
 });
 
 describe("following", () => {
-  test("shows what is there, then what comes, then the end, and ends", async () => {
+  test("shows what is there, then what comes, then the end, and ends (P81)", async () => {
     const { follow, running } = await open();
     const { runner, source } = await running(["a", "b"]);
     const { next, rest } = await follow(runner, "offset=0");
@@ -196,7 +196,7 @@ describe("following", () => {
     expect(runner.status).toBe("completed");
   });
 
-  test("begins in the middle, and says in its first control event that it is up to date", async () => {
+  test("begins in the middle, and says in its first control event that it is up to date (P72)", async () => {
     const { follow, running } = await open();
     const { runner, source } = await running(["a", "b"]);
     const { next } = await follow(runner, "offset=2");
@@ -211,7 +211,7 @@ describe("following", () => {
     expect((await next()).items).toEqual(["c"]);
   });
 
-  test("from now on shows nothing that was there before, and acknowledges nothing", async () => {
+  test("from now on shows nothing that was there before, and acknowledges nothing (P76, P94)", async () => {
     const { follow, running, send } = await open();
     const { runner, source } = await running(["a", "b"]);
     const { next } = await follow(runner, "offset=now");
@@ -221,7 +221,7 @@ describe("following", () => {
     expect((await send(runner, "GET", "?offset=0")).body).toBe('["a","b","c"]');
   });
 
-  test("an empty running sequence opens with a control event", async () => {
+  test("an empty running sequence opens with a control event (P72)", async () => {
     const { follow, running } = await open();
     const { runner } = await running([]);
     const { next } = await follow(runner, "offset=-1");
@@ -238,7 +238,7 @@ describe("following", () => {
     expect(all[0]!.control.runnerStatus).toBe("completed");
   });
 
-  test("a failed runner shows its items first, then the failure, which says nothing of its cause", async () => {
+  test("a failed runner shows its items first, then the failure, which says nothing of its cause (P79, P111)", async () => {
     const { request, running } = await open();
     const { runner, source } = await running([1, 2]);
     source.fail(new Error("the password is swordfish"));
@@ -258,7 +258,7 @@ describe("following", () => {
   test.each([
     ["abort", "POST", "/abort", 200],
     ["DELETE", "DELETE", "", 204],
-  ])("a runner that is stopped by %s closes", async (_, method, rest, code) => {
+  ])("a runner that is stopped by %s closes (P81)", async (_, method, rest, code) => {
     const { follow, running, send } = await open();
     const { runner } = await running([1, 2]);
     const live = await follow(runner, "offset=0");
@@ -288,7 +288,7 @@ describe("following", () => {
     for (const { rest } of both) expect((await rest()).flatMap(({ items }) => items ?? [])).toEqual([0, 1, 2]);
   });
 
-  test("a sequence that is faster than its reader loses and repeats nothing", async () => {
+  test("a sequence that is faster than its reader loses and repeats nothing (P83)", async () => {
     const { follow, ann, send } = await open();
     const runner = await ann.session.createSequenceRunner(range(0, 5000), { aheadLimit: 2000 });
     const seen: unknown[] = [];
@@ -308,7 +308,7 @@ describe("following", () => {
 });
 
 describe("the cursor", () => {
-  test("runs ahead of the one echoed, and is missing once the stream is closed", async () => {
+  test("runs ahead of the one echoed, and is missing once the stream is closed (P77)", async () => {
     const { follow, running } = await open();
     const { runner, source } = await running([0], { retain: "all" });
     const first = (await (await follow(runner, "offset=0")).next()).control.streamCursor!;
@@ -329,7 +329,7 @@ describe("what JSON cannot carry", () => {
   test.each<[string, unknown]>([
     ["a BigInt", 5n],
     ["a cycle", cycle],
-  ])("%s ends the response before it, and the reconnect is told why", async (_, item) => {
+  ])("%s ends the response before it, and the reconnect is told why (P84, P116)", async (_, item) => {
     const { follow, ended, send } = await open();
     const runner = await ended([1, 2, item, 4]);
     const { rest } = await follow(runner, "offset=0");
@@ -353,7 +353,7 @@ describe("what JSON cannot carry", () => {
     expect(await rest()).toEqual([]);
   });
 
-  test("has a form where JSON knows one", async () => {
+  test("has a form where JSON knows one (P117)", async () => {
     const { follow, ended } = await open();
     const { next } = await follow(await ended([new Date(0), undefined]), "offset=0");
     expect((await next()).items).toEqual(["1970-01-01T00:00:00.000Z", null]);
@@ -361,7 +361,7 @@ describe("what JSON cannot carry", () => {
 });
 
 describe("acknowledging", () => {
-  test("happens for the opening offset only", async () => {
+  test("happens for the opening offset only (P91)", async () => {
     const { follow, running, send } = await open();
     const { runner, source } = await running(range(0, 4));
     await send(runner, "GET", "?offset=0&max-items=2");
@@ -373,7 +373,7 @@ describe("acknowledging", () => {
     expect((await send(runner, "GET", "?offset=2")).body).toBe("[2,3,4]");
   });
 
-  test("keeps a response going beyond what it may send unacknowledged", async () => {
+  test("keeps a response going beyond what it may send unacknowledged (P83, P92)", async () => {
     const { follow, running, send } = await open();
     const { runner, source } = await running([0, 1], { aheadLimit: 3 });
     const { next, rest } = await follow(runner, "offset=0&max-items=1");
@@ -392,7 +392,7 @@ describe("a request that cannot be answered", () => {
     ["no offset", "", 400],
     ["a malformed offset", "offset=x", 400],
     ["a position ahead", "offset=9", 400],
-  ])("is refused as JSON: %s", async (_, query, code) => {
+  ])("is refused as JSON: %s (P70)", async (_, query, code) => {
     const { request, running } = await open();
     const { runner } = await running([1]);
     const response = await request(runner, query);
@@ -415,7 +415,7 @@ describe("a process", () => {
     return { ...opened, runner, report, end: end.resolve };
   }
 
-  test("shows its newest value, every later one, and the final one", async () => {
+  test("shows its newest value, every later one, and the final one (P80, P105)", async () => {
     const { follow, runner, report, end } = await openProcess();
     report("one", 5);
     report("two", 5);

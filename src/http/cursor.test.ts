@@ -8,7 +8,7 @@ beforeEach(() => {
   vi.useFakeTimers({ now: epoch + interval * 20_000 });
 });
 
-test("is the number of the 20-second interval since the protocol's epoch", () => {
+test("is the number of the 20-second interval since the protocol's epoch (P58)", () => {
   expect(nextCursor(undefined)).toBe(String(interval));
   vi.setSystemTime(epoch + (interval + 1) * 20_000 - 1);
   expect(nextCursor(undefined)).toBe(String(interval));

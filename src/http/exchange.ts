@@ -1,4 +1,5 @@
 /** What a framework's adapter and the handler say to each other: a request and a response without any framework. */
+import { ActiveSessionError, describe } from "../base/error.js";
 import type { ActiveSession } from "../session/active-session.js";
 import type { TaggedIdentity } from "../session/identity.js";
 
@@ -26,6 +27,13 @@ export interface WireRequest {
 
 /** A request's body: as text, or as the value that a framework's parser has made of it already. */
 export type RequestBody = { readonly text: string } | { readonly value: unknown };
+
+/** Throws `UNSUPPORTED_MEDIA_TYPE` for a body that has been compressed: nobody here unpacks it. */
+export function checkEncoding(contentEncoding = "identity"): void {
+  if (contentEncoding === "identity") return;
+  const message = `Cannot read the body: it must not be compressed, received ${describe(contentEncoding)}`;
+  throw new ActiveSessionError("UNSUPPORTED_MEDIA_TYPE", message);
+}
 
 /** The answer. */
 export interface WireResponse {

@@ -112,7 +112,7 @@ test.each(["session:ann", "cookie:ann"] as const)("%s is not the user of that na
 });
 
 describe("the rotation of a live response", () => {
-  test("ends it when its time without a sign of life is up", async () => {
+  test("ends it when its time without a sign of life is up (P82)", async () => {
     vi.useFakeTimers();
     const { ask, push } = open({ rotateAfter: 60_000, heartbeat: Number.POSITIVE_INFINITY });
     const { runner } = await push();
@@ -128,7 +128,7 @@ describe("the rotation of a live response", () => {
     expect(await next).toEqual({ done: true, value: undefined });
   });
 
-  test("is put off by an acknowledgement", async () => {
+  test("is put off by an acknowledgement (P82, P92)", async () => {
     vi.useFakeTimers();
     const { ask, push } = open({ rotateAfter: 60_000 });
     const { runner, source } = await push();
@@ -146,7 +146,7 @@ describe("the rotation of a live response", () => {
     await body.return!();
   });
 
-  test("is put off for every open response of the runner, and for no other runner's", async () => {
+  test("is put off for every open response of the runner, and for no other runner's (P92)", async () => {
     vi.useFakeTimers();
     const { ask, push } = open({ rotateAfter: 60_000 });
     const { runner } = await push();
@@ -246,7 +246,7 @@ describe("the rotation of a live response", () => {
 });
 
 describe("heartbeats", () => {
-  test("are comments, one after each idle stretch", async () => {
+  test("are comments, one after each idle stretch (P75)", async () => {
     vi.useFakeTimers();
     const { ask, push } = open({ heartbeat: 15_000 });
     const { runner, source } = await push();
@@ -287,7 +287,7 @@ describe("heartbeats", () => {
 });
 
 describe("the allowance of a live response", () => {
-  test.each(["unacknowledged", "all", 3] as const)("ends it, whatever is retained (%s)", async (retain) => {
+  test.each(["unacknowledged", "all", 3] as const)("ends it, whatever is retained (%s) (P83)", async (retain) => {
     vi.useFakeTimers();
     const { ask, push } = open();
     const { runner, source } = await push({ aheadLimit: 5, retain });
@@ -306,7 +306,7 @@ describe("the allowance of a live response", () => {
     expect(source.pulls).toBe(6); // the item behind the limit is taken, in case there is none
   });
 
-  test("ends none that is young: a client might take it for a broken one", async () => {
+  test("ends none that is young: a client might take it for a broken one (P83)", async () => {
     vi.useFakeTimers();
     const { ask, push } = open();
     const { runner, source } = await push({ aheadLimit: 2 });
@@ -345,7 +345,7 @@ describe("the allowance of a live response", () => {
     await body.return!();
   });
 
-  test("is renewed by acknowledgements", async () => {
+  test("is renewed by acknowledgements (P83)", async () => {
     vi.useFakeTimers();
     const { ask, push } = open();
     const { runner, source } = await push({ aheadLimit: 5 });
@@ -471,7 +471,7 @@ describe("acknowledging", () => {
     await body.return!();
   });
 
-  test("an SSE reader whose next item is gone is ended, and its reconnect is told so", async () => {
+  test("an SSE reader whose next item is gone is ended, and its reconnect is told so (P84)", async () => {
     const { ask, push } = open();
     const { runner, source } = await push();
     source.push(...range(0, 6));
@@ -487,7 +487,7 @@ describe("acknowledging", () => {
     expect(JSON.parse(again.body as string).code).toBe("POSITION_GONE");
   });
 
-  test("an acknowledgement is a use of the runner", async () => {
+  test("an acknowledgement is a use of the runner (P123)", async () => {
     vi.useFakeTimers();
     const { ask, push } = open({}, { runnerIdleTimeout: 10_000 });
     const { runner } = await push();
@@ -507,7 +507,7 @@ describe("idle time", () => {
     ["a refused request", "?offset=x", {}],
     ["a cross-site request", "abort", { headers: { "sec-fetch-site": "cross-site" } }],
     ["another client's request", "?offset=0", { identity: "user:bob" }],
-  ])("%s moves neither the runner's nor the session's", async (_, rest, more) => {
+  ])("%s moves neither the runner's nor the session's (P123)", async (_, rest, more) => {
     vi.useFakeTimers();
     const { ask, push, sessions } = open({}, { runnerIdleTimeout: 10_000, idleTimeout: 10_000 });
     const { runner } = await push();
@@ -520,22 +520,25 @@ describe("idle time", () => {
     expect((await ask(runner)).status).toBe(410);
   });
 
-  test.each(["?offset=0", "?offset=now", "?offset=0&live=long-poll&timeout=0"])("GET %s slides it", async (rest) => {
-    vi.useFakeTimers();
-    const { ask, push } = open({}, { runnerIdleTimeout: 10_000 });
-    const { runner } = await push();
-    vi.advanceTimersByTime(9_999);
-    const answer = ask(runner, rest);
-    await turns();
-    vi.advanceTimersByTime(0);
-    await answer;
-    vi.advanceTimersByTime(9_999);
-    expect(runner.status).not.toBe("aborted");
-    vi.advanceTimersByTime(1);
-    expect(runner.status).toBe("aborted");
-  });
+  test.each(["?offset=0", "?offset=now", "?offset=0&live=long-poll&timeout=0"])(
+    "GET %s slides it (P123)",
+    async (rest) => {
+      vi.useFakeTimers();
+      const { ask, push } = open({}, { runnerIdleTimeout: 10_000 });
+      const { runner } = await push();
+      vi.advanceTimersByTime(9_999);
+      const answer = ask(runner, rest);
+      await turns();
+      vi.advanceTimersByTime(0);
+      await answer;
+      vi.advanceTimersByTime(9_999);
+      expect(runner.status).not.toBe("aborted");
+      vi.advanceTimersByTime(1);
+      expect(runner.status).toBe("aborted");
+    },
+  );
 
-  test("an open live response stops it; a client that goes lets it run again", async () => {
+  test("an open live response stops it; a client that goes lets it run again (P123)", async () => {
     vi.useFakeTimers();
     const { ask, push } = open({ rotateAfter: 100_000 }, { runnerIdleTimeout: 10_000, idleTimeout: 20_000 });
     const { runner, source } = await push();
@@ -585,7 +588,7 @@ describe("idle time", () => {
     expect(runner.status).toBe("aborted");
   });
 
-  test("a waiting long-poll stops it; a client that goes lets it run again", async () => {
+  test("a waiting long-poll stops it; a client that goes lets it run again (P123)", async () => {
     vi.useFakeTimers();
     const { ask, push } = open({}, { runnerIdleTimeout: 10_000 });
     const { runner } = await push();
@@ -693,7 +696,7 @@ describe("an answer that ends while its client is still there leaves no listener
 });
 
 describe("a long-poll's time", () => {
-  test("is what the router says unless the request does", async () => {
+  test("is what the router says unless the request does (P62)", async () => {
     vi.useFakeTimers();
     const { ask, push } = open({ longPollTimeout: 20 });
     const { runner } = await push();
@@ -710,7 +713,7 @@ describe("a long-poll's time", () => {
     expect(await byDefault).toMatchObject({ status: 204, headers: { "Stream-Next-Offset": "0000000000000000" } });
   });
 
-  test("is 25 seconds if nobody says anything", async () => {
+  test("is 25 seconds if nobody says anything (P62)", async () => {
     vi.useFakeTimers();
     const { ask, push } = open();
     const { runner } = await push();
@@ -735,7 +738,7 @@ describe("a long-poll's time", () => {
     expect(await answer).toMatchObject({ status: 200, body: '["a","b"]' });
   });
 
-  test("of a process gives the newest value when it is up", async () => {
+  test("of a process gives the newest value when it is up (P102)", async () => {
     vi.useFakeTimers();
     const { ask, session } = open();
     const end = createDeferred();
@@ -752,7 +755,7 @@ describe("a long-poll's time", () => {
     end.resolve();
   });
 
-  test("leaves a client that gave up no items taken away", async () => {
+  test("leaves a client that gave up no items taken away (P66)", async () => {
     const { ask, push } = open();
     const { runner, source } = await push();
     const client = new AbortController();
@@ -873,7 +876,7 @@ test("a page for a client that has gone already starts nothing", async () => {
 });
 
 describe("why a runner was aborted", () => {
-  test("is told with the end: by page, long-poll, SSE, HEAD and state", async () => {
+  test("is told with the end: by page, long-poll, SSE, HEAD and state (P53, P79, P114)", async () => {
     const { ask, push, session } = open();
     const { runner, source } = await push({ retain: "all" });
     source.push(1, 2);
@@ -902,7 +905,7 @@ describe("why a runner was aborted", () => {
     expect(JSON.parse((await ask(stopped, "state")).body as string)).toMatchObject({ abortReason: "stopped" });
   });
 
-  test("is not told by a slice that does not reach the end", async () => {
+  test("is not told by a slice that does not reach the end (P54)", async () => {
     const { ask, push } = open();
     const { runner, source } = await push({ retain: "all" });
     source.push(1, 2);
@@ -916,7 +919,7 @@ describe("why a runner was aborted", () => {
 });
 
 describe("a live response to a client that acknowledges", () => {
-  test("waits for the acknowledgement when the allowance is used up, and goes on with it", async () => {
+  test("waits for the acknowledgement when the allowance is used up, and goes on with it (P85)", async () => {
     vi.useFakeTimers();
     const { ask, push } = open({ heartbeat: 15_000, rotateAfter: 60_000 });
     const { runner, source } = await push({ aheadLimit: 4 });
@@ -1001,7 +1004,7 @@ describe("a live response to a client that acknowledges", () => {
     await body.return!();
   });
 
-  test("is ended by the rotation like any other when none comes", async () => {
+  test("is ended by the rotation like any other when none comes (P85)", async () => {
     vi.useFakeTimers();
     const { ask, push } = open({ heartbeat: 100_000, rotateAfter: 60_000 });
     const { runner, source } = await push({ aheadLimit: 1 });
@@ -1017,7 +1020,7 @@ describe("a live response to a client that acknowledges", () => {
     expect((await next).done).toBe(true);
   });
 
-  test("must say so in one way only", async () => {
+  test("must say so in one way only (P85)", async () => {
     const { ask, push } = open();
     const { runner } = await push();
     for (const acks of ["", "false", "1", "true&acks=true"]) {

@@ -1,7 +1,7 @@
 /** The body of a request of `node:http`, whether or not a framework's parser has read it already. */
 import type { IncomingMessage } from "node:http";
-import { ActiveSessionError, describe } from "../base/error.js";
-import type { RequestBody } from "./exchange.js";
+import { ActiveSessionError } from "../base/error.js";
+import { checkEncoding, type RequestBody } from "./exchange.js";
 
 /**
  * Reads the body, or takes what was parsed before.
@@ -11,11 +11,7 @@ export async function readBody(request: IncomingMessage, limit: number): Promise
   const { headers } = request;
   if (!hasBody(request)) return { text: "" };
   if (request.readableEnded) return parsedBefore((request as { body?: unknown }).body);
-  const encoding = headers["content-encoding"] ?? "identity";
-  if (encoding !== "identity") {
-    const message = `Cannot read the body: it must not be compressed, received ${describe(encoding)}`;
-    throw new ActiveSessionError("UNSUPPORTED_MEDIA_TYPE", message);
-  }
+  checkEncoding(headers["content-encoding"]);
   if (Number(headers["content-length"]) > limit) throw tooLarge(limit);
   const decoder = new TextDecoder();
   let text = "";

@@ -39,7 +39,8 @@ export function sessionInstaller<Request extends object, Services>(
         return connection.signal;
       },
       onOver: (callback: () => void) => {
-        if (response.closed) callback();
+        // That of HTTP/2 has no `closed`.
+        if (response.closed || response.writableFinished) callback();
         else response.once("close", callback);
       },
       get frameworkSession() {

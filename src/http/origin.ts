@@ -16,7 +16,8 @@ export function checkOrigin(
   const site = headers["sec-fetch-site"];
   if (site === "same-origin" || site === "none") return;
   const origin = headers.origin;
-  const isForeign = origin !== undefined && !isAllowed(String(origin), headers.host, allowedOrigins);
+  const host = headers[":authority"] ?? headers.host; // HTTP/2, HTTP/1
+  const isForeign = origin !== undefined && !isAllowed(String(origin), host, allowedOrigins);
   if (site !== "cross-site" && !isForeign) return;
   throw new ActiveSessionError(
     "CROSS_SITE_REQUEST",

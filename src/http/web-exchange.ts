@@ -3,7 +3,7 @@ import { noop, onAbort } from "../base/async.js";
 import { ActiveSessionError } from "../base/error.js";
 import type { ActiveSessions } from "../session/active-sessions.js";
 import { addressOf } from "./address.js";
-import type { RequestBody, WireResponse } from "./exchange.js";
+import { checkEncoding, type RequestBody, type WireResponse } from "./exchange.js";
 import type { RunnerHandler } from "./handler.js";
 import { createInstaller, type IdentityOptions, installedFor } from "./install.js";
 import type { FrameworkSession, RequestSession } from "./request-session.js";
@@ -78,13 +78,13 @@ export async function webAnswerFor(
   request: object,
   web: Request,
 ): Promise<Response | undefined> {
-  const { pathname, searchParams } = new URL(web.url);
+  const { pathname, searchParams, host } = new URL(web.url);
   const address = addressOf(path, web.method, pathname === "/");
   if (!address) return undefined;
   const own = installedFor(request, sessions);
   const wire = await handle({
     ...{ method: web.method, ...address, query: searchParams, identity: own.identity },
-    headers: Object.fromEntries(web.headers),
+    headers: { host, ...Object.fromEntries(web.headers) }, // where the version of HTTP has no such header, the address has it
     signal: web.signal,
     findSession: () => own.find(),
     openSession: () => own.session,
@@ -95,6 +95,7 @@ export async function webAnswerFor(
 
 async function readWebBody(web: Request, limit: number): Promise<RequestBody> {
   if (web.body === null) return { text: "" };
+  checkEncoding(web.headers.get("content-encoding") ?? undefined);
   const reader = web.body.getReader();
   const decoder = new TextDecoder();
   let text = "";

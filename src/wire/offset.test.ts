@@ -17,7 +17,7 @@ test("every position survives the way over the wire", () => {
   fc.assert(fc.property(position, (value) => parseOffset(formatOffset(value)) === value));
 });
 
-test("the order of offsets as text is the order of their positions", () => {
+test("the order of offsets as text is the order of their positions (P30)", () => {
   const byText = (a: number, b: number) => formatOffset(a) < formatOffset(b);
   fc.assert(fc.property(position, position, (a, b) => byText(a, b) === a < b));
 });
