@@ -15,27 +15,26 @@ import { checkOptions } from "../base/check.js";
 import { type CleanupSummary, mergeSummaries, type Resource } from "../base/dispose.js";
 import { ActiveSessionError } from "../base/error.js";
 import {
-  bodyOf,
   checkDefinition,
   type ProcessDefinition,
   type RunnerDefinition,
   type SequenceDefinition,
-  sourceOf,
   validateInput,
 } from "../runner/definition.js";
 import { checkBody, type ProcessBody, type ProcessContext } from "../runner/process-producer.js";
 import { createProcess, type ProcessRunner } from "../runner/process-runner.js";
 import type { RunnerContext } from "../runner/producer.js";
-import type { Runner, RunnerOwner } from "../runner/runner.js";
-import { createSequence, type RunnerSettings, type SequenceRunner } from "../runner/sequence-runner.js";
+import type { Runner } from "../runner/runner.js";
+import { createSequence, type SequenceRunner } from "../runner/sequence-runner.js";
 import type { AbortReason } from "../runner/shapes.js";
 import { checkSource, discardSource, type SequenceSource } from "../runner/source.js";
 import { checkTimeSeries, type Measurement, measure, type TimeSeries } from "../runner/time-series.js";
 import { Belongings } from "./belongings.js";
 import { Creations, type Idempotency } from "./creations.js";
+import { createDefined, withDefaults } from "./defined-runner.js";
 import { Expirable, type ExpiryList } from "./expiry.js";
 import { sessionIdFor, type TaggedIdentity } from "./identity.js";
-import type { RunnerChoices, RunnerOptions } from "./options.js";
+import type { RunnerOptions } from "./options.js";
 import type { Ownership } from "./owned-resources.js";
 import type { Properties } from "./properties.js";
 import type { RunnerEntry } from "./runner-table.js";
@@ -505,27 +504,6 @@ export class ActiveSession<Services = unknown> extends Expirable {
       this.touch();
     };
   }
-}
-
-/** What the definition says, and above it what the creation says. */
-function withDefaults(options: RunnerOptions, definition: RunnerDefinition): RunnerOptions {
-  const byDefault = (Object(definition) as Partial<RunnerDefinition>).options;
-  if (!byDefault || typeof options !== "object" || options === null) return options;
-  const given = Object.entries(options).filter(([, value]) => value !== undefined);
-  return { ...byDefault, ...Object.fromEntries(given) };
-}
-
-function createDefined(
-  owner: RunnerOwner,
-  definition: RunnerDefinition,
-  input: unknown,
-  settings: RunnerSettings & RunnerChoices,
-  { defaultAdvance = 1 }: RunnerOptions,
-): Runner {
-  if (definition.kind === "sequence")
-    return createSequence(owner, sourceOf(definition, input), { ...settings, definition });
-  // The host's default advance is meant for items; a process waits for its next report.
-  return createProcess(owner, bodyOf(definition, input), { ...settings, defaultAdvance, definition });
 }
 
 /** Settles as the first of two that succeeds; as the second one, if none does. */
