@@ -217,19 +217,19 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
    * Reads as the request says, starting the runner if need be.
    * @internal
    */
-  async read(request: InternalReadRequest): Promise<Slice<R>> {
+  async read(request: ReadRequest): Promise<Slice<R>> {
     if (!this.needsStart || this.#isAhead(request)) return this.#readLog(request);
     this.#checkReadable();
     return request.min === undefined ? this.#readStarted(request) : this.#readStarting(request);
   }
 
   /** Whether the log will refuse the read for its start: then there is nothing to be started for it. */
-  #isAhead({ start }: InternalReadRequest): boolean {
+  #isAhead({ start }: ReadRequest): boolean {
     return this.kind === "sequence" && typeof start === "number" && start > this.progress.current;
   }
 
   /** A read that does not wait for items waits for the start all the same: there is nothing before. */
-  async #readStarted(request: InternalReadRequest): Promise<Slice<R>> {
+  async #readStarted(request: ReadRequest): Promise<Slice<R>> {
     request.signal?.throwIfAborted(); // nothing is started for somebody who has gone
     const release = this.#parts.owner.hold(this);
     try {
@@ -241,7 +241,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   }
 
   /** A read that waits takes its place in the log at once; a start that fails rejects it. */
-  async #readStarting(request: InternalReadRequest): Promise<Slice<R>> {
+  async #readStarting(request: ReadRequest): Promise<Slice<R>> {
     const { signal } = request;
     if (request.min) signal?.throwIfAborted();
     const release = this.#holdFor(request); // who is refused has started nothing
@@ -255,18 +255,18 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
     }
   }
 
-  async #readLog({ start, ...request }: InternalReadRequest, held?: () => void): Promise<Slice<R>> {
+  async #readLog(request: ReadRequest, held?: () => void): Promise<Slice<R>> {
     const release = held ?? this.#holdFor(request);
     try {
       this.#checkReadable();
-      return await this.#log.read(start === undefined ? request : { start, ...request });
+      return await this.#log.read(request);
     } finally {
       release();
     }
   }
 
   /** Keeps the runner for a read; throws where there are too many that wait. */
-  #holdFor({ min, passive }: InternalReadRequest): () => void {
+  #holdFor({ min, passive }: ReadRequest): () => void {
     const { owner } = this.#parts;
     if (passive) return noop;
     return min === undefined ? owner.hold(this) : owner.openRead(this);
@@ -464,8 +464,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   }
 }
 
-/** A log's read request whose `start` may be left out by an explicit `undefined`. */
-export type InternalReadRequest = Omit<ReadRequest, "start"> & { readonly start?: ReadRequest["start"] | undefined };
+export type { ReadRequest as InternalReadRequest };
 
 /** An aborted sequence has nothing left to produce; an aborted body may still be running. */
 function isBackgroundCompleted(state: LogState, kind: RunnerKind, closed: boolean): boolean {

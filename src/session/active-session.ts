@@ -40,7 +40,7 @@ import type { Properties } from "./properties.js";
 import type { RunnerEntry } from "./runner-table.js";
 import type { SessionGroup } from "./session-group.js";
 import { type LockOptions, type SessionLock, SessionLocks } from "./session-locks.js";
-import { type MakeRunner, type RunnersHost, SessionRunners } from "./session-runners.js";
+import { type RunnersHost, SessionRunners } from "./session-runners.js";
 
 /** What a session needs of its host. */
 export interface SessionHost extends RunnersHost {
@@ -151,11 +151,12 @@ export class ActiveSession<Services = unknown> extends Expirable {
     source: SequenceSource<T, RunnerContext<ActiveSession<Services>, Services>>,
     options: RunnerOptions = {},
   ): Promise<SequenceRunner<T>> {
-    const make: MakeRunner<SequenceRunner<T>> = (owner, settings, choices) => {
-      checkSource(source);
-      return createSequence(owner, source as SequenceSource<T>, { ...choices, ...settings });
-    };
-    return this.#house.create("create a sequence runner", options, make, (timeout) => discardSource(source, timeout));
+    return this.#house.create("create a sequence runner", options, {
+      check: () => checkSource(source),
+      make: (owner, settings, choices) =>
+        createSequence(owner, source as SequenceSource<T>, { ...choices, ...settings }),
+      discard: (timeout) => discardSource(source, timeout),
+    });
   }
 
   /**
@@ -166,10 +167,10 @@ export class ActiveSession<Services = unknown> extends Expirable {
     series: TimeSeries<T>,
     options: RunnerOptions = {},
   ): Promise<SequenceRunner<Measurement<T>>> {
-    return this.#house.create("create a time-series runner", options, (owner, settings, choices) => {
-      checkTimeSeries(series);
-      const source = ({ signal }: RunnerContext) => measure(series, signal);
-      return createSequence(owner, source, { ...choices, ...settings });
+    const source = ({ signal }: RunnerContext) => measure(series, signal);
+    return this.#house.create("create a time-series runner", options, {
+      check: () => checkTimeSeries(series),
+      make: (owner, settings, choices) => createSequence(owner, source, { ...choices, ...settings }),
     });
   }
 
@@ -182,12 +183,12 @@ export class ActiveSession<Services = unknown> extends Expirable {
     body: ProcessBody<T, ProcessContext<any, ActiveSession<Services>, Services>>,
     options: RunnerOptions = {},
   ): Promise<ProcessRunner<T>> {
-    return this.#house.create("create a process runner", options, (owner, settings) => {
-      checkBody(body);
-      return createProcess(owner, body as ProcessBody<T>, {
-        ...settings,
-        defaultAdvance: options.defaultAdvance ?? 1,
-      });
+    return this.#house.create("create a process runner", options, {
+      check: () => checkBody(body),
+      make: (owner, settings) => {
+        const defaultAdvance = options.defaultAdvance ?? 1;
+        return createProcess(owner, body as ProcessBody<T>, { ...settings, defaultAdvance });
+      },
     });
   }
 
@@ -207,11 +208,13 @@ export class ActiveSession<Services = unknown> extends Expirable {
   ): Promise<ProcessRunner<T>>;
   createRunner(definition: RunnerDefinition, input: unknown, options: RunnerOptions = {}): Promise<Runner> {
     const given = withDefaults(options, definition);
-    return this.#house.create("create a runner", given, async (owner, settings, choices): Promise<Runner> => {
-      checkDefinition(definition);
-      const checked = await validateInput(definition, input);
-      this.#checkAvailable("create a runner"); // else what has been given back already would be held
-      return createDefined(owner, definition, checked, { ...choices, ...settings }, given);
+    let checked: unknown;
+    return this.#house.create("create a runner", given, {
+      check: async () => {
+        checkDefinition(definition);
+        checked = await validateInput(definition, input);
+      },
+      make: (owner, settings, choices) => createDefined(owner, definition, checked, { ...choices, ...settings }, given),
     });
   }
 
@@ -223,10 +226,12 @@ export class ActiveSession<Services = unknown> extends Expirable {
   createChecked(definition: RunnerDefinition, checked: unknown, once?: Idempotency): Promise<Runner> {
     const given = withDefaults({}, definition);
     const create = (onMade: (runner: Runner) => void): Promise<Runner> =>
-      this.#house.create("create a runner", given, (owner, settings, choices) => {
-        const runner = createDefined(owner, definition, checked, { ...choices, ...settings }, given);
-        onMade(runner);
-        return runner;
+      this.#house.create("create a runner", given, {
+        make: (owner, settings, choices) => {
+          const runner = createDefined(owner, definition, checked, { ...choices, ...settings }, given);
+          onMade(runner);
+          return runner;
+        },
       });
     if (!once) return create(noop);
     this.#checkAvailable("create a runner");

@@ -2,7 +2,8 @@
  * The runners of one session: how one comes to be, how it is found, what keeps it from idling out, and what is told of it.
  *
  * A creation takes its number first and never gives it back. What it was given it has taken over: if it fails, wherever, the
- * runner is disposed, or, where there was none yet, the source closed and the `holds` released.
+ * runner is disposed, or, where there was none yet, the source closed and the `holds` released. A runner is made only where there
+ * may be one more, and is told of at once: nobody hears of a runner that was never created.
  */
 import { abortable } from "../base/async.js";
 import { type CleanupSummary, type Resource, runSteps, toSteps } from "../base/dispose.js";
@@ -54,8 +55,15 @@ export interface RunnersHome {
   warn(message: string, error: unknown): void;
 }
 
-/** Makes a runner, not started yet, from what its options came to. */
-export type MakeRunner<R> = (owner: RunnerOwner, settings: RunnerSettings, choices: RunnerChoices) => R | Promise<R>;
+/** How a runner comes to be. */
+export interface Recipe<R> {
+  /** Checks what it is to be made from; throws, or rejects. */
+  readonly check?: () => void | Promise<void>;
+  /** Makes it, not started yet, from what its options came to. */
+  readonly make: (owner: RunnerOwner, settings: RunnerSettings, choices: RunnerChoices) => R;
+  /** Closes what was given for it where it could not even be made, within so many ms. */
+  readonly discard?: (timeout: number) => Promise<CleanupSummary>;
+}
 
 const nothingToDiscard = async (): Promise<CleanupSummary> => ({ timedOut: false, errors: [] });
 
@@ -110,12 +118,10 @@ export class SessionRunners {
 
   // --- creating ----------------------------------------------------------------------------------------------------
 
-  /** @param discard closes what was given for the runner, where it could not even be made; within so many ms */
   async create<R extends Runner>(
     action: string,
     options: RunnerOptions,
-    make: MakeRunner<R>,
-    discard: (timeout: number) => Promise<CleanupSummary> = nothingToDiscard,
+    { check, make, discard = nothingToDiscard }: Recipe<R>,
   ): Promise<R> {
     const { host, session } = this.#home;
     const number = this.#nextNumber++;
@@ -126,10 +132,13 @@ export class SessionRunners {
       this.#home.checkAvailable(action);
       const choices = resolveRunnerOptions(action, options, holds, host.settings);
       const { defaultAdvance, data } = choices;
-      const made = make(this.#owner, { number, defaultAdvance, holds: taken, data }, choices);
-      runner = made instanceof Promise ? await this.#pinned(made) : made;
+      const checking = check?.();
+      if (checking instanceof Promise) await this.#pinned(checking);
       this.#home.checkAvailable(action);
+      this.#home.admitRunner();
+      runner = make(this.#owner, { number, defaultAdvance, holds: taken, data }, choices);
       this.#add(runner, choices);
+      this.#home.checkAvailable(action); // making room for it, or making it, may have run code that ended the session
       await this.#launch(runner, choices);
       this.#home.checkAvailable(action);
       this.#isFresh = false;
@@ -144,7 +153,6 @@ export class SessionRunners {
   }
 
   #add(runner: Runner, { idleTimeout }: RunnerChoices): void {
-    this.#home.admitRunner();
     this.#table.add(runner, idleTimeout);
     this.#home.host.tally.runners++;
     this.#tell("runner.created", runner);
