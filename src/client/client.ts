@@ -109,6 +109,7 @@ export class RunnerClient<D extends Definitions = Untyped> {
   ): Promise<RunnerFollower<ResultOf<D, N>>> {
     const { idempotencyKey = randomKey(), minItems, maxItems, timeout, ...following } = options;
     const { signal } = following;
+    signal?.throwIfAborted();
     const query = queryOf({ "min-items": minItems, "max-items": maxItems, timeout });
     const key = { "Idempotency-Key": idempotencyKey };
     const init = {
@@ -134,7 +135,6 @@ export class RunnerClient<D extends Definitions = Untyped> {
 
   async #create<T>(url: string, init: RequestInit & { signal: AbortSignal | null }): Promise<FirstPage<T>> {
     for (let attempt = 0; ; attempt++) {
-      init.signal?.throwIfAborted();
       try {
         return await requestJson(url, this.#options, init);
       } catch (error) {
