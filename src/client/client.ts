@@ -111,10 +111,10 @@ export class RunnerClient<D extends Definitions = Untyped> {
     const { signal } = following;
     signal?.throwIfAborted();
     const query = queryOf({ "min-items": minItems, "max-items": maxItems, timeout });
-    const key = { "Idempotency-Key": idempotencyKey };
+    const key = { "idempotency-key": idempotencyKey };
     const init = {
       ...{ method: "POST", body: JSON.stringify(input) ?? "", signal: signal ?? null },
-      headers: { ...key, "Content-Type": "application/json" },
+      headers: { ...key, "content-type": "application/json" },
     };
     const page = await this.#create<ResultOf<D, N>>(`${this.#urlOf(name)}${query}`, init).catch((error) => {
       if (signal?.aborted) {
