@@ -114,7 +114,7 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
   /** Behind what the application has taken: it has asked for more since. */
   #taken = 0;
   #acknowledged = 0;
-  #acknowledgedAt = 0;
+  #acknowledgedAt = Date.now();
   /** How much may lie between the two; a process sets no limit. */
   #aheadLimit = Number.POSITIVE_INFINITY;
   #isUpToDate = false;
