@@ -439,7 +439,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
     const ofRunners = (await this.#runners?.disposed()) ?? [];
     const ofBelongings = (await this.#belongings?.release(timeout)) ?? { timedOut: false, errors: [] };
     const summary = mergeSummaries([...ofRunners, ofBelongings]);
-    // The runners have told of their own.
+    // The runners and the creations that failed have told of their own.
     this.#host.events.emit("session.cleaned-up", () => ({ ...this.#names, ...ofBelongings }));
     this.#host.cleanedUp(this);
     this.#isCleanedUp = true;

@@ -5,8 +5,8 @@
  * runner is disposed, or, where there was none yet, the source closed and the `holds` released. A runner is made only where there
  * may be one more, and is told of at once: nobody hears of a runner that was never created.
  */
-import { abortable } from "../base/async.js";
-import { type CleanupSummary, type Resource, runSteps, toSteps } from "../base/dispose.js";
+import { abortable, createDeferred } from "../base/async.js";
+import { type CleanupSummary, mergeSummaries, type Resource, runSteps, toSteps } from "../base/dispose.js";
 import type { Runner, RunnerOwner } from "../runner/runner.js";
 import type { RunnerSettings } from "../runner/sequence-runner.js";
 import type { AbortReason } from "../runner/shapes.js";
@@ -65,13 +65,15 @@ export interface Recipe<R> {
   readonly discard?: (timeout: number) => Promise<CleanupSummary>;
 }
 
-const nothingToDiscard = async (): Promise<CleanupSummary> => ({ timedOut: false, errors: [] });
+const nothing: CleanupSummary = { timedOut: false, errors: [] };
 
 /** See the top of the file. */
 export class SessionRunners {
   readonly #home: RunnersHome;
   readonly #table: RunnerTable;
   readonly #owner: RunnerOwner;
+  /** Those under way: how what they leave is cleaned up if they fail. */
+  readonly #creations = new Set<Promise<CleanupSummary>>();
   #nextNumber = 0;
   #openReads = 0;
   #isFresh = true;
@@ -121,11 +123,14 @@ export class SessionRunners {
   async create<R extends Runner>(
     action: string,
     options: RunnerOptions,
-    { check, make, discard = nothingToDiscard }: Recipe<R>,
+    { check, make, discard = async () => nothing }: Recipe<R>,
   ): Promise<R> {
     const { host, session } = this.#home;
     const number = this.#nextNumber++;
     const taken: Resource[] = [];
+    const over = createDeferred<CleanupSummary>();
+    this.#creations.add(over.promise);
+    let summary = nothing;
     let runner: R | undefined;
     try {
       const holds = takeHolds(options, taken);
@@ -144,11 +149,13 @@ export class SessionRunners {
       this.#isFresh = false;
       return runner;
     } catch (error) {
-      if (runner) await runner.dispose("stopped");
-      else await this.#giveBack(discard, taken);
+      summary = runner ? await runner.dispose("stopped") : await this.#giveBack(discard, taken);
       const { id, generation } = session;
       host.events.emit("runner.creation-failed", () => ({ session: id, generation, error }));
       throw error;
+    } finally {
+      this.#creations.delete(over.promise);
+      over.resolve(summary);
     }
   }
 
@@ -183,12 +190,13 @@ export class SessionRunners {
   async #giveBack(
     discard: (timeout: number) => Promise<CleanupSummary>,
     resources: readonly Resource[],
-  ): Promise<void> {
+  ): Promise<CleanupSummary> {
     const { cleanupTimeout } = this.#home.host.settings;
-    for (const summary of [await discard(cleanupTimeout), await runSteps(toSteps(resources), cleanupTimeout)]) {
-      for (const error of summary.errors) this.#home.warn("the clean-up of a failed creation failed", error);
-      if (summary.timedOut) this.#home.warn("the clean-up of a failed creation took too long", undefined);
-    }
+    const discarded = await discard(cleanupTimeout);
+    const summary = mergeSummaries([discarded, await runSteps(toSteps(resources), cleanupTimeout)]);
+    for (const error of summary.errors) this.#home.warn("the clean-up of a failed creation failed", error);
+    if (summary.timedOut) this.#home.warn("the clean-up of a failed creation took too long", undefined);
+    return summary;
   }
 
   // --- finding and keeping -----------------------------------------------------------------------------------------
@@ -234,9 +242,10 @@ export class SessionRunners {
     for (const runner of this.all()) void runner.dispose(reason);
   }
 
-  /** Resolves when all clean-ups are over, with how they went. */
-  disposed(): Promise<CleanupSummary[]> {
-    return this.#table.disposed();
+  /** Resolves when all clean-ups are over, with how they went, those of creations under way too: they fail now. */
+  async disposed(): Promise<CleanupSummary[]> {
+    const [disposed, ...failed] = await Promise.all([this.#table.disposed(), ...this.#creations]);
+    return [...new Set([...disposed, ...failed])]; // a creation that has come to a runner tells of the same clean-up as that
   }
 
   // --- what runners need, and what is told of them -----------------------------------------------------------------
@@ -267,6 +276,10 @@ export class SessionRunners {
         const outcome = { status, position, progress, ...(reason && { reason }) };
         const error = status === "failed" ? { error: failure?.cause } : {};
         host.events.emit("runner.final", () => ({ ...namesOf(runner), ...outcome, ...error }));
+      },
+      failedLate: (runner, error) => {
+        const message = "a runner's work failed after it had been stopped";
+        host.events.emit("warning", () => ({ message, ...namesOf(runner), error }));
       },
       cleanedUp: (runner, summary) => {
         host.events.emit("runner.cleaned-up", () => ({ ...namesOf(runner), ...summary }));
