@@ -11,7 +11,7 @@ import {
   type RunnerStatus,
   runnerFailed,
 } from "./follow.js";
-import { type ClientOptions, queryOf, readJson, request, requestJson } from "./request.js";
+import { type ClientOptions, queryOf, readJson, receive, request, requestJson } from "./request.js";
 import { backOff } from "./waiting.js";
 
 /** One page of a runner. */
@@ -136,7 +136,10 @@ export class RunnerClient<D extends Definitions = Untyped> {
   async #create<T>(url: string, init: RequestInit & { signal: AbortSignal | null }): Promise<FirstPage<T>> {
     for (let attempt = 0; ; attempt++) {
       try {
-        return await requestJson(url, this.#options, init);
+        const response = await request(url, this.#options, init);
+        // What is ours, and no JSON, has been cut off.
+        const isOurs = response.headers.has("Stream-Next-Offset");
+        return await (isOurs ? receive(() => response.json(), init.signal) : readJson(response, init.signal));
       } catch (error) {
         if ((error as CodedError)?.code !== "SERVER_UNAVAILABLE" || attempt === tries - 1) throw error;
         await backOff(attempt, error as never, init.signal ?? undefined);
