@@ -174,15 +174,20 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
    * @throws `RUNNER_FAILED` after the last item, `RUNNER_ABORTED`, and what {@link updates} throws
    */
   async *[Symbol.asyncIterator](): AsyncGenerator<T, void, undefined> {
-    for await (const { items, position, status, error, abortReason } of this.updates()) {
+    let last: RunnerUpdate<T> | undefined;
+    for await (const update of this.updates()) {
+      last = update;
+      const { items, position } = update;
       for (const [index, item] of items.entries()) {
         this.#options.signal?.throwIfAborted();
         this.#from = position - (items.length - index - 1); // whoever leaves here goes on with the next item
         yield item;
         if (index < items.length - 1) this.#take(this.#from); // the last one is taken with the update
       }
-      if (status === "failed") throw error;
-      if (status === "aborted") throw new CodedError("RUNNER_ABORTED", 409, `The runner was aborted: ${abortReason}`);
+    }
+    if (last?.status === "failed") throw last.error;
+    if (last?.status === "aborted") {
+      throw new CodedError("RUNNER_ABORTED", 409, `The runner was aborted: ${last.abortReason}`);
     }
   }
 
