@@ -179,6 +179,7 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
       last = update;
       const { items, position } = update;
       for (const [index, item] of items.entries()) {
+        if (this.#stop.signal.reason === closed) return;
         this.#options.signal?.throwIfAborted();
         this.#from = position - (items.length - index - 1); // whoever leaves here goes on with the next item
         yield item;
