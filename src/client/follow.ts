@@ -137,6 +137,7 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
     this.#live = options.live ?? "sse";
     this.#created = created;
     this.#from = created?.offset ?? options.offset ?? -1;
+    if (created) this.#tellPlace(this.position); // nobody else knows of the runner
   }
 
   /** The runner's key. */
@@ -221,6 +222,7 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
       this.#created = undefined;
       if (created) {
         yield this.#give(created.first);
+        this.#tellPlace(this.position);
         if (created.first.closed) return created.onTaken();
       }
       for (let attempt = 0; ; attempt++) {
