@@ -15,6 +15,12 @@ export interface AskedOf {
   readonly signal: AbortSignal | undefined;
 }
 
+/** Somebody who follows. */
+interface Waiting {
+  readonly send: () => void;
+  readonly fail: (error: unknown) => void;
+}
+
 type Answer = Response | Promise<Response>;
 
 /** Where the runners are. */
@@ -29,18 +35,19 @@ export class FakeRunner {
   /** Answers instead, unless it gives nothing. */
   instead: (asked: AskedOf) => Answer | undefined = () => undefined;
   #end: { readonly status: string; readonly more: Record<string, string> } | undefined;
-  readonly #streams = new Set<{ readonly send: () => void; readonly fail: (error: unknown) => void }>();
+  readonly #streams = new Set<Waiting>();
+  readonly #polls = new Set<Waiting>();
 
   /** Adds items, and sends them to whoever follows. */
   push(...items: string[]): void {
     this.items.push(...items);
-    for (const { send } of [...this.#streams]) send();
+    for (const { send } of [...this.#streams, ...this.#polls]) send();
   }
 
   /** There will be no more. `more`: what a control event then says besides. */
   end(status = "completed", more: Record<string, string> = {}): void {
     this.#end = { status, more };
-    for (const { send } of [...this.#streams]) send();
+    for (const { send } of [...this.#streams, ...this.#polls]) send();
   }
 
   /** How many event streams are open. */
@@ -50,7 +57,7 @@ export class FakeRunner {
 
   /** The network fails for everybody who follows. */
   cutStreams(): void {
-    for (const { fail } of [...this.#streams]) fail(new TypeError("terminated"));
+    for (const { fail } of [...this.#streams, ...this.#polls]) fail(new TypeError("terminated"));
   }
 
   /** What has been asked for, with its method. */
@@ -69,14 +76,38 @@ export class FakeRunner {
     return this.instead(asked) ?? this.#answer(asked);
   };
 
-  #answer({ method, path, signal }: AskedOf): Response {
+  #answer({ method, path, signal }: Pick<AskedOf, "method" | "path" | "signal">): Answer {
     const { pathname, searchParams } = new URL(path, "http://server.test");
     if (method === "POST" && pathname === "/count") return this.created();
     if (method !== "GET") return new Response(null, { status: 204 });
     if (path === "") return Response.json([this.#state(0)]);
     const asked = searchParams.get("offset");
     const offset = asked === "now" ? this.items.length : Math.max(0, Number(asked));
-    if (searchParams.get("live") === "sse") return this.#stream(offset, signal);
+    const live = searchParams.get("live");
+    if (live === "sse") return this.#stream(offset, signal);
+    if (live && offset >= this.items.length && !this.#end) return this.#wait(path, signal);
+    return this.#page(offset);
+  }
+
+  /** A long-poll without a time-out: nobody here has a need of one. */
+  #wait(path: string, signal: AbortSignal | undefined): Promise<Response> {
+    return new Promise((resolve, reject) => {
+      const waiting = {
+        send: () => {
+          this.#polls.delete(waiting);
+          resolve(this.#answer({ path, signal, method: "GET" }));
+        },
+        fail: (error: unknown) => {
+          this.#polls.delete(waiting);
+          reject(error);
+        },
+      };
+      this.#polls.add(waiting);
+      signal?.addEventListener("abort", () => waiting.fail(signal.reason));
+    });
+  }
+
+  #page(offset: number): Response {
     const items = this.items.slice(offset, offset + this.pageLimit);
     const headers = Object.entries(this.#control(offset + items.length)).map(([field, value]) => {
       const name = headerNames[field as keyof typeof headerNames];
@@ -90,7 +121,8 @@ export class FakeRunner {
     const items = this.items.slice(0, this.pageLimit);
     const { message } = this.#end?.more ?? {};
     const state = { ...this.#state(items.length), ...(message && { error: { code: "RUNNER_FAILED", message } }) };
-    return Response.json({ ...state, offset: 0, items, closed: this.#isClosed(items.length) }, { status: 201 });
+    const body = { ...state, offset: 0, items, closed: this.#isClosed(items.length) };
+    return Response.json(body, { status: 201, headers: { [headerNames.nextOffset]: formatOffset(items.length) } });
   }
 
   #state(position: number): object {
