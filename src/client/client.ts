@@ -137,8 +137,9 @@ export class RunnerClient<D extends Definitions = Untyped> {
     for (let attempt = 0; ; attempt++) {
       try {
         const response = await request(url, this.#options, init);
-        controlOf(response.headers); // an answer that is ours, but no JSON, has been cut off
-        return await receive(() => response.json() as Promise<FirstPage<T>>, init.signal);
+        // What is ours, and no JSON, has been cut off.
+        const isOurs = response.headers.has("Stream-Next-Offset");
+        return await (isOurs ? receive(() => response.json(), init.signal) : readJson(response, init.signal));
       } catch (error) {
         if ((error as CodedError)?.code !== "SERVER_UNAVAILABLE" || attempt === tries - 1) throw error;
         await backOff(attempt, error as never, init.signal ?? undefined);
