@@ -138,12 +138,14 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
     this.onSleep();
     if (!("create" in this.#target) || this.#options.onUnmount === "leave") {
       this.#follower?.close();
+      this.#showWaiting();
       return;
     }
     // Whoever comes back to what was stopped begins anew.
     this.stop();
     this.#forget();
     this.#isStarted = false;
+    this.show(nothing);
   }
 
   /** Nothing of what has been followed so far is shown any more. */
@@ -153,6 +155,11 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
     this.#creation = undefined;
     this.#waiting = [];
     this.#changes = {};
+    this.#showWaiting();
+  }
+
+  /** Now, without waiting for a frame. */
+  #showWaiting(): void {
     this.#batch.cancel();
     this.#flush();
   }
@@ -204,7 +211,8 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
 
   #end({ error, abortReason }: { readonly error?: unknown; readonly abortReason?: AbortReason }): void {
     this.#changes = { ...this.#changes, error: error as CodedError | undefined, abortReason, isRunning: false };
-    this.#batch.soon();
+    if (this.isAwake) this.#batch.soon();
+    else this.#showWaiting();
   }
 
   #flush(): void {
