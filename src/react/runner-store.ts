@@ -175,7 +175,8 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
     const options = { live, whenHidden, onPlace, onConnection, signal: creation.signal };
     try {
       const follower = (await this.#client.create(name as never, input as never, options)) as RunnerFollower<T>;
-      if (this.#creation !== creation) return this.#stopRunner(follower.key);
+      if (creation.signal.aborted) this.#stopRunner(follower.key); // a moment too late for the client to do it
+      creation.signal.throwIfAborted();
       this.#follower = follower;
       this.show({ key: follower.key });
       if (this.isAwake) this.#follow(follower);
