@@ -81,6 +81,8 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
   #following: Promise<void> = Promise.resolve();
   #creation: AbortController | undefined;
   #isStarted = false;
+  /** Somebody has looked, and nobody does any more. */
+  #isLeft = false;
   #firstAnswer: Deferred<void> | undefined;
   /** Is called when nobody looks any more. */
   onSleep: () => void = noop;
@@ -104,9 +106,9 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
     return this.#firstAnswer.promise;
   }
 
-  /** Begins anew, with this input or that of the component. What ran before is stopped. */
+  /** Begins anew, with this input or that of the component. What ran before is stopped. For a component that has gone, nothing. */
   readonly start = (input?: unknown): void => {
-    if (!("create" in this.#target)) return;
+    if (!("create" in this.#target) || this.#isLeft) return;
     this.stop();
     this.#forget();
     this.#isStarted = true;
@@ -123,6 +125,7 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
   };
 
   protected wake(): void {
+    this.#isLeft = false;
     const target = this.#target;
     if (this.#follower) {
       if (this.snapshot().isRunning) this.#follow(this.#follower);
@@ -135,6 +138,7 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
   }
 
   protected sleep(): void {
+    this.#isLeft = true;
     this.onSleep();
     if (!("create" in this.#target) || this.#options.onUnmount === "leave") {
       this.#follower?.close();
