@@ -131,7 +131,7 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
       if (this.snapshot().isRunning) this.#follow(this.#follower);
     } else if ("create" in target) {
       if (!this.#isStarted && target.start !== "manual") this.start();
-    } else if (typeof target.key === "string") {
+    } else if (target.key) {
       this.show({ isRunning: true });
       this.#follow(this.#client.follow<T>(target.key, this.#options));
     }
