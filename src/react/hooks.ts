@@ -74,10 +74,7 @@ export function createRunnerHooks<D extends Definitions>(client: RunnerClient<D>
     const target: Target = typeof asked === "object" && asked !== null ? asked : { key: asked };
     const id = idOf(target);
     // biome-ignore lint/correctness/useExhaustiveDependencies: the id stands for the target; options are read as they are then
-    const store = useMemo(
-      () => (options.suspense ? sharedStore(shared, id, make) : make()),
-      [id, options.suspense, options.keep],
-    );
+    const store = useMemo(() => (options.suspense ? sharedStore(shared, id, make) : make()), [id, options.suspense]);
     function make() {
       return new RunnerStore<unknown>(untyped, target, options);
     }

@@ -44,7 +44,7 @@ export interface RunnerView<T> {
 /** What a component may say of how it follows. */
 export interface RunnerHookOptions
   extends Pick<FollowOptions, "live" | "whenHidden" | "offset" | "onPlace" | "onConnection"> {
-  /** Keeps only so many of the newest items. Default: all. */
+  /** Keeps only so many of the newest items; another number holds for what comes then. Default: all. */
   readonly keep?: number | undefined;
   /**
    * What happens to a runner that the component has created when it goes: `"stop"` (the default) stops the work, `"leave"` lets it
@@ -224,7 +224,7 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
     const { keep = Number.POSITIVE_INFINITY } = this.#options;
     const { items } = this.snapshot();
     const all = this.#waiting.length > 0 ? [...items, ...this.#waiting] : items;
-    const kept = all.length > keep ? all.slice(-keep) : all;
+    const kept = all.length > keep ? all.slice(all.length - keep) : all;
     if (all !== items || Object.keys(this.#changes).length > 0) {
       this.show({ ...this.#changes, items: kept, latest: kept.at(-1) });
     }
