@@ -133,7 +133,7 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
       if (!this.#isStarted && target.start !== "manual") this.start();
     } else if (target.key) {
       this.show({ isRunning: true });
-      this.#follow(this.#client.follow<T>(target.key, this.#options));
+      this.#follow(this.#client.follow<T>(target.key, { ...this.#followOptions, offset: this.#options.offset }));
     }
   }
 
@@ -168,6 +168,16 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
     this.#flush();
   }
 
+  /** The callbacks are those that the component names by the time. */
+  get #followOptions(): FollowOptions {
+    const { live, whenHidden, onPlace } = this.#options;
+    return {
+      ...{ live, whenHidden },
+      onPlace: onPlace && ((place) => this.#options.onPlace?.(place)),
+      onConnection: (state, error) => this.#options.onConnection?.(state, error),
+    };
+  }
+
   #stopRunner(key: string): void {
     this.#client.abort(key).catch(noop); // it is gone, or idles out
   }
@@ -175,8 +185,7 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
   async #create(name: string, input: unknown): Promise<void> {
     const creation = new AbortController();
     this.#creation = creation;
-    const { live, whenHidden, onPlace, onConnection } = this.#options;
-    const options = { live, whenHidden, onPlace, onConnection, signal: creation.signal };
+    const options = { ...this.#followOptions, signal: creation.signal };
     try {
       const follower = (await this.#client.create(name as never, input as never, options)) as RunnerFollower<T>;
       if (creation.signal.aborted) this.#stopRunner(follower.key); // a moment too late for the client to do it
