@@ -219,7 +219,9 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
 
   #take({ items, status, progress, closed, error, abortReason }: RunnerUpdate<T>): void {
     for (const item of items) this.#waiting.push(item);
-    this.#changes = { status, progress, error, abortReason, isRunning: !closed };
+    const known = this.#changes.progress ?? this.snapshot().progress;
+    const isKnown = known?.current === progress.current && known.estimatedEnd === progress.estimatedEnd;
+    this.#changes = { status, progress: isKnown ? known : progress, error, abortReason, isRunning: !closed };
     this.#batch.soon();
   }
 
@@ -234,9 +236,7 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
     const { items } = this.snapshot();
     const all = this.#waiting.length > 0 ? [...items, ...this.#waiting] : items;
     const kept = all.length > keep ? all.slice(all.length - keep) : all;
-    if (all !== items || Object.keys(this.#changes).length > 0) {
-      this.show({ ...this.#changes, items: kept, latest: kept.at(-1) });
-    }
+    this.show({ ...this.#changes, items: kept, latest: kept.at(-1) });
     this.#waiting = [];
     this.#changes = {};
     for (const resolve of this.#onFlushed.splice(0)) resolve();

@@ -33,7 +33,10 @@ export class RunnersStore extends Store<RunnersView> {
     const look = ++this.#look;
     clearTimeout(this.#timer);
     const changes = await this.#client.list().then(
-      (runners) => ({ runners, error: undefined }),
+      (runners) => ({
+        runners: isSame(runners, this.snapshot().runners) ? this.snapshot().runners : runners,
+        error: undefined,
+      }),
       (error: CodedError) => ({ error }),
     );
     if (look !== this.#look || !this.isAwake) return;
@@ -56,4 +59,9 @@ export class RunnersStore extends Store<RunnersView> {
     clearTimeout(this.#timer);
     this.#offPage?.();
   }
+}
+
+/** Both are JSON. */
+function isSame(one: unknown, other: unknown): boolean {
+  return JSON.stringify(one) === JSON.stringify(other);
 }

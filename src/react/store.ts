@@ -45,6 +45,8 @@ export abstract class Store<View> {
   }
 
   protected show(changes: Partial<View>): void {
+    const names = Object.keys(changes) as (keyof View)[];
+    if (names.every((name) => Object.is(changes[name], this.#view[name]))) return;
     this.#view = { ...this.#view, ...changes };
     for (const listener of [...this.#listeners]) listener();
   }
