@@ -1,5 +1,5 @@
 /** The hooks: what a component sees of runners, over one client. */
-import { useEffect, useMemo, useSyncExternalStore } from "react";
+import { useEffect, useMemo, useState, useSyncExternalStore } from "react";
 import type { RunnerClient } from "../client/client.js";
 import type { Definitions, InputOf, NameOf, ResultOf } from "../client/definitions.js";
 import { type RunnerHookOptions, RunnerStore, type RunnerView, type Target } from "./runner-store.js";
@@ -85,7 +85,8 @@ export function createRunnerHooks<D extends Definitions>(client: RunnerClient<D>
   }
 
   function useRunners({ interval = 5000 }: { readonly interval?: number | undefined } = {}): RunnersHandle {
-    const store = useMemo(() => new RunnersStore(untyped, interval), [interval]);
+    const [store] = useState(() => new RunnersStore(untyped, interval));
+    useEffect(() => store.use(interval));
     const view = useSyncExternalStore(store.subscribe, store.snapshot, store.snapshot);
     return useMemo(() => ({ ...view, refresh: store.refresh }), [view, store]);
   }
