@@ -80,14 +80,14 @@ export function createRunnerHooks<D extends Definitions>(client: RunnerClient<D>
     }
     useEffect(() => store.use(target, options));
     if (options.suspense) suspend(store);
-    const view = useSyncExternalStore(store.subscribe, store.snapshot, store.snapshot);
+    const view = useSyncExternalStore(store.subscribe, store.snapshot, store.firstSnapshot);
     return useMemo(() => ({ ...view, start: store.start, stop: store.stop }), [view, store]);
   }
 
   function useRunners({ interval = 5000 }: { readonly interval?: number | undefined } = {}): RunnersHandle {
     const [store] = useState(() => new RunnersStore(untyped, interval));
     useEffect(() => store.use(interval));
-    const view = useSyncExternalStore(store.subscribe, store.snapshot, store.snapshot);
+    const view = useSyncExternalStore(store.subscribe, store.snapshot, store.firstSnapshot);
     return useMemo(() => ({ ...view, refresh: store.refresh }), [view, store]);
   }
 
