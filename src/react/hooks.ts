@@ -1,5 +1,5 @@
 /** The hooks: what a component sees of runners, over one client. */
-import { useEffect, useMemo, useSyncExternalStore } from "react";
+import { useEffect, useMemo, useState, useSyncExternalStore } from "react";
 import type { RunnerClient } from "../client/client.js";
 import type { Definitions, InputOf, NameOf, ResultOf } from "../client/definitions.js";
 import { type RunnerHookOptions, RunnerStore, type RunnerView, type Target } from "./runner-store.js";
@@ -73,23 +73,22 @@ export function createRunnerHooks<D extends Definitions>(client: RunnerClient<D>
   function useRunner(asked: string | null | undefined | CreateTarget<string, unknown>, options: UseRunnerOptions = {}) {
     const target: Target = typeof asked === "object" && asked !== null ? asked : { key: asked };
     const id = idOf(target);
+    const isAwaited = Boolean(options.suspense) && hasFirstAnswer(target);
     // biome-ignore lint/correctness/useExhaustiveDependencies: the id stands for the target; options are read as they are then
-    const store = useMemo(
-      () => (options.suspense ? sharedStore(shared, id, make) : make()),
-      [id, options.suspense, options.keep],
-    );
+    const store = useMemo(() => (isAwaited ? sharedStore(shared, id, make) : make()), [id, isAwaited]);
     function make() {
       return new RunnerStore<unknown>(untyped, target, options);
     }
     useEffect(() => store.use(target, options));
-    if (options.suspense) suspend(store);
-    const view = useSyncExternalStore(store.subscribe, store.snapshot, store.snapshot);
+    if (isAwaited) suspend(store);
+    const view = useSyncExternalStore(store.subscribe, store.snapshot, store.firstSnapshot);
     return useMemo(() => ({ ...view, start: store.start, stop: store.stop }), [view, store]);
   }
 
   function useRunners({ interval = 5000 }: { readonly interval?: number | undefined } = {}): RunnersHandle {
-    const store = useMemo(() => new RunnersStore(untyped, interval), [interval]);
-    const view = useSyncExternalStore(store.subscribe, store.snapshot, store.snapshot);
+    const [store] = useState(() => new RunnersStore(untyped, interval));
+    useEffect(() => store.use(interval));
+    const view = useSyncExternalStore(store.subscribe, store.snapshot, store.firstSnapshot);
     return useMemo(() => ({ ...view, refresh: store.refresh }), [view, store]);
   }
 
@@ -111,13 +110,19 @@ function sharedStore(
 ): RunnerStore<unknown> {
   const found = shared.get(id) ?? make();
   shared.set(id, found);
-  found.onSleep = () => shared.delete(id);
+  found.onSleep = () => {
+    if (shared.get(id) === found) shared.delete(id);
+  };
   return found;
 }
 
-/** Waits for the first answer, if there will be one; on a server there is none. */
+/** Whether there will be one by itself: not on a server, not without a key, and not before somebody starts what is started by hand. */
+function hasFirstAnswer(target: Target): boolean {
+  if (typeof document === "undefined") return false;
+  return "create" in target ? target.start !== "manual" : Boolean(target.key);
+}
+
 function suspend(store: RunnerStore<unknown>): void {
-  if (typeof document === "undefined") return;
   store.rouse(patience);
   const { status, error, isRunning } = store.snapshot();
   if (status !== undefined) return;

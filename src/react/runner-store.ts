@@ -44,7 +44,7 @@ export interface RunnerView<T> {
 /** What a component may say of how it follows. */
 export interface RunnerHookOptions
   extends Pick<FollowOptions, "live" | "whenHidden" | "offset" | "onPlace" | "onConnection"> {
-  /** Keeps only so many of the newest items. Default: all. */
+  /** Keeps only so many of the newest items; another number holds for what comes then. Default: all. */
   readonly keep?: number | undefined;
   /**
    * What happens to a runner that the component has created when it goes: `"stop"` (the default) stops the work, `"leave"` lets it
@@ -81,6 +81,8 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
   #following: Promise<void> = Promise.resolve();
   #creation: AbortController | undefined;
   #isStarted = false;
+  /** Somebody has looked, and nobody does any more. */
+  #isLeft = false;
   #firstAnswer: Deferred<void> | undefined;
   /** Is called when nobody looks any more. */
   onSleep: () => void = noop;
@@ -104,9 +106,9 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
     return this.#firstAnswer.promise;
   }
 
-  /** Begins anew, with this input or that of the component. What ran before is stopped. */
+  /** Begins anew, with this input or that of the component. What ran before is stopped. For a component that has gone, nothing. */
   readonly start = (input?: unknown): void => {
-    if (!("create" in this.#target)) return;
+    if (!("create" in this.#target) || this.#isLeft) return;
     this.stop();
     this.#forget();
     this.#isStarted = true;
@@ -123,27 +125,31 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
   };
 
   protected wake(): void {
+    this.#isLeft = false;
     const target = this.#target;
     if (this.#follower) {
       if (this.snapshot().isRunning) this.#follow(this.#follower);
     } else if ("create" in target) {
       if (!this.#isStarted && target.start !== "manual") this.start();
-    } else if (typeof target.key === "string") {
+    } else if (target.key) {
       this.show({ isRunning: true });
-      this.#follow(this.#client.follow<T>(target.key, this.#options));
+      this.#follow(this.#client.follow<T>(target.key, { ...this.#followOptions, offset: this.#options.offset }));
     }
   }
 
   protected sleep(): void {
+    this.#isLeft = true;
     this.onSleep();
     if (!("create" in this.#target) || this.#options.onUnmount === "leave") {
       this.#follower?.close();
+      this.#showWaiting();
       return;
     }
     // Whoever comes back to what was stopped begins anew.
     this.stop();
     this.#forget();
     this.#isStarted = false;
+    this.show(nothing);
   }
 
   /** Nothing of what has been followed so far is shown any more. */
@@ -153,8 +159,23 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
     this.#creation = undefined;
     this.#waiting = [];
     this.#changes = {};
+    this.#showWaiting();
+  }
+
+  /** Now, without waiting for a frame. */
+  #showWaiting(): void {
     this.#batch.cancel();
     this.#flush();
+  }
+
+  /** The callbacks are those that the component names by the time. */
+  get #followOptions(): FollowOptions {
+    const { live, whenHidden, onPlace } = this.#options;
+    return {
+      ...{ live, whenHidden },
+      onPlace: onPlace && ((place) => this.#options.onPlace?.(place)),
+      onConnection: (state, error) => this.#options.onConnection?.(state, error),
+    };
   }
 
   #stopRunner(key: string): void {
@@ -164,11 +185,11 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
   async #create(name: string, input: unknown): Promise<void> {
     const creation = new AbortController();
     this.#creation = creation;
-    const { live, whenHidden, onPlace, onConnection } = this.#options;
-    const options = { live, whenHidden, onPlace, onConnection, signal: creation.signal };
+    const options = { ...this.#followOptions, signal: creation.signal };
     try {
       const follower = (await this.#client.create(name as never, input as never, options)) as RunnerFollower<T>;
-      if (this.#creation !== creation) return this.#stopRunner(follower.key);
+      if (creation.signal.aborted) this.#stopRunner(follower.key); // a moment too late for the client to do it
+      creation.signal.throwIfAborted();
       this.#follower = follower;
       this.show({ key: follower.key });
       if (this.isAwake) this.#follow(follower);
@@ -198,23 +219,24 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
 
   #take({ items, status, progress, closed, error, abortReason }: RunnerUpdate<T>): void {
     for (const item of items) this.#waiting.push(item);
-    this.#changes = { status, progress, error, abortReason, isRunning: !closed };
+    const known = this.#changes.progress ?? this.snapshot().progress;
+    const isKnown = known?.current === progress.current && known.estimatedEnd === progress.estimatedEnd;
+    this.#changes = { status, progress: isKnown ? known : progress, error, abortReason, isRunning: !closed };
     this.#batch.soon();
   }
 
   #end({ error, abortReason }: { readonly error?: unknown; readonly abortReason?: AbortReason }): void {
     this.#changes = { ...this.#changes, error: error as CodedError | undefined, abortReason, isRunning: false };
-    this.#batch.soon();
+    if (this.isAwake) this.#batch.soon();
+    else this.#showWaiting();
   }
 
   #flush(): void {
     const { keep = Number.POSITIVE_INFINITY } = this.#options;
     const { items } = this.snapshot();
     const all = this.#waiting.length > 0 ? [...items, ...this.#waiting] : items;
-    const kept = all.length > keep ? all.slice(-keep) : all;
-    if (all !== items || Object.keys(this.#changes).length > 0) {
-      this.show({ ...this.#changes, items: kept, latest: kept.at(-1) });
-    }
+    const kept = all.length > keep ? all.slice(all.length - keep) : all;
+    this.show({ ...this.#changes, items: kept, latest: kept.at(-1) });
     this.#waiting = [];
     this.#changes = {};
     for (const resolve of this.#onFlushed.splice(0)) resolve();

@@ -1,4 +1,5 @@
 /** All runners of the client, looked at again now and then while somebody looks. */
+import { noop, startTimer } from "../base/async.js";
 import type { CodedError } from "../base/coded-error.js";
 import type { RunnerClient, RunnerState } from "../client/client.js";
 import type { Definitions } from "../client/definitions.js";
@@ -16,9 +17,9 @@ export interface RunnersView {
 /** See the top of the file. */
 export class RunnersStore extends Store<RunnersView> {
   readonly #client: RunnerClient<Definitions>;
-  readonly #interval: number;
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  #offPage: (() => void) | undefined;
+  #interval: number;
+  #stopTimer = noop;
+  #offPage = noop;
   /** Which look is the latest: an answer that comes late is not shown. */
   #look = 0;
 
@@ -28,32 +29,56 @@ export class RunnersStore extends Store<RunnersView> {
     this.#interval = interval;
   }
 
-  /** Looks now. */
+  /** What the component says by now; it counts from now. */
+  use(interval: number): void {
+    if (interval === this.#interval) return;
+    this.#interval = interval;
+    if (this.isAwake) this.#lookLater();
+  }
+
+  /** Looks now, if anybody sees it. */
   readonly refresh = async (): Promise<void> => {
+    if (!this.isAwake) return;
     const look = ++this.#look;
-    clearTimeout(this.#timer);
+    this.#stopTimer();
     const changes = await this.#client.list().then(
-      (runners) => ({ runners, error: undefined }),
+      (runners) => ({
+        runners: isSame(runners, this.snapshot().runners) ? this.snapshot().runners : runners,
+        error: undefined,
+      }),
       (error: CodedError) => ({ error }),
     );
-    if (look !== this.#look || !this.isAwake) return;
+    if (look !== this.#look) return;
     this.show(changes);
-    // A page that nobody sees is looked at again when it is shown.
-    if (this.#interval < Number.POSITIVE_INFINITY && !globalThis.document?.hidden) {
-      this.#timer = setTimeout(this.refresh, this.#interval);
-    }
+    this.#lookLater();
   };
 
   protected wake(): void {
     this.#offPage = onPageChange(() => {
-      if (!globalThis.document?.hidden) void this.refresh();
+      if (isHidden()) this.#stopTimer();
+      else void this.refresh();
     });
     void this.refresh();
   }
 
   protected sleep(): void {
     this.#look++;
-    clearTimeout(this.#timer);
-    this.#offPage?.();
+    this.#stopTimer();
+    this.#offPage();
   }
+
+  #lookLater(): void {
+    this.#stopTimer();
+    // A page that nobody sees is looked at again when it is shown.
+    if (!isHidden()) this.#stopTimer = startTimer(this.#interval, () => void this.refresh());
+  }
+}
+
+function isHidden(): boolean {
+  return Boolean(globalThis.document?.hidden);
+}
+
+/** Both are JSON. */
+function isSame(one: unknown, other: unknown): boolean {
+  return JSON.stringify(one) === JSON.stringify(other);
 }

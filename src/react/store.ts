@@ -10,13 +10,17 @@
 /** See the top of the file. */
 export abstract class Store<View> {
   readonly #listeners = new Set<() => void>();
+  readonly #first: View;
   #view: View;
   #isAwake = false;
   #falling: ReturnType<typeof setTimeout> | undefined;
 
   constructor(view: View) {
-    this.#view = view;
+    this.#view = this.#first = view;
   }
+
+  /** What there was to be seen at first: on a server, and in the page that takes over what a server has rendered. */
+  readonly firstSnapshot = (): View => this.#first;
 
   /** What there is to be seen; a new object whenever it has changed. */
   readonly snapshot = (): View => this.#view;
@@ -45,6 +49,8 @@ export abstract class Store<View> {
   }
 
   protected show(changes: Partial<View>): void {
+    const names = Object.keys(changes) as (keyof View)[];
+    if (names.every((name) => Object.is(changes[name], this.#view[name]))) return;
     this.#view = { ...this.#view, ...changes };
     for (const listener of [...this.#listeners]) listener();
   }
