@@ -22,7 +22,9 @@ export type Untyped = readonly {
 }[];
 
 type One<D extends Definitions> = D extends readonly (infer Each)[] ? Each : D[keyof D];
-type Named<D extends Definitions, N> = Extract<One<D>, { readonly name: N }>;
+type Named<D extends Definitions, N> = NamedOne<One<D>, N>;
+/** Those of a client that knows nothing of its server have any name. */
+type NamedOne<Each, N> = Each extends { readonly name: infer Own } ? (N extends Own ? Each : never) : never;
 
 /** The names that can be created. */
 export type NameOf<D extends Definitions> = Extract<One<D>, Definition>["name"];
@@ -42,23 +44,26 @@ export type ResultOf<D extends Definitions, N> =
 /** What is left of a value that has been sent as JSON: a `Date` is a text, what has no JSON form is gone. */
 export type AsJson<T> = 0 extends 1 & T
   ? T
-  : T extends { toJSON(): infer Form }
+  : T extends { toJSON(key: string): infer Form }
     ? AsJson<Form>
     : T extends string | number | boolean | null
       ? T
       : T extends bigint
         ? never
-        : T extends undefined | symbol | ((...args: never[]) => unknown)
+        : T extends undefined | Formless
           ? null
           : T extends readonly unknown[]
             ? { [K in keyof T]: AsJson<T[K]> }
-            : T extends object
-              ? {
-                  [K in keyof T as T[K] extends symbol | ((...args: never[]) => unknown) ? never : K]: AsJsonProperty<
-                    T[K]
-                  >;
-                }
-              : T;
+            : T extends ReadonlyMap<unknown, unknown> | ReadonlySet<unknown>
+              ? Record<string, never>
+              : T extends object
+                ? { [K in keyof T as PropertyOf<K, T[K]>]: AsJsonProperty<T[K]> }
+                : T;
+
+type Formless = symbol | ((...args: never[]) => unknown);
+
+/** A property whose name or value has no JSON form is left out. */
+type PropertyOf<K, V> = K extends symbol ? never : Exclude<V, undefined> extends Formless ? never : K;
 
 /** A property that is `undefined` is left out. */
 type AsJsonProperty<T> = undefined extends T ? AsJson<Exclude<T, undefined>> | undefined : AsJson<T>;
