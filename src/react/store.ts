@@ -34,14 +34,21 @@ export abstract class Store<View> {
     };
   };
 
-  /** Wakes it although nobody has subscribed yet; whoever wants to has so long, ms. */
+  /**
+   * Wakes it although nobody has subscribed yet; whoever wants to has so long, ms. Those who still wait for something to see are
+   * reminded in between, and rouse it again.
+   */
   rouse(patience?: number): void {
     clearTimeout(this.#falling);
     if (!this.#isAwake) {
       this.#isAwake = true;
       this.wake();
     }
-    if (patience !== undefined && this.#listeners.size === 0) this.#fallAsleepSoon(patience);
+    if (patience === undefined || this.#listeners.size > 0) return;
+    this.#falling = setTimeout(() => {
+      this.#fallAsleepSoon(patience / 2);
+      this.remind();
+    }, patience / 2);
   }
 
   protected get isAwake(): boolean {
@@ -55,6 +62,8 @@ export abstract class Store<View> {
     for (const listener of [...this.#listeners]) listener();
   }
 
+  /** Whoever waits for something to see looks again. */
+  protected remind(): void {}
   protected abstract wake(): void;
   protected abstract sleep(): void;
 
