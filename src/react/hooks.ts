@@ -126,6 +126,9 @@ function suspend(store: RunnerStore<unknown>): void {
   store.rouse(patience);
   const { status, error, isRunning } = store.snapshot();
   if (status !== undefined) return;
-  if (error) throw error;
+  if (error) {
+    store.release(); // whoever tries again begins anew
+    throw error;
+  }
   if (isRunning) throw store.firstAnswer;
 }

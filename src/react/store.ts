@@ -30,9 +30,14 @@ export abstract class Store<View> {
     this.rouse();
     return () => {
       this.#listeners.delete(listener);
-      if (this.#listeners.size === 0) this.#fallAsleepSoon(0);
+      this.release();
     };
   };
+
+  /** Lets it fall asleep one turn later, if nobody has subscribed. */
+  release(): void {
+    if (this.#listeners.size === 0) this.#fallAsleepSoon(0);
+  }
 
   /**
    * Wakes it although nobody has subscribed yet; whoever wants to has so long, ms. Those who still wait for something to see are
