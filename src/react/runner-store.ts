@@ -212,7 +212,8 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
 
   async #takeAll(follower: RunnerFollower<T>): Promise<void> {
     try {
-      if (this.#follower !== follower || !this.isAwake) return;
+      const isOver = !(this.#changes.isRunning ?? this.snapshot().isRunning);
+      if (this.#follower !== follower || !this.isAwake || isOver) return;
       for await (const update of follower.updates()) {
         if (this.#follower !== follower) return;
         this.#take(update);
