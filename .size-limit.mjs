@@ -4,7 +4,7 @@ const server = { gzip: true, ignore: ["express"], modifyEsbuildConfig: (config) 
 
 export default [
   // 4 kB is where this one is to come to.
-  { name: "client", path: "dist/client.js", gzip: true, limit: "4.8 kB" },
+  { name: "client", path: "dist/client.js", gzip: true, limit: "4.9 kB" },
   { name: "server", path: "dist/index.js", limit: "19 kB", ...server },
   { name: "server, with the adapter for Express", path: "dist/express.js", limit: "27 kB", ...server },
   { name: "server, with the adapter for node:http", path: "dist/node.js", limit: "27 kB", ...server },

@@ -12,3 +12,6 @@ declare class AbortController {
 }
 declare function setTimeout(callback: () => void, delay: number): unknown;
 declare function clearTimeout(timer: unknown): void;
+declare class Response {
+  constructor(body: string, init: { readonly status: number; readonly headers: Readonly<Record<string, string>> });
+}

@@ -2,6 +2,7 @@
  * The adapter for everything that answers a web `Request` with a `Response`: route handlers of Next.js and Remix, Bun, Deno, srvx,
  * h3. `activeSession` gives a request its client's session, `runnerRouter` serves the runners of that client.
  */
+import { ActiveSessionError } from "./base/error.js";
 import { below, mountOf } from "./http/address.js";
 import { createRunnerHandler, type RunnerRouterOptions as HandlerOptions } from "./http/handler.js";
 import { checkHost, type IdentityOptions } from "./http/install.js";
@@ -40,6 +41,7 @@ export interface RunnerRouterOptions extends HandlerOptions {
  *   const runner = await request.activeSession.createSequenceRunner(search());
  *   return Response.json(await runner.getRequired(), { status: 201 });
  * });
+ * What the handler throws of the library's own errors becomes the response; everything else is passed on.
  * @throws `INVALID_OPTION`. The handlers reject with what `identify` throws, and `INVALID_IDENTITY`.
  */
 export function activeSession<Services>(
@@ -56,6 +58,7 @@ export function activeSession<Services>(
       try {
         return finish(await handler(request as never, ...rest));
       } catch (error) {
+        if (ActiveSessionError.is(error)) return finish(error.getResponse());
         fail();
         throw error;
       }

@@ -6,6 +6,7 @@ import fastify from "fastify";
 import { Hono } from "hono";
 import Koa from "koa";
 import { describe, expect, test } from "vitest";
+import { ActiveSessionError } from "../src/base/error.js";
 import { createClient } from "../src/client.js";
 import * as forExpress from "../src/express.js";
 import * as forFastify from "../src/fastify.js";
@@ -30,6 +31,7 @@ const router = { expose: [count] };
 
 /** What every application here does at `POST /start`. */
 async function start(session: ActiveSession): Promise<object> {
+  if (session.runnerCount > 1) throw new ActiveSessionError("CLIENT_LIMIT_REACHED", "Enough", { retryAfter: 5 });
   const runner = await session.createSequenceRunner([1, 2, 3, 4, 5], { retain: "all" });
   return { key: runner.key, ...(await runner.getRequired({ advance: 2 })) };
 }
@@ -57,14 +59,15 @@ const adapters: Record<string, (sessions: ActiveSessions) => Promise<string>> = 
   "node:http": async (sessions) => {
     const withSession = forNode.activeSession(sessions);
     const serveRunners = forNode.runnerRouter(sessions, router);
-    const { url } = await listen(async (req, res) => {
+    const answer = async (...[req, res]: Parameters<typeof withSession>) => {
       const request = await withSession(req, res);
       if (await serveRunners(request, res)) return;
-      if (req.url === "/hello") res.end("hello");
-      else {
-        const page = await start(request.activeSession);
-        res.writeHead(201).end(JSON.stringify(page));
-      }
+      if (req.url === "/hello") return void res.end("hello");
+      const page = await start(request.activeSession);
+      res.writeHead(201).end(JSON.stringify(page));
+    };
+    const { url } = await listen((req, res) => {
+      answer(req, res).catch((error: ActiveSessionError) => res.writeHead(error.status, error.headers).end());
     });
     return url;
   },
@@ -218,6 +221,15 @@ describe.each(Object.entries(adapters))("the adapter for %s", (_name, open) => {
       expect(aborted.status).toBe(200);
       await aborted.text();
     }
+  });
+
+  test("lets the framework answer what the application is refused, with status and Retry-After", async () => {
+    const { url, headers } = await started();
+    const again = () => fetch(`${url}/start`, { method: "POST", headers });
+    expect((await again()).status).toBe(201);
+    const refused = await again();
+    expect(refused.status).toBe(429);
+    expect(refused.headers.get("retry-after")).toBe("5");
   });
 
   test("makes no session and sets no cookie for a request that does not touch it", async () => {

@@ -14,8 +14,8 @@ import { listen } from "./support/server.js";
 
 const docs = fileURLToPath(new URL("../docs/", import.meta.url));
 const pages = readdirSync(docs).filter((name) => name.endsWith(".md"));
-/** What the examples of the other pages take for granted is a server and a network: protocol-examples.test.ts runs them. */
-const runElsewhere = ["protocol.md"];
+/** What these take for granted is a server and a network: protocol-examples.test.ts and framework-examples.test.ts run them. */
+const runElsewhere = ["protocol.md", "frameworks.md"];
 const AsyncFunction = (async () => {}).constructor as new (...parts: string[]) => (...args: unknown[]) => Promise<void>;
 
 describe.each(pages)("docs/%s", (page) => {

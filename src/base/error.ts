@@ -24,6 +24,13 @@ export class ActiveSessionError extends CodedError {
     return this.retryAfter === undefined ? {} : { "Retry-After": String(this.retryAfter) };
   }
 
+  /** The answer, as frameworks of the web platform ask; what went wrong within the application is not told. */
+  getResponse(): Response {
+    const body = this.expose ? this.toJSON() : { code: this.code, message: "The server has failed" };
+    const headers = { "Content-Type": "application/json", ...this.headers };
+    return new Response(JSON.stringify(body), { status: this.status, headers });
+  }
+
   /** What may leave the process: code, message and issues, never the cause. */
   toJSON(): { code: ErrorCode; message: string; issues?: readonly Issue[] } {
     const { code, message, issues } = this;

@@ -1,7 +1,10 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
+import { isPending } from "../../test/support/control.js";
+import { createDeferred, noop } from "../base/async.js";
 import { CodedError } from "../base/coded-error.js";
 import { headerNames } from "../wire/names.js";
 import { createClient, type PageOptions } from "./client.js";
+import type { RunnerUpdate } from "./follow.js";
 import type { ClientOptions } from "./request.js";
 
 interface Asked {
@@ -206,6 +209,149 @@ describe("state, abort and remove", () => {
     const { client, asked } = clientOf(() => new Response(null, { status: 204 }));
     expect(await client.remove("1")).toBeUndefined();
     expect(asked).toMatchObject([{ url: "http://server.test/runners/1", init: { method: "DELETE" } }]);
+  });
+});
+
+describe("list", () => {
+  test("gives the states of the client's runners", async () => {
+    const { client, asked } = clientOf(() => Response.json([state, { ...state, key: "2", name: "search" }]));
+    expect(await client.list()).toEqual([state, { ...state, key: "2", name: "search" }]);
+    expect(asked.map(({ url, init }) => `${init.method ?? "GET"} ${url}`)).toEqual(["GET http://server.test/runners"]);
+  });
+
+  test.each([
+    [503, "busy", "SERVER_UNAVAILABLE"],
+    [200, "<h1>Please log in</h1>", "UNEXPECTED_RESPONSE"],
+    [403, "<h1>No</h1>", "UNEXPECTED_RESPONSE"],
+  ])("throws for %i %s", async (status, text, code) => {
+    const { client, asked } = clientOf(() => new Response(text, { status }));
+    await expect(client.list()).rejects.toMatchObject({ code });
+    expect(asked).toHaveLength(1);
+  });
+});
+
+describe("a follower", () => {
+  const closed = { [headerNames.closed]: "true", [headerNames.status]: "completed" };
+
+  test.each(["1-2-abc", "a/b c?d#e", "ä%20", "%2F"])("knows its runner's key, %j", (key) => {
+    expect(clientOf(() => page([])).client.follow(key).key).toBe(key);
+  });
+
+  test("awaits, with forEach, what the callback returns, and resolves after the last update", async () => {
+    const pages = [page([1]), page([2, 3], closed)];
+    const { client, asked } = clientOf(() => pages.shift()!);
+    const pauses = [createDeferred(), createDeferred()];
+    const pieces: (readonly number[])[] = [];
+    const follower = client.follow<number>("1", { live: "long-poll" });
+    const callback = async ({ items }: RunnerUpdate<number>) => {
+      pieces.push(items);
+      await pauses[pieces.length - 1]!.promise;
+    };
+    const done = follower.forEach(callback);
+    expect(await isPending(done)).toBe(true);
+    expect([pieces, asked.length]).toEqual([[[1]], 1]);
+    pauses[0]!.resolve();
+    expect(await isPending(done)).toBe(true);
+    expect([pieces, asked.length]).toEqual([[[1], [2, 3]], 2]);
+    pauses[1]!.resolve();
+    await done;
+  });
+
+  test.each([
+    ["throws", () => Promise.reject(problem)],
+    ["throws at once", () => fail()],
+  ])("rejects, with forEach, as the callback %s, and lets go of its connection", async (_name, callback) => {
+    const { client, asked } = clientOf(() => page([1]));
+    const follower = client.follow("1", { live: "long-poll" });
+    await expect(follower.forEach(callback)).rejects.toBe(problem);
+    expect([asked.length, asked[0]!.init.signal!.aborted, follower.connection]).toEqual([1, true, "closed"]);
+  });
+  const problem = new Error("cannot show that");
+  function fail(): never {
+    throw problem;
+  }
+
+  test("gives, with forEach, the failure of a runner as its last update, and does not throw it", async () => {
+    const failed = { ...closed, [headerNames.status]: "failed", [headerNames.errorMessage]: "The%20disk" };
+    const { client } = clientOf(() => page([1], failed));
+    const updates: unknown[] = [];
+    await client.follow("1", { live: "long-poll" }).forEach((update) => {
+      updates.push(update);
+    });
+    expect(updates).toMatchObject([{ items: [1], status: "failed", error: { message: "The disk" } }]);
+  });
+
+  test("rejects, with forEach, when the runner is gone", async () => {
+    const { client } = clientOf(gone);
+    await expect(client.follow("1").forEach(noop)).rejects.toMatchObject({ code: "RUNNER_GONE" });
+  });
+});
+
+describe("close", () => {
+  const isAborted = ({ init }: Asked) => init.signal!.aborted;
+  /** A server that never answers; like a real one it fails when the request is given up. */
+  const unanswered: typeof fetch = (_url, init) =>
+    new Promise((_, reject) => {
+      init!.signal!.addEventListener("abort", () => reject(init!.signal!.reason));
+    });
+
+  test("ends a loop that waits, as if there were nothing more, and the runner goes on", async () => {
+    const asked: Asked[] = [];
+    const send: typeof fetch = (url, init = {}) => {
+      asked.push({ url: String(url), init });
+      return unanswered(url, init);
+    };
+    const follower = createClient("http://server.test/runners", { fetch: send }).follow("1");
+    const done = follower.forEach(noop);
+    expect(await isPending(done)).toBe(true);
+    follower.close();
+    follower.close();
+    await done;
+    expect(follower.connection).toBe("closed");
+    expect(asked.map(isAborted)).toEqual([true]);
+  });
+
+  test("within the loop ends it at once; the next one goes on with the next item", async () => {
+    const { client, asked } = clientOf(() => page([1, 2, 3, 4, 5]));
+    const follower = client.follow<number>("1", { live: "long-poll" });
+    const taken: number[] = [];
+    for await (const item of follower) {
+      taken.push(item);
+      if (item === 2) follower.close();
+    }
+    expect([taken, follower.position, follower.connection]).toEqual([[1, 2], 2, "closed"]);
+    const again = follower[Symbol.asyncIterator]();
+    await again.next();
+    await again.return();
+    expect(asked.map(({ url }) => new URL(url).searchParams.get("offset"))).toEqual(["-1", "2"]);
+  });
+
+  test("with the last item of an update ends it, too", async () => {
+    const { client, asked } = clientOf(() => page([1, 2, 3, 4, 5]));
+    const follower = client.follow<number>("1", { live: "long-poll" });
+    for await (const item of follower) if (item === 5) follower.close();
+    expect([asked.length, follower.position]).toEqual([1, 5]);
+  });
+
+  test("while the next try is waited for ends it at once", async () => {
+    const { client } = clientOf(() => new Response(null, { status: 503, headers: { "Retry-After": "9999" } }));
+    const follower = client.follow("1");
+    const done = follower.forEach(noop);
+    expect(await isPending(done)).toBe(true);
+    expect(follower.connection).toBe("waiting");
+    follower.close();
+    await done;
+  });
+
+  test("of one that is not iterated does nothing, also to the next iteration", async () => {
+    const closed = { [headerNames.closed]: "true", [headerNames.status]: "completed" };
+    const { client } = clientOf(() => page([1], closed));
+    const follower = client.follow<number>("1", { live: "long-poll" });
+    follower.close();
+    const taken: number[] = [];
+    for await (const item of follower) taken.push(item);
+    follower.close();
+    expect(taken).toEqual([1]);
   });
 });
 

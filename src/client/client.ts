@@ -11,7 +11,7 @@ import {
   type RunnerStatus,
   runnerFailed,
 } from "./follow.js";
-import { type ClientOptions, queryOf, readJson, request, requestJson } from "./request.js";
+import { type ClientOptions, queryOf, readJson, receive, request, requestJson } from "./request.js";
 import { backOff } from "./waiting.js";
 
 /** One page of a runner. */
@@ -109,11 +109,12 @@ export class RunnerClient<D extends Definitions = Untyped> {
   ): Promise<RunnerFollower<ResultOf<D, N>>> {
     const { idempotencyKey = randomKey(), minItems, maxItems, timeout, ...following } = options;
     const { signal } = following;
+    signal?.throwIfAborted();
     const query = queryOf({ "min-items": minItems, "max-items": maxItems, timeout });
-    const key = { "Idempotency-Key": idempotencyKey };
+    const key = { "idempotency-key": idempotencyKey };
     const init = {
       ...{ method: "POST", body: JSON.stringify(input) ?? "", signal: signal ?? null },
-      headers: { ...key, "Content-Type": "application/json" },
+      headers: { ...key, "content-type": "application/json" },
     };
     const page = await this.#create<ResultOf<D, N>>(`${this.#urlOf(name)}${query}`, init).catch((error) => {
       if (signal?.aborted) {
@@ -134,9 +135,11 @@ export class RunnerClient<D extends Definitions = Untyped> {
 
   async #create<T>(url: string, init: RequestInit & { signal: AbortSignal | null }): Promise<FirstPage<T>> {
     for (let attempt = 0; ; attempt++) {
-      init.signal?.throwIfAborted();
       try {
-        return await requestJson(url, this.#options, init);
+        const response = await request(url, this.#options, init);
+        // What is ours, and no JSON, has been cut off.
+        const isOurs = response.headers.has("Stream-Next-Offset");
+        return await (isOurs ? receive(() => response.json(), init.signal) : readJson(response, init.signal));
       } catch (error) {
         if ((error as CodedError)?.code !== "SERVER_UNAVAILABLE" || attempt === tries - 1) throw error;
         await backOff(attempt, error as never, init.signal ?? undefined);

@@ -121,7 +121,7 @@ function assembler<T>(complete: Received<T>[]): (type: string, data: string) => 
 export function controlOf(headers: Headers): Control {
   const control: Record<string, string> = {};
   headers.forEach((value, name) => {
-    control[name.replace(/-(.)/g, (_, letter) => letter.toUpperCase())] = value;
+    control[name.toLowerCase().replace(/-(.)/g, (_, letter) => letter.toUpperCase())] = value;
   });
   checkOffset(control.streamNextOffset);
   control.runnerErrorMessage = decodeURIComponent(control.runnerErrorMessage ?? "");

@@ -114,7 +114,7 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
   /** Behind what the application has taken: it has asked for more since. */
   #taken = 0;
   #acknowledged = 0;
-  #acknowledgedAt = 0;
+  #acknowledgedAt = Date.now();
   /** How much may lie between the two; a process sets no limit. */
   #aheadLimit = Number.POSITIVE_INFINITY;
   #isUpToDate = false;
@@ -137,6 +137,7 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
     this.#live = options.live ?? "sse";
     this.#created = created;
     this.#from = created?.offset ?? options.offset ?? -1;
+    if (created) this.#tellPlace(this.position); // nobody else knows of the runner
   }
 
   /** The runner's key. */
@@ -174,15 +175,21 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
    * @throws `RUNNER_FAILED` after the last item, `RUNNER_ABORTED`, and what {@link updates} throws
    */
   async *[Symbol.asyncIterator](): AsyncGenerator<T, void, undefined> {
-    for await (const { items, position, status, error, abortReason } of this.updates()) {
+    let last: RunnerUpdate<T> | undefined;
+    for await (const update of this.updates()) {
+      last = update;
+      const { items, position } = update;
       for (const [index, item] of items.entries()) {
+        if (this.#stop.signal.reason === closed) return;
         this.#options.signal?.throwIfAborted();
         this.#from = position - (items.length - index - 1); // whoever leaves here goes on with the next item
         yield item;
         if (index < items.length - 1) this.#take(this.#from); // the last one is taken with the update
       }
-      if (status === "failed") throw error;
-      if (status === "aborted") throw new CodedError("RUNNER_ABORTED", 409, `The runner was aborted: ${abortReason}`);
+    }
+    if (last?.status === "failed") throw last.error;
+    if (last?.status === "aborted") {
+      throw new CodedError("RUNNER_ABORTED", 409, `The runner was aborted: ${last.abortReason}`);
     }
   }
 
@@ -215,6 +222,7 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
       this.#created = undefined;
       if (created) {
         yield this.#give(created.first);
+        this.#tellPlace(this.position);
         if (created.first.closed) return created.onTaken();
       }
       for (let attempt = 0; ; attempt++) {

@@ -32,8 +32,10 @@ function isLimited(): boolean {
 
 function takeOwn(): () => void {
   taken++;
+  let mine = 1;
   return () => {
-    taken--;
+    taken -= mine;
+    mine = 0;
   };
 }
 

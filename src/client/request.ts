@@ -31,6 +31,7 @@ export class TemporaryError extends CodedError {
 
 /**
  * Makes a request and returns its answer if that is a success.
+ * @param init its headers replace those of the client; their names must be in lower case, for one and the same not to be sent twice
  * @throws `RUNNER_GONE` (404 and 410), the code of the server's error, `UNEXPECTED_RESPONSE`; a {@link TemporaryError},
  *   where another try makes sense; the reason of `init.signal`
  */

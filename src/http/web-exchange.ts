@@ -1,6 +1,7 @@
 /** Requests and responses of the web platform: what the adapters for frameworks that speak them share. */
 import { noop, onAbort } from "../base/async.js";
 import { ActiveSessionError } from "../base/error.js";
+import { LazySignal } from "../base/lazy-signal.js";
 import type { ActiveSessions } from "../session/active-sessions.js";
 import { addressOf } from "./address.js";
 import { checkEncoding, type RequestBody, type WireResponse } from "./exchange.js";
@@ -26,8 +27,14 @@ export function webInstaller<Request extends object>(
   const install = createInstaller(sessions, options);
   return async (request, web) => {
     const { pathname, protocol } = new URL(web.url);
-    const over = new AbortController();
-    const off = onAbort(web.signal, () => over.abort(web.signal.reason));
+    const over = new LazySignal();
+    let off = noop;
+    /** Most requests never ask. */
+    const watched = () => {
+      if (off === noop) off = onAbort(web.signal, () => over.abort(web.signal.reason));
+      if (web.signal.aborted) over.abort(web.signal.reason);
+      return over.signal;
+    };
     const cookies: string[] = [];
     let headersSent = false;
     const port = {
@@ -36,9 +43,11 @@ export function webInstaller<Request extends object>(
         return headersSent;
       },
       setCookie: (header: string) => void cookies.push(header),
-      signal: over.signal,
+      get signal() {
+        return watched();
+      },
       onOver: (callback: () => void) => {
-        if (over.signal.aborted) callback();
+        if (watched().aborted) callback();
         else onAbort(over.signal, callback);
       },
       get frameworkSession() {

@@ -27,7 +27,7 @@ export class PendingRead<R> {
   constructor(
     readonly start: number,
     readonly request: ReadRequest,
-    readonly resolve: (slice: Slice<R>) => void,
+    readonly fulfil: (slice: Slice<R>) => void,
     readonly reject: (reason: unknown) => void,
   ) {}
 
@@ -56,6 +56,12 @@ export class PendingRead<R> {
       offAbort();
       offTimer();
     };
+  }
+
+  /** Hands out its slice. The log must be consistent: code of the reader may run in here. */
+  resolve(slice: Slice<R>): void {
+    this.request.deliver?.(slice);
+    this.fulfil(slice);
   }
 
   /** Takes off listener and timer: the read is ripe, or settled. */

@@ -28,7 +28,7 @@ export type Retain = "unacknowledged" | number | "all";
 /** What a reader asks for. */
 export interface ReadRequest {
   /** First position wanted. Default: the position at the moment of the call. `"tail"`: whatever comes next. */
-  readonly start?: number | "tail";
+  readonly start?: number | "tail" | undefined;
   /** The read waits until this many positions beyond `start` exist. Default: it does not wait. */
   readonly min?: number | undefined;
   /** At most this many positions are handed out. */
@@ -43,6 +43,11 @@ export interface ReadRequest {
    * which then has taken nothing. A process gives its value as the only item, if it is new. Default: all.
    */
   readonly accept?: ((items: readonly unknown[]) => number) | undefined;
+  /**
+   * Gets the slice in the very step that settles the read, when position and status have moved: for a reader who may be gone
+   * when the promise is heard. It may run code that reads or aborts; it must not throw.
+   */
+  readonly deliver?: ((slice: Slice<unknown>) => void) | undefined;
   /** Whether the read, once accepted, acknowledges everything before a numeric or defaulted `start`. Default: true. */
   readonly acknowledge?: boolean;
   /**
@@ -105,15 +110,6 @@ export interface ResultLog<R> {
   discard(): void;
   /** Ends everything: pending reads settle with what they have. False when the status was final already. */
   abort(): boolean;
-}
-
-/** The reader's side of a log of items. */
-export interface SequenceResultLog<T> extends ResultLog<T[]> {
-  /**
-   * What was handed out from `start` on did not arrive: the next read at the default position begins there. Without effect if a
-   * reader has acknowledged the item meanwhile.
-   */
-  giveBack(start: number): void;
 }
 
 /** Counts the items that many logs keep together. */

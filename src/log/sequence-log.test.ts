@@ -31,72 +31,69 @@ function available(log: SequenceLog<number>, more: Partial<ReadRequest> = {}): P
   return log.read({ min: 0, max: Number.POSITIVE_INFINITY, ...more });
 }
 
-describe("what is given back", () => {
-  test("is where the next read at the default position begins; the position stays", async () => {
-    const { log } = openLog();
-    produce(log, 5);
-    await available(log, { max: 3 });
-    log.giveBack(2);
-    expect(log.current.position).toBe(3);
-    expect((await available(log, { max: 1 })).result).toEqual([2]);
-    expect((await available(log)).result).toEqual([3, 4]);
-  });
+describe("an accept that refuses", () => {
+  const gone = () => {
+    throw new Error("gone");
+  };
 
-  test("is still there after a read that was cancelled, refused, or began behind it without acknowledging", async () => {
+  test.each([
+    ["at once", 3],
+    ["after its turn", 1],
+  ])("a read that is settled %s: it has taken nothing, and what it left comes next", async (_when, existing) => {
     const { log } = openLog();
-    produce(log, 5);
-    await available(log, { max: 3 });
-    log.giveBack(2);
-    const controller = new AbortController();
-    const cancelled = required(log, 9, { signal: controller.signal });
-    await expect(available(log)).rejects.toMatchObject({ code: "READ_CONFLICT" });
-    controller.abort(new Error("changed my mind"));
-    await expect(cancelled).rejects.toThrow("changed my mind");
-    await available(log, { start: "tail", acknowledge: false });
-    expect((await available(log)).result).toEqual([2, 3, 4]);
-    expect((await available(log)).result).toEqual([]);
-  });
-
-  test("by several readers is read again from the first of them", async () => {
-    const { log } = openLog();
-    produce(log, 5);
-    await available(log, { max: 4 });
-    log.giveBack(3);
-    log.giveBack(1);
-    log.giveBack(2);
-    expect((await available(log)).result).toEqual([1, 2, 3, 4]);
-  });
-
-  test("is handed out once, also by the abort of a read that waits for more", async () => {
-    const { log } = openLog();
+    produce(log, existing);
+    const refused = required(log, 1, { accept: gone });
+    await expect(refused).rejects.toThrow("gone");
+    expect(log.current.position).toBe(0);
     produce(log, 3);
-    await available(log);
-    log.giveBack(1);
-    const waiting = required(log, 9);
-    log.abort();
-    expect((await waiting).result).toEqual([1, 2]);
-    expect((await available(log)).result).toEqual([]);
+    expect((await available(log)).result).toEqual([0, 1, 2]);
   });
 
-  test("is forgotten when a reader has acknowledged it", async () => {
+  test.each(["end", "abort"] as const)("leaves its read's items in the log at the %s", async (finish) => {
     const { log } = openLog();
-    produce(log, 5);
-    await available(log, { max: 3 });
-    log.giveBack(1);
-    expect((await available(log, { start: 2, max: 1 })).result).toEqual([2]);
-    log.giveBack(1);
-    expect((await available(log)).result).toEqual([3, 4]);
+    produce(log, 1);
+    const refused = required(log, 1, { accept: gone });
+    const other = available(log, { start: 0 });
+    log[finish]();
+    await expect(refused).rejects.toThrow("gone");
+    expect(await other).toMatchObject({ result: [0], closed: true });
+  });
+});
+
+describe("a deliver", () => {
+  test("is called when the position has moved: who reads in there goes on behind", async () => {
+    const { log } = openLog();
+    const delivered: unknown[] = [];
+    let next: Promise<Slice<number[]>> | undefined;
+    const deliver = (slice: Slice<unknown>) => {
+      delivered.push(slice.result, log.current.position);
+      next = available(log, { max: 1 });
+    };
+    const first = required(log, 1, { deliver });
+    produce(log, 3);
+    expect(delivered).toEqual([[0], 1]);
+    expect([(await first).result, (await next)?.result]).toEqual([[0], [1]]);
+    expect((await available(log)).result).toEqual([2]);
   });
 
-  test("can still be read after the end and after an abort", async () => {
-    for (const finish of ["end", "abort"] as const) {
-      const { log } = openLog();
-      produce(log, 3);
-      await available(log);
-      log.giveBack(2);
-      log[finish]();
-      expect(await available(log)).toMatchObject({ result: [2], position: 3, closed: true });
-    }
+  test("that aborts the log has its items; the rest is dropped", async () => {
+    const { log, onFinal } = openLog();
+    const first = required(log, 1, { deliver: () => log.abort() });
+    const second = required(log, 5, { start: 0 });
+    produce(log, 3);
+    expect(await first).toMatchObject({ result: [0], position: 1 });
+    expect(await second).toMatchObject({ result: [0, 1], status: "aborted", closed: true });
+    expect(log.current).toMatchObject({ status: "aborted", position: 2, progress: { current: 2 } });
+    expect(onFinal).toHaveBeenCalledTimes(1);
+  });
+
+  test("is called by the abort that settles its read, too", async () => {
+    const { log } = openLog();
+    produce(log, 1);
+    const deliver = vi.fn();
+    const waiting = required(log, 5, { deliver });
+    log.abort();
+    expect(deliver).toHaveBeenCalledExactlyOnceWith(await waiting);
   });
 });
 

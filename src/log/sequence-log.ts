@@ -75,8 +75,6 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
   /** The furthest position that a reader has named; `acknowledged` follows as soon as no pending read is in the way. */
   #received = 0;
   #acknowledged = 0;
-  /** Handed out, but not arrived: the next read at the default position begins here. Always before `position`. */
-  #givenBack: number | undefined;
   /** How far an aborted producer had come; a start up to here is no error of the reader. */
   #formerProgress = 0;
   #reads: PendingReads<T[]> | undefined;
@@ -135,11 +133,6 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
     this.#acknowledge(position);
   }
 
-  giveBack(start: number): void {
-    if (start >= this.#position || start < this.#received) return;
-    this.#givenBack = Math.min(start, this.#givenBack ?? start);
-  }
-
   discard(): void {
     this.#window.dropBefore(this.#window.end);
   }
@@ -156,7 +149,6 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
     this.#window.cutAt(end);
     this.#position = end;
     this.#life.abort();
-    for (const { read, items } of taken) this.#handedOut(read.start, read.start + items.length);
     for (const { read, items } of taken) read.resolve(this.#slice(Math.min(read.start, end), items));
     this.#dropAcknowledged();
     this.#releaseProducer();
@@ -205,7 +197,7 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
         "Cannot read: only one read at the default position may be pending, received another one without a start",
       );
     }
-    const start = request.start ?? this.#givenBack ?? this.#position;
+    const start = request.start ?? this.#position;
     if (start > this.#window.end) {
       if (this.#isCutOff(start)) return this.#window.end;
       throw new ActiveSessionError(
@@ -235,7 +227,6 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
   #acknowledge(position: number): void {
     if (!this.#life.final) this.#position = Math.max(this.#position, position);
     this.#received = Math.max(this.#received, Math.min(position, this.#window.end));
-    if (this.#givenBack !== undefined && this.#givenBack < this.#received) this.#givenBack = undefined;
     this.#dropAcknowledged();
   }
 
@@ -344,17 +335,11 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
     const items = this.#itemsFor(read);
     if (!items) return;
     const end = read.start + items.length;
-    this.#handedOut(read.start, end);
     if (!this.#life.final && (items.length > 0 || read.request.start !== "tail")) {
       this.#position = Math.max(this.#position, end);
       if (this.#life.ended && end === this.#window.end) this.#life.finish();
     }
     read.resolve(this.#slice(read.start, items));
-  }
-
-  /** What had been given back has found its reader. */
-  #handedOut(start: number, end: number): void {
-    if (this.#givenBack !== undefined && start <= this.#givenBack && this.#givenBack < end) this.#givenBack = undefined;
   }
 
   /** What a read gets; nothing if its reader can take none of it, which rejects the read. */
@@ -364,9 +349,10 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
     const items = this.#window.slice(start, Math.max(start, Math.min(limit, this.#window.end)));
     if (!request.accept) return items;
     try {
-      const accepted = items.slice(0, request.accept(items));
+      const count = request.accept(items);
       // The items' own code ran in there, and may have aborted this very runner: then the log ends where it was cut.
-      return this.#life.final === final ? accepted : this.#itemsFor(read);
+      if (this.#life.final !== final) return this.#itemsFor(read);
+      return count < items.length ? items.slice(0, count) : items;
     } catch (error) {
       reject(error);
       return undefined;

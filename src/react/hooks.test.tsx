@@ -52,7 +52,7 @@ const created = (items: unknown[], more: object = {}) =>
       ...{ key, name: "search", kind: "sequence", status: "progressed", offset: 0, position: items.length },
       ...{ progress: { current: items.length }, closed: false, items, ...more },
     }),
-    { status: 201 },
+    { status: 201, headers: { "Stream-Next-Offset": String(items.length) } },
   );
 const frame = (items: unknown[], next: number, more: object = {}) =>
   `event: data\ndata:${JSON.stringify(items)}\n\nevent: control\ndata:${JSON.stringify({

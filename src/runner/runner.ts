@@ -58,6 +58,8 @@ export interface RunnerOwner {
   started(runner: Runner): void;
   /** The status has become final. */
   ended(runner: Runner, state: LogState): void;
+  /** The work has failed when its clean-up was over. */
+  failedLate(runner: Runner, error: unknown): void;
   /** The work has ended, its source is closed, the holds are released. */
   cleanedUp(runner: Runner, summary: CleanupSummary): void;
 }
@@ -90,6 +92,8 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   readonly #removal = new LazySignal();
   readonly #cleanup = createDeferred<CleanupSummary>();
   readonly #holdsReleased = createDeferred<CleanupSummary>();
+  /** What the work has thrown since it was stopped. */
+  readonly #lateErrors: unknown[] = [];
   #cleanedUp = false;
   #starting: Promise<void> | undefined;
   #abortReason: AbortReason | undefined;
@@ -217,19 +221,19 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
    * Reads as the request says, starting the runner if need be.
    * @internal
    */
-  async read(request: InternalReadRequest): Promise<Slice<R>> {
+  async read(request: ReadRequest): Promise<Slice<R>> {
     if (!this.needsStart || this.#isAhead(request)) return this.#readLog(request);
     this.#checkReadable();
     return request.min === undefined ? this.#readStarted(request) : this.#readStarting(request);
   }
 
   /** Whether the log will refuse the read for its start: then there is nothing to be started for it. */
-  #isAhead({ start }: InternalReadRequest): boolean {
+  #isAhead({ start }: ReadRequest): boolean {
     return this.kind === "sequence" && typeof start === "number" && start > this.progress.current;
   }
 
   /** A read that does not wait for items waits for the start all the same: there is nothing before. */
-  async #readStarted(request: InternalReadRequest): Promise<Slice<R>> {
+  async #readStarted(request: ReadRequest): Promise<Slice<R>> {
     request.signal?.throwIfAborted(); // nothing is started for somebody who has gone
     const release = this.#parts.owner.hold(this);
     try {
@@ -241,7 +245,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   }
 
   /** A read that waits takes its place in the log at once; a start that fails rejects it. */
-  async #readStarting(request: InternalReadRequest): Promise<Slice<R>> {
+  async #readStarting(request: ReadRequest): Promise<Slice<R>> {
     const { signal } = request;
     if (request.min) signal?.throwIfAborted();
     const release = this.#holdFor(request); // who is refused has started nothing
@@ -255,18 +259,18 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
     }
   }
 
-  async #readLog({ start, ...request }: InternalReadRequest, held?: () => void): Promise<Slice<R>> {
+  async #readLog(request: ReadRequest, held?: () => void): Promise<Slice<R>> {
     const release = held ?? this.#holdFor(request);
     try {
       this.#checkReadable();
-      return await this.#log.read(start === undefined ? request : { start, ...request });
+      return await this.#log.read(request);
     } finally {
       release();
     }
   }
 
   /** Keeps the runner for a read; throws where there are too many that wait. */
-  #holdFor({ min, passive }: InternalReadRequest): () => void {
+  #holdFor({ min, passive }: ReadRequest): () => void {
     const { owner } = this.#parts;
     if (passive) return noop;
     return min === undefined ? owner.hold(this) : owner.openRead(this);
@@ -365,6 +369,12 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
     this.#finalSignal.abort(error);
   }
 
+  /** The work has thrown something after it was stopped. @internal */
+  onLateError(error: unknown): void {
+    if (this.#cleanedUp) this.#parts.owner.failedLate(this, error);
+    else this.#lateErrors.push(error);
+  }
+
   /** Aborts the runner if it is not final, removes it from its session, and waits for the clean-up and the holds. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.dispose("stopped");
@@ -384,9 +394,10 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
     return this.#disposal;
   }
 
-  #finishCleanup(summary: CleanupSummary): void {
+  #finishCleanup(closing: CleanupSummary): void {
     if (this.#cleanedUp) return;
     this.#cleanedUp = true;
+    const summary = mergeSummaries([{ timedOut: false, errors: this.#lateErrors }, closing]);
     this.#cleanup.resolve(summary);
     const { holds, owner } = this.#parts;
     void runSteps(toSteps(holds), owner.cleanupTimeout).then((released) => {
@@ -464,8 +475,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   }
 }
 
-/** A log's read request whose `start` may be left out by an explicit `undefined`. */
-export type InternalReadRequest = Omit<ReadRequest, "start"> & { readonly start?: ReadRequest["start"] | undefined };
+export type { ReadRequest as InternalReadRequest };
 
 /** An aborted sequence has nothing left to produce; an aborted body may still be running. */
 function isBackgroundCompleted(state: LogState, kind: RunnerKind, closed: boolean): boolean {

@@ -1,7 +1,13 @@
 import { describe, expect, test, vi } from "vitest";
 import { isPending, openHost, PushSource, turns } from "../../test/support/control.js";
+import type { SequenceSink } from "../log/sequence-log.js";
+import { afterTurn } from "../log/turn.js";
+import type { ActiveSession } from "../session/active-session.js";
+import { defineSequenceRunner } from "../session/define.js";
 import type { RunnerOptions } from "../session/options.js";
+import type { Producer } from "./producer.js";
 import type { Runner } from "./runner.js";
+import type { SequenceRunner } from "./sequence-runner.js";
 
 async function openRunner(options: RunnerOptions = {}) {
   const session = await openHost().get("user");
@@ -235,6 +241,146 @@ describe("the web stream", () => {
     const next = runner.getRequired({ advance: 1 });
     source.push(1);
     expect((await next).result).toEqual([1]);
+  });
+});
+
+test("what a web stream is piped to may itself read the runner, or abort it, while it takes an item", async () => {
+  const { runner, source } = await openRunner();
+  const got: number[] = [];
+  const write = async (item: number) => {
+    got.push(item);
+    if (item === 1) got.push(...(await runner.getRequired({ advance: 2 })).result);
+    if (item === 4) await runner.abort();
+  };
+  const piping = runner.toReadableStream().pipeTo(new WritableStream({ write }));
+  await turns();
+  source.push(1, 2, 3, 4, 5);
+  await expect(piping).rejects.toMatchObject({ code: "RUNNER_ABORTED" });
+  expect([got, runner.position]).toEqual([[1, 2, 3, 4], 4]);
+});
+
+describe("a walk that is left while others read", () => {
+  type Items = Promise<number[]>;
+
+  const itemOf = ({ done, value }: { done?: boolean | undefined; value?: number | undefined }) =>
+    done ? [] : [value as number];
+
+  const walks: Record<string, (runner: SequenceRunner<number>) => { pull(): Items; leave(): void }> = {
+    "an iterator": (runner) => {
+      const iterator = runner[Symbol.asyncIterator]();
+      return { pull: () => iterator.next().then(itemOf), leave: () => void iterator.return?.() };
+    },
+    "a web stream": (runner) => {
+      const reader = runner.toReadableStream().getReader();
+      return { pull: () => reader.read().then(itemOf), leave: () => void reader.cancel() };
+    },
+  };
+
+  const reads: Record<string, (runner: SequenceRunner<number>) => Items> = {
+    "another read": async (runner) => (await runner.getRequired({ advance: 1 })).result,
+    "a read of what is available": async (runner) => (await runner.getAvailable()).result,
+    "another walk": async (runner) => itemOf(await runner[Symbol.asyncIterator]().next()),
+  };
+
+  /** How the pull gets its item, and what calls `begin` when it has (or is about to have) it; 1, 2 and 3 are given in the end. */
+  type Situation = (pull: () => void, give: (...items: number[]) => void, begin: () => void) => void;
+
+  const situations: Record<string, Situation> = {
+    "waits for its item": (pull, give, begin) => {
+      pull();
+      give(1, 2, 3);
+      begin();
+    },
+    "finds its item": (pull, give, begin) => {
+      give(1, 2, 3);
+      pull();
+      begin();
+    },
+    "finds its item, and waits for the end to be told": (pull, give, begin) => {
+      give(1);
+      pull();
+      begin();
+      give(2, 3);
+    },
+    "has waited for the end to be told": (pull, give, begin) => {
+      give(1);
+      pull();
+      afterTurn(begin);
+      afterTurn(() => give(2, 3));
+    },
+  };
+
+  async function openSequence(session: ActiveSession) {
+    let sink!: SequenceSink<number>;
+    const produce = (_input: undefined, given: SequenceSink<number>): Producer => {
+      sink = given;
+      return { closed: Promise.resolve({ timedOut: false, errors: [] }), start: async () => given.start(), stop() {} };
+    };
+    const runner = await session.createRunner(defineSequenceRunner({ name: "by hand", produce }), undefined);
+    return { runner, sink };
+  }
+
+  /** What a read brings: nothing where it is refused because the pull is pending. */
+  async function unlessRefused(reading: Items): Items {
+    try {
+      return await reading;
+    } catch (error) {
+      expect(error).toMatchObject({ code: "READ_CONFLICT" });
+      return [];
+    }
+  }
+
+  type Step = readonly [at: number, step: () => void];
+
+  /** Runs each step after so many microtasks from now, those of the same one in their order. */
+  async function inMicrotasks(...steps: Step[]): Promise<void> {
+    for (let now = 0; now <= last; now++) {
+      for (const [at, step] of steps) if (at === now) step();
+      await Promise.resolve();
+    }
+  }
+
+  const last = 9; // until then every pull has brought its item
+  const microtasks = [...Array(last + 1).keys()];
+  const orders = microtasks.flatMap((leftAt) =>
+    microtasks.flatMap((readAt) =>
+      (leftAt === readAt ? [true, false] : [leftAt < readAt]).map((leftFirst) => ({ leftAt, readAt, leftFirst })),
+    ),
+  );
+
+  const cases = Object.keys(walks).flatMap((walk) =>
+    Object.keys(situations).flatMap((situation) => Object.keys(reads).map((read) => [walk, situation, read] as const)),
+  );
+
+  test.each(cases)("%s that %s, and %s: whatever comes first, nothing is lost or comes twice", async (...names) => {
+    const [open, reach, other] = [walks[names[0]]!, situations[names[1]]!, reads[names[2]]!];
+    const session = await openHost().get("user");
+    for (const { leftAt, readAt, leftFirst } of orders) {
+      const { runner, sink } = await openSequence(session);
+      const walk = open(runner);
+      await turns(1); // a web stream takes a while to start
+      let [pulled, read]: Items[] = [];
+      const leaving: Step = [leftAt, walk.leave];
+      const reading: Step = [
+        readAt,
+        () => {
+          read = unlessRefused(other(runner));
+        },
+      ];
+      reach(
+        () => {
+          pulled = walk.pull();
+        },
+        (...items) => {
+          for (const item of items) sink.append(item);
+        },
+        () => void inMicrotasks(...(leftFirst ? [leaving, reading] : [reading, leaving])),
+      );
+      await turns();
+      const got = [...(await pulled!), ...(await read!), ...(await runner.getAvailable()).result];
+      expect(got, JSON.stringify({ leftAt, readAt, leftFirst })).toEqual([1, 2, 3]);
+      await runner[Symbol.asyncDispose]();
+    }
   });
 });
 

@@ -1,7 +1,6 @@
 /** A runner whose results are an ordered sequence of items, and the ways to walk along it. */
 import type { Resource } from "../base/dispose.js";
-import { LazySignal } from "../base/lazy-signal.js";
-import type { SequenceResultLog } from "../log/result-log.js";
+import type { ReadRequest } from "../log/result-log.js";
 import { SequenceLog, type SequenceLogOptions, type SequenceSink } from "../log/sequence-log.js";
 import { CustomProducer, Produced } from "./custom-producer.js";
 import type { RunnerDefinition } from "./definition.js";
@@ -28,27 +27,26 @@ export class SequenceRunner<T = unknown> extends Runner<T[]> implements AsyncIte
   readonly kind = "sequence";
   /** The producer pauses when so many items are not acknowledged. */
   readonly aheadLimit: number;
-  readonly #log: SequenceResultLog<T>;
 
   /** @internal */
-  constructor(parts: RunnerParts<T[]> & { readonly log: SequenceResultLog<T> }, aheadLimit: number) {
+  constructor(parts: RunnerParts<T[]>, aheadLimit: number) {
     super(parts);
     this.aheadLimit = aheadLimit;
-    this.#log = parts.log;
   }
 
   /** Iterates from the current position on. A failed runner throws its error after the last item, an aborted one
    * `RUNNER_ABORTED`; `READ_CONFLICT` if another read at the default position is pending. */
   [Symbol.asyncIterator](): AsyncIterator<T, undefined, undefined> {
-    const left = new LazySignal();
+    const left = new AbortController();
+    const request = nextItem(left.signal);
     const done = { done: true, value: undefined } as const;
     return {
       next: async () => {
-        const step = await this.#pull(left);
-        return step ? { done: false, value: step.item } : done;
+        const items = await this.#pull(request);
+        return items ? { done: false, value: items[0] as T } : done;
       },
       return: async () => {
-        left.abort(undefined);
+        left.abort();
         return done;
       },
     };
@@ -56,38 +54,51 @@ export class SequenceRunner<T = unknown> extends Runner<T[]> implements AsyncIte
 
   /** The rest of the sequence as a web stream, with the rules of iteration. Cancelling it does not abort the runner. */
   toReadableStream(): ReadableStream<T> {
-    const left = new LazySignal();
+    const left = new AbortController();
+    let controller!: ReadableStreamDefaultController<T>;
+    // Not when the read is heard of: the stream may be cancelled by then, and somebody else have read on.
+    const request = nextItem(left.signal, ({ result }) => {
+      for (const item of result as T[]) controller.enqueue(item);
+    });
     return new ReadableStream<T>(
       {
-        pull: async (controller) => {
-          const step = await this.#pull(left);
-          if (!step) {
-            if (!left.aborted) controller.close();
-          } else if (left.aborted) this.#log.giveBack(step.start);
-          else controller.enqueue(step.item);
+        start: (given) => {
+          controller = given;
         },
-        cancel: () => left.abort(undefined),
+        pull: async () => {
+          const items = await this.#pull(request);
+          if (!items && !left.signal.aborted) controller.close();
+        },
+        cancel: () => left.abort(),
       },
       { highWaterMark: 0 },
     );
   }
 
-  /** The next item and its position; nothing at the end, and nothing is lost when the walk is left meanwhile. */
-  async #pull(left: LazySignal): Promise<{ item: T; start: number } | undefined> {
-    if (left.aborted) return undefined;
+  /** What the log has handed out goes to whoever has pulled, also if the walk is left meanwhile; nothing at the end. */
+  async #pull(request: NextItem): Promise<T[] | undefined> {
+    if (request.signal.aborted) return undefined;
     try {
-      const { result, position, status, error } = await this.getRequired({ advance: 1, signal: left.signal });
-      const start = position - 1;
-      if (result.length > 0 && !left.aborted) return { item: result[0] as T, start };
-      if (result.length > 0)
-        this.#log.giveBack(start); // it was on its way when the walk was left
-      else if (status === "failed" && error) throw error;
-      else if (status === "aborted") throw abortError(this.abortReason);
+      const { result, status, error } = await this.read(request);
+      if (result.length > 0) return result;
+      if (status === "failed" && error) throw error;
+      if (status === "aborted") throw abortError(this.abortReason);
     } catch (error) {
-      if (!left.aborted) throw error; // a pull that waited when the walk was left has taken nothing
+      if (!request.signal.aborted) throw error; // a pull that waited when the walk was left has taken nothing
     }
     return undefined;
   }
+}
+
+type NextItem = ReadRequest & { readonly signal: AbortSignal };
+
+/** What every pull of a walk asks for: an item, as long as the walk has not been left when the log is about to hand it out. */
+function nextItem(left: AbortSignal, deliver?: ReadRequest["deliver"]): NextItem {
+  const accept = (items: readonly unknown[]) => {
+    left.throwIfAborted();
+    return items.length;
+  };
+  return { min: 1, max: 1, signal: left, accept, deliver };
 }
 
 /** Makes a sequence runner that is not started yet. Throws `RUNNER_START_FAILED` for a producer that cannot be made. */
@@ -102,7 +113,7 @@ export function createSequence<T>(
   try {
     const producer =
       source instanceof Produced
-        ? new CustomProducer(() => source.produce(log))
+        ? new CustomProducer(log, source, (error) => runner?.onLateError(error))
         : new SequenceProducer(log, source, owner.cleanupTimeout);
     runner = new SequenceRunner<T>({ owner, log, producer, ...settings }, settings.aheadLimit);
     return runner;

@@ -15,33 +15,32 @@ import { checkOptions } from "../base/check.js";
 import { type CleanupSummary, mergeSummaries, type Resource } from "../base/dispose.js";
 import { ActiveSessionError } from "../base/error.js";
 import {
-  bodyOf,
   checkDefinition,
   type ProcessDefinition,
   type RunnerDefinition,
   type SequenceDefinition,
-  sourceOf,
   validateInput,
 } from "../runner/definition.js";
 import { checkBody, type ProcessBody, type ProcessContext } from "../runner/process-producer.js";
 import { createProcess, type ProcessRunner } from "../runner/process-runner.js";
 import type { RunnerContext } from "../runner/producer.js";
-import type { Runner, RunnerOwner } from "../runner/runner.js";
-import { createSequence, type RunnerSettings, type SequenceRunner } from "../runner/sequence-runner.js";
+import type { Runner } from "../runner/runner.js";
+import { createSequence, type SequenceRunner } from "../runner/sequence-runner.js";
 import type { AbortReason } from "../runner/shapes.js";
 import { checkSource, discardSource, type SequenceSource } from "../runner/source.js";
 import { checkTimeSeries, type Measurement, measure, type TimeSeries } from "../runner/time-series.js";
 import { Belongings } from "./belongings.js";
 import { Creations, type Idempotency } from "./creations.js";
+import { createDefined, withDefaults } from "./defined-runner.js";
 import { Expirable, type ExpiryList } from "./expiry.js";
 import { sessionIdFor, type TaggedIdentity } from "./identity.js";
-import type { RunnerChoices, RunnerOptions } from "./options.js";
+import type { RunnerOptions } from "./options.js";
 import type { Ownership } from "./owned-resources.js";
 import type { Properties } from "./properties.js";
 import type { RunnerEntry } from "./runner-table.js";
 import type { SessionGroup } from "./session-group.js";
 import { type LockOptions, type SessionLock, SessionLocks } from "./session-locks.js";
-import { type MakeRunner, type RunnersHost, SessionRunners } from "./session-runners.js";
+import { type RunnersHost, SessionRunners } from "./session-runners.js";
 
 /** What a session needs of its host. */
 export interface SessionHost extends RunnersHost {
@@ -152,11 +151,12 @@ export class ActiveSession<Services = unknown> extends Expirable {
     source: SequenceSource<T, RunnerContext<ActiveSession<Services>, Services>>,
     options: RunnerOptions = {},
   ): Promise<SequenceRunner<T>> {
-    const make: MakeRunner<SequenceRunner<T>> = (owner, settings, choices) => {
-      checkSource(source);
-      return createSequence(owner, source as SequenceSource<T>, { ...choices, ...settings });
-    };
-    return this.#house.create("create a sequence runner", options, make, (timeout) => discardSource(source, timeout));
+    return this.#house.create("create a sequence runner", options, {
+      check: () => checkSource(source),
+      make: (owner, settings, choices) =>
+        createSequence(owner, source as SequenceSource<T>, { ...choices, ...settings }),
+      discard: (timeout) => discardSource(source, timeout),
+    });
   }
 
   /**
@@ -167,10 +167,10 @@ export class ActiveSession<Services = unknown> extends Expirable {
     series: TimeSeries<T>,
     options: RunnerOptions = {},
   ): Promise<SequenceRunner<Measurement<T>>> {
-    return this.#house.create("create a time-series runner", options, (owner, settings, choices) => {
-      checkTimeSeries(series);
-      const source = ({ signal }: RunnerContext) => measure(series, signal);
-      return createSequence(owner, source, { ...choices, ...settings });
+    const source = ({ signal }: RunnerContext) => measure(series, signal);
+    return this.#house.create("create a time-series runner", options, {
+      check: () => checkTimeSeries(series),
+      make: (owner, settings, choices) => createSequence(owner, source, { ...choices, ...settings }),
     });
   }
 
@@ -183,12 +183,12 @@ export class ActiveSession<Services = unknown> extends Expirable {
     body: ProcessBody<T, ProcessContext<any, ActiveSession<Services>, Services>>,
     options: RunnerOptions = {},
   ): Promise<ProcessRunner<T>> {
-    return this.#house.create("create a process runner", options, (owner, settings) => {
-      checkBody(body);
-      return createProcess(owner, body as ProcessBody<T>, {
-        ...settings,
-        defaultAdvance: options.defaultAdvance ?? 1,
-      });
+    return this.#house.create("create a process runner", options, {
+      check: () => checkBody(body),
+      make: (owner, settings) => {
+        const defaultAdvance = options.defaultAdvance ?? 1;
+        return createProcess(owner, body as ProcessBody<T>, { ...settings, defaultAdvance });
+      },
     });
   }
 
@@ -208,11 +208,13 @@ export class ActiveSession<Services = unknown> extends Expirable {
   ): Promise<ProcessRunner<T>>;
   createRunner(definition: RunnerDefinition, input: unknown, options: RunnerOptions = {}): Promise<Runner> {
     const given = withDefaults(options, definition);
-    return this.#house.create("create a runner", given, async (owner, settings, choices): Promise<Runner> => {
-      checkDefinition(definition);
-      const checked = await validateInput(definition, input);
-      this.#checkAvailable("create a runner"); // else what has been given back already would be held
-      return createDefined(owner, definition, checked, { ...choices, ...settings }, given);
+    let checked: unknown;
+    return this.#house.create("create a runner", given, {
+      check: async () => {
+        checkDefinition(definition);
+        checked = await validateInput(definition, input);
+      },
+      make: (owner, settings, choices) => createDefined(owner, definition, checked, { ...choices, ...settings }, given),
     });
   }
 
@@ -224,10 +226,12 @@ export class ActiveSession<Services = unknown> extends Expirable {
   createChecked(definition: RunnerDefinition, checked: unknown, once?: Idempotency): Promise<Runner> {
     const given = withDefaults({}, definition);
     const create = (onMade: (runner: Runner) => void): Promise<Runner> =>
-      this.#house.create("create a runner", given, (owner, settings, choices) => {
-        const runner = createDefined(owner, definition, checked, { ...choices, ...settings }, given);
-        onMade(runner);
-        return runner;
+      this.#house.create("create a runner", given, {
+        make: (owner, settings, choices) => {
+          const runner = createDefined(owner, definition, checked, { ...choices, ...settings }, given);
+          onMade(runner);
+          return runner;
+        },
       });
     if (!once) return create(noop);
     this.#checkAvailable("create a runner");
@@ -435,7 +439,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
     const ofRunners = (await this.#runners?.disposed()) ?? [];
     const ofBelongings = (await this.#belongings?.release(timeout)) ?? { timedOut: false, errors: [] };
     const summary = mergeSummaries([...ofRunners, ofBelongings]);
-    // The runners have told of their own.
+    // The runners and the creations that failed have told of their own.
     this.#host.events.emit("session.cleaned-up", () => ({ ...this.#names, ...ofBelongings }));
     this.#host.cleanedUp(this);
     this.#isCleanedUp = true;
@@ -505,27 +509,6 @@ export class ActiveSession<Services = unknown> extends Expirable {
       this.touch();
     };
   }
-}
-
-/** What the definition says, and above it what the creation says. */
-function withDefaults(options: RunnerOptions, definition: RunnerDefinition): RunnerOptions {
-  const byDefault = (Object(definition) as Partial<RunnerDefinition>).options;
-  if (!byDefault || typeof options !== "object" || options === null) return options;
-  const given = Object.entries(options).filter(([, value]) => value !== undefined);
-  return { ...byDefault, ...Object.fromEntries(given) };
-}
-
-function createDefined(
-  owner: RunnerOwner,
-  definition: RunnerDefinition,
-  input: unknown,
-  settings: RunnerSettings & RunnerChoices,
-  { defaultAdvance = 1 }: RunnerOptions,
-): Runner {
-  if (definition.kind === "sequence")
-    return createSequence(owner, sourceOf(definition, input), { ...settings, definition });
-  // The host's default advance is meant for items; a process waits for its next report.
-  return createProcess(owner, bodyOf(definition, input), { ...settings, defaultAdvance, definition });
 }
 
 /** Settles as the first of two that succeeds; as the second one, if none does. */

@@ -5,8 +5,13 @@ import { inspect } from "node:util";
 import { describe, expect, test, vi } from "vitest";
 import { atEnd } from "../../test/support/cleanup.js";
 import { openHost, turns } from "../../test/support/control.js";
-import { defineProcessRunner } from "./define.js";
+import type { Producer } from "../runner/producer.js";
+import type { Runner } from "../runner/runner.js";
+import type { ActiveSession } from "./active-session.js";
+import { defineProcessRunner, defineSequenceRunner } from "./define.js";
 import type { ActiveSessionEvents, Logger } from "./events.js";
+import type { LimitOptions } from "./limits.js";
+import type { RunnerOptions } from "./options.js";
 
 const names = [
   ...(["session.created", "session.ended", "session.cleaned-up", "group.created", "group.ended"] as const),
@@ -98,6 +103,73 @@ describe("the channels tell of", () => {
     expect(events["runner.creation-failed"]).toEqual({ session: id, generation, error: refused });
     expect(events["host.closing"]).toEqual({ sessions: 1 });
     expect(events["host.closed"]).toEqual({ sessions: 1, unfinished: [] });
+  });
+
+  const processes = { name: "process", run: async (n: number) => n };
+  const sequences = { name: "sequence", run: (n: number) => [n] };
+
+  test.each<[string, LimitOptions, (session: ActiveSession, options: RunnerOptions) => Promise<Runner>]>([
+    ["a sequence", { runnersPerClient: 1 }, (session, options) => session.createSequenceRunner([], options)],
+    [
+      "a time series",
+      { runners: 1 },
+      (session, options) => session.createTimeSeriesRunner({ gauge: () => 1, interval: 1 }, options),
+    ],
+    ["a process", { retainedItems: 1 }, (session, options) => session.createProcessRunner(async () => 1, options)],
+    [
+      "a defined sequence",
+      { runners: 1 },
+      (session, options) => session.createRunner(defineSequenceRunner(sequences), 1, options),
+    ],
+    [
+      "a defined process",
+      { runners: 1 },
+      (session, options) => session.createRunner(defineProcessRunner(processes), 1, options),
+    ],
+  ])(
+    "nothing but its failure of %s that a limit refuses: it has never been a runner",
+    async (_what, limits, create) => {
+      const session = await openHost({ logger: quiet, limits }).get("ann");
+      await session.createSequenceRunner(["item"]);
+      await turns(); // its clean-up is over, and told of
+      const told = listen();
+      const broken = new Error("hold");
+      const holds = [() => Promise.reject(broken)];
+      const error = await create(session, { holds }).catch((reason: unknown) => reason);
+      expect(error).toMatchObject({ code: expect.stringMatching(/_LIMIT_REACHED$/) });
+      await turns();
+      expect(told.map(([name]) => name)).toEqual(["limit.reached", "warning", "runner.creation-failed"]);
+      expect(told[1]?.[1]).toMatchObject({ message: "the clean-up of a failed creation failed", error: broken });
+    },
+  );
+
+  test("a runner from its creation to its removal, also if its session ends while it is made", async () => {
+    const session = await openHost({ logger: quiet }).get("ann");
+    const told = listen();
+    const produce = (): Producer => {
+      void session.terminate();
+      const closed = Promise.resolve({ timedOut: false, errors: [] });
+      return { closed, start: () => expect.unreachable(), stop: () => {} };
+    };
+    const creating = session.createRunner(defineSequenceRunner({ name: "ends", produce }), undefined);
+    await expect(creating).rejects.toMatchObject({ code: "SESSION_ENDED" });
+    const ofRunner = [
+      "runner.created",
+      "runner.final",
+      "runner.removed",
+      "runner.cleaned-up",
+      "runner.creation-failed",
+    ];
+    expect(told.map(([name]) => name).filter((name) => name.startsWith("runner."))).toEqual(ofRunner);
+  });
+
+  test("a runner that was over before it began only after its creation", async () => {
+    const session = await openHost({ logger: quiet }).get("ann");
+    const told = listen();
+    const closed = Promise.resolve({ timedOut: false, errors: [] });
+    const produce = (): Producer => ({ closed, start: async () => {}, stop: () => {} });
+    await session.createRunner(defineSequenceRunner({ name: "over", produce }), undefined);
+    expect(told[0]?.[0]).toBe("runner.created");
   });
 
   test("nothing that a listener could break: what it throws is its own uncaught error", async () => {

@@ -2,10 +2,11 @@
  * The runners of one session: how one comes to be, how it is found, what keeps it from idling out, and what is told of it.
  *
  * A creation takes its number first and never gives it back. What it was given it has taken over: if it fails, wherever, the
- * runner is disposed, or, where there was none yet, the source closed and the `holds` released.
+ * runner is disposed, or, where there was none yet, the source closed and the `holds` released. A runner is made only where there
+ * may be one more, and is told of at once: nobody hears of a runner that was never created.
  */
-import { abortable } from "../base/async.js";
-import { type CleanupSummary, type Resource, runSteps, toSteps } from "../base/dispose.js";
+import { abortable, createDeferred } from "../base/async.js";
+import { type CleanupSummary, mergeSummaries, type Resource, runSteps, toSteps } from "../base/dispose.js";
 import type { Runner, RunnerOwner } from "../runner/runner.js";
 import type { RunnerSettings } from "../runner/sequence-runner.js";
 import type { AbortReason } from "../runner/shapes.js";
@@ -54,16 +55,25 @@ export interface RunnersHome {
   warn(message: string, error: unknown): void;
 }
 
-/** Makes a runner, not started yet, from what its options came to. */
-export type MakeRunner<R> = (owner: RunnerOwner, settings: RunnerSettings, choices: RunnerChoices) => R | Promise<R>;
+/** How a runner comes to be. */
+export interface Recipe<R> {
+  /** Checks what it is to be made from; throws, or rejects. */
+  readonly check?: () => void | Promise<void>;
+  /** Makes it, not started yet, from what its options came to. */
+  readonly make: (owner: RunnerOwner, settings: RunnerSettings, choices: RunnerChoices) => R;
+  /** Closes what was given for it where it could not even be made, within so many ms. */
+  readonly discard?: (timeout: number) => Promise<CleanupSummary>;
+}
 
-const nothingToDiscard = async (): Promise<CleanupSummary> => ({ timedOut: false, errors: [] });
+const nothing: CleanupSummary = { timedOut: false, errors: [] };
 
 /** See the top of the file. */
 export class SessionRunners {
   readonly #home: RunnersHome;
   readonly #table: RunnerTable;
   readonly #owner: RunnerOwner;
+  /** Those under way: how what they leave is cleaned up if they fail. */
+  readonly #creations = new Set<Promise<CleanupSummary>>();
   #nextNumber = 0;
   #openReads = 0;
   #isFresh = true;
@@ -110,41 +120,46 @@ export class SessionRunners {
 
   // --- creating ----------------------------------------------------------------------------------------------------
 
-  /** @param discard closes what was given for the runner, where it could not even be made; within so many ms */
   async create<R extends Runner>(
     action: string,
     options: RunnerOptions,
-    make: MakeRunner<R>,
-    discard: (timeout: number) => Promise<CleanupSummary> = nothingToDiscard,
+    { check, make, discard = async () => nothing }: Recipe<R>,
   ): Promise<R> {
     const { host, session } = this.#home;
     const number = this.#nextNumber++;
     const taken: Resource[] = [];
+    const over = createDeferred<CleanupSummary>();
+    this.#creations.add(over.promise);
+    let summary = nothing;
     let runner: R | undefined;
     try {
       const holds = takeHolds(options, taken);
       this.#home.checkAvailable(action);
       const choices = resolveRunnerOptions(action, options, holds, host.settings);
       const { defaultAdvance, data } = choices;
-      const made = make(this.#owner, { number, defaultAdvance, holds: taken, data }, choices);
-      runner = made instanceof Promise ? await this.#pinned(made) : made;
+      const checking = check?.();
+      if (checking instanceof Promise) await this.#pinned(checking);
       this.#home.checkAvailable(action);
+      this.#home.admitRunner();
+      runner = make(this.#owner, { number, defaultAdvance, holds: taken, data }, choices);
       this.#add(runner, choices);
+      this.#home.checkAvailable(action); // making room for it, or making it, may have run code that ended the session
       await this.#launch(runner, choices);
       this.#home.checkAvailable(action);
       this.#isFresh = false;
       return runner;
     } catch (error) {
-      if (runner) await runner.dispose("stopped");
-      else await this.#giveBack(discard, taken);
+      summary = runner ? await runner.dispose("stopped") : await this.#giveBack(discard, taken);
       const { id, generation } = session;
       host.events.emit("runner.creation-failed", () => ({ session: id, generation, error }));
       throw error;
+    } finally {
+      this.#creations.delete(over.promise);
+      over.resolve(summary);
     }
   }
 
   #add(runner: Runner, { idleTimeout }: RunnerChoices): void {
-    this.#home.admitRunner();
     this.#table.add(runner, idleTimeout);
     this.#home.host.tally.runners++;
     this.#tell("runner.created", runner);
@@ -175,12 +190,13 @@ export class SessionRunners {
   async #giveBack(
     discard: (timeout: number) => Promise<CleanupSummary>,
     resources: readonly Resource[],
-  ): Promise<void> {
+  ): Promise<CleanupSummary> {
     const { cleanupTimeout } = this.#home.host.settings;
-    for (const summary of [await discard(cleanupTimeout), await runSteps(toSteps(resources), cleanupTimeout)]) {
-      for (const error of summary.errors) this.#home.warn("the clean-up of a failed creation failed", error);
-      if (summary.timedOut) this.#home.warn("the clean-up of a failed creation took too long", undefined);
-    }
+    const discarded = await discard(cleanupTimeout);
+    const summary = mergeSummaries([discarded, await runSteps(toSteps(resources), cleanupTimeout)]);
+    for (const error of summary.errors) this.#home.warn("the clean-up of a failed creation failed", error);
+    if (summary.timedOut) this.#home.warn("the clean-up of a failed creation took too long", undefined);
+    return summary;
   }
 
   // --- finding and keeping -----------------------------------------------------------------------------------------
@@ -226,9 +242,10 @@ export class SessionRunners {
     for (const runner of this.all()) void runner.dispose(reason);
   }
 
-  /** Resolves when all clean-ups are over, with how they went. */
-  disposed(): Promise<CleanupSummary[]> {
-    return this.#table.disposed();
+  /** Resolves when all clean-ups are over, with how they went, those of creations under way too: they fail now. */
+  async disposed(): Promise<CleanupSummary[]> {
+    const [disposed, ...failed] = await Promise.all([this.#table.disposed(), ...this.#creations]);
+    return [...new Set([...disposed, ...failed])]; // a creation that has come to a runner tells of the same clean-up as that
   }
 
   // --- what runners need, and what is told of them -----------------------------------------------------------------
@@ -259,6 +276,10 @@ export class SessionRunners {
         const outcome = { status, position, progress, ...(reason && { reason }) };
         const error = status === "failed" ? { error: failure?.cause } : {};
         host.events.emit("runner.final", () => ({ ...namesOf(runner), ...outcome, ...error }));
+      },
+      failedLate: (runner, error) => {
+        const message = "a runner's work failed after it had been stopped";
+        host.events.emit("warning", () => ({ message, ...namesOf(runner), error }));
       },
       cleanedUp: (runner, summary) => {
         host.events.emit("runner.cleaned-up", () => ({ ...namesOf(runner), ...summary }));

@@ -54,7 +54,7 @@ export async function openCuttingProxy(target: string, nextCut: () => Cut | unde
       }
       cuts.push(cut!);
       upstream.destroy();
-      cutOff(client, bytes.subarray(0, left), cut!.how);
+      cutOff(client, cut!.isSlow ? bytes.subarray(0, 0) : bytes.subarray(0, left), cut!.how);
     });
   });
   function watch(socket: Socket): Socket {
@@ -71,7 +71,7 @@ export async function openCuttingProxy(target: string, nextCut: () => Cut | unde
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, cuts, close };
 }
 
-/** What has not come through when the connection is cut never does. */
+/** What has not come through when the connection is cut never does, nor anything behind it. */
 function dribbling(client: Socket): (bytes: Buffer) => void {
   let waiting: Buffer = Buffer.alloc(0);
   const step = () => {
