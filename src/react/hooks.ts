@@ -5,8 +5,11 @@ import type { Definitions, InputOf, NameOf, ResultOf } from "../client/definitio
 import { type RunnerHookOptions, RunnerStore, type RunnerView, type Target } from "./runner-store.js";
 import { RunnersStore, type RunnersView } from "./runners-store.js";
 
-/** A runner that the component creates. */
-export interface CreateTarget<Name, Input> {
+/** A runner that the component creates. The input may be left out where the definition can do without, or `start` may be given it. */
+export type CreateTarget<Name, Input> = Creation<Name, Input> &
+  (undefined extends Input ? unknown : { readonly input: Input } | { readonly start: "manual" });
+
+interface Creation<Name, Input> {
   /** The name of the definition that the server exposes. */
   readonly create: Name;
   /** Another input (as JSON) is another runner: the one before is stopped. */
@@ -126,6 +129,9 @@ function suspend(store: RunnerStore<unknown>): void {
   store.rouse(patience);
   const { status, error, isRunning } = store.snapshot();
   if (status !== undefined) return;
-  if (error) throw error;
+  if (error) {
+    store.release(); // whoever tries again begins anew
+    throw error;
+  }
   if (isRunning) throw store.firstAnswer;
 }

@@ -100,7 +100,7 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
     this.#options = options;
   }
 
-  /** Resolves when there is something to be seen. */
+  /** Resolves when there is something to be seen, or when whoever waits has to look again. */
   get firstAnswer(): Promise<void> {
     this.#firstAnswer ??= createDeferred();
     return this.#firstAnswer.promise;
@@ -113,6 +113,7 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
     this.#forget();
     this.#isStarted = true;
     this.show({ ...nothing, isRunning: true });
+    this.remind();
     void this.#create(this.#target.create, input === undefined ? this.#target.input : input);
   };
 
@@ -135,6 +136,11 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
       this.show({ isRunning: true });
       this.#follow(this.#client.follow<T>(target.key, { ...this.#followOptions, offset: this.#options.offset }));
     }
+  }
+
+  protected override remind(): void {
+    this.#firstAnswer?.resolve();
+    this.#firstAnswer = undefined;
   }
 
   protected sleep(): void {
@@ -206,7 +212,8 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
 
   async #takeAll(follower: RunnerFollower<T>): Promise<void> {
     try {
-      if (this.#follower !== follower || !this.isAwake) return;
+      const isOver = !(this.#changes.isRunning ?? this.snapshot().isRunning);
+      if (this.#follower !== follower || !this.isAwake || isOver) return;
       for await (const update of follower.updates()) {
         if (this.#follower !== follower) return;
         this.#take(update);
@@ -241,6 +248,6 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
     this.#changes = {};
     for (const resolve of this.#onFlushed.splice(0)) resolve();
     const { status, isRunning } = this.snapshot();
-    if (status !== undefined || !isRunning) this.#firstAnswer?.resolve();
+    if (status !== undefined || !isRunning) this.remind();
   }
 }

@@ -30,18 +30,30 @@ export abstract class Store<View> {
     this.rouse();
     return () => {
       this.#listeners.delete(listener);
-      if (this.#listeners.size === 0) this.#fallAsleepSoon(0);
+      this.release();
     };
   };
 
-  /** Wakes it although nobody has subscribed yet; whoever wants to has so long, ms. */
+  /** Lets it fall asleep one turn later, if nobody has subscribed. */
+  release(): void {
+    if (this.#listeners.size === 0) this.#fallAsleepSoon(0);
+  }
+
+  /**
+   * Wakes it although nobody has subscribed yet; whoever wants to has so long, ms. Those who still wait for something to see are
+   * reminded in between, and rouse it again.
+   */
   rouse(patience?: number): void {
     clearTimeout(this.#falling);
     if (!this.#isAwake) {
       this.#isAwake = true;
       this.wake();
     }
-    if (patience !== undefined && this.#listeners.size === 0) this.#fallAsleepSoon(patience);
+    if (patience === undefined || this.#listeners.size > 0) return;
+    this.#falling = setTimeout(() => {
+      this.#fallAsleepSoon(patience / 2);
+      this.remind();
+    }, patience / 2);
   }
 
   protected get isAwake(): boolean {
@@ -55,6 +67,8 @@ export abstract class Store<View> {
     for (const listener of [...this.#listeners]) listener();
   }
 
+  /** Whoever waits for something to see looks again. */
+  protected remind(): void {}
   protected abstract wake(): void;
   protected abstract sleep(): void;
 
