@@ -35,6 +35,11 @@ export function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefine
   });
 }
 
+/** Whether work that has failed just says that it has stopped, as its signal told it. */
+export function isAbort(error: unknown, signal: AbortSignal): boolean {
+  return error === signal.reason || (error instanceof Error && error.name === "AbortError");
+}
+
 /** How a bounded wait ended: in time or not, and with which error if the promise rejected. */
 export interface Settlement {
   readonly timedOut: boolean;

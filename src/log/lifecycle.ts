@@ -44,7 +44,9 @@ export class Lifecycle {
     return this.#failure ? "failed" : "completed";
   }
 
+  /** The background runs. Whoever says so again, or when it is over, is not heard. */
   start(): void {
+    if (this.#started || this.#ended) return;
     this.#started = true;
     this.#events.onStarted?.();
   }

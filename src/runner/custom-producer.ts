@@ -1,10 +1,10 @@
 /**
  * A producer that the application has written: held to the contract, so that its mistakes stay its own. What `start` throws is a
- * failed start, which may be tried again; what `stop` throws, and a `closed` that rejects, are errors of the clean-up; what is told
- * to the log after `stop` is not heard.
+ * failed start, which may be tried again; one that returns has started, whether or not the log was told. What `stop` throws, or
+ * `start` after it, and a `closed` that rejects, are errors of the clean-up; what is told to the log after `stop` is not heard.
  */
-import { createDeferred } from "../base/async.js";
-import { type CleanupSummary, mergeSummaries } from "../base/dispose.js";
+import { createDeferred, isAbort } from "../base/async.js";
+import type { CleanupSummary } from "../base/dispose.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 import type { Producer, RunnerContext } from "./producer.js";
 import { startFailed } from "./start-failed.js";
@@ -15,32 +15,44 @@ export class Produced<Sink> {
 }
 
 /** See the top of the file. */
-export class CustomProducer implements Producer {
+export class CustomProducer<Sink extends { start(): void }> implements Producer {
   readonly closed: Promise<CleanupSummary>;
+  readonly #sink: Sink;
   readonly #producer: Producer;
-  readonly #errors: unknown[] = [];
+  readonly #onLateError: (error: unknown) => void;
   readonly #stopping = createDeferred();
   #isStopped = false;
 
-  /** @throws `RUNNER_START_FAILED` if what `make` gives is no producer, or it throws */
-  constructor(make: () => unknown) {
+  /**
+   * @param onLateError gets what the producer throws when it has been stopped
+   * @throws `RUNNER_START_FAILED` if what `produce` gives is no producer, or it throws
+   */
+  constructor(sink: Sink, { produce }: Produced<Sink>, onLateError: (error: unknown) => void) {
+    this.#sink = sink;
+    this.#onLateError = onLateError;
     try {
-      this.#producer = checkProducer(make());
+      this.#producer = checkProducer(produce(sink));
     } catch (cause) {
       throw startFailed(cause);
     }
     this.closed = Promise.resolve(this.#producer.closed).then(
-      (summary) => mergeSummaries([isSummary(summary) ? summary : nothing, { timedOut: false, errors: this.#errors }]),
-      (error: unknown) => ({ timedOut: false, errors: [...this.#errors, error] }),
+      (summary) => (isSummary(summary) ? summary : nothing),
+      (error: unknown) => ({ timedOut: false, errors: [error] }),
     );
   }
 
   async start(context: RunnerContext): Promise<void> {
+    await Promise.race([this.#start(context), this.#stopping.promise]);
+  }
+
+  /** Goes on after a stop, for which nobody waits. */
+  async #start(context: RunnerContext): Promise<void> {
     try {
-      await Promise.race([this.#producer.start(context), this.#stopping.promise]);
+      await this.#producer.start(context);
+      this.#sink.start(); // for one that has not said so, which every read would start again
     } catch (cause) {
       if (!this.#isStopped) throw startFailed(cause);
-      this.#errors.push(cause);
+      if (!isAbort(cause, context.signal)) this.#onLateError(cause);
     }
   }
 
@@ -51,7 +63,7 @@ export class CustomProducer implements Producer {
     try {
       this.#producer.stop();
     } catch (error) {
-      this.#errors.push(error);
+      this.#onLateError(error);
     }
   }
 }

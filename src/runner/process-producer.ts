@@ -9,7 +9,7 @@
  * - After `stop` a report throws the signal's reason into the body; a report after the body's own end is ignored, since it
  *   comes from a call-back that outlived the body and an error there would hit nobody who could handle it.
  */
-import { createDeferred } from "../base/async.js";
+import { createDeferred, isAbort } from "../base/async.js";
 import type { CleanupSummary } from "../base/dispose.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 import type { ProcessSink } from "../log/process-log.js";
@@ -135,9 +135,4 @@ export class ProcessProducer<T> implements Producer {
 
 function isGenerator<T>(value: unknown): value is BodyGenerator<T> {
   return typeof value === "object" && value !== null && Symbol.asyncIterator in value && "next" in value;
-}
-
-/** Whether a body just says that it has stopped. */
-function isAbort(error: unknown, signal: AbortSignal): boolean {
-  return error === signal.reason || (error instanceof Error && error.name === "AbortError");
 }

@@ -19,7 +19,9 @@ export function createProcess<T>(
   let runner: ProcessRunner<T> | undefined;
   const log = new ProcessLog<T>({ onStarted: () => runner?.onStarted(), onFinal: () => runner?.onFinal() });
   const producer =
-    body instanceof Produced ? new CustomProducer(() => body.produce(log)) : new ProcessProducer(log, body);
+    body instanceof Produced
+      ? new CustomProducer(log, body, (error) => runner?.onLateError(error))
+      : new ProcessProducer(log, body);
   runner = new ProcessRunner<T>({ owner, log, producer, ...settings });
   return runner;
 }

@@ -58,6 +58,8 @@ export interface RunnerOwner {
   started(runner: Runner): void;
   /** The status has become final. */
   ended(runner: Runner, state: LogState): void;
+  /** The work has failed when its clean-up was over. */
+  failedLate(runner: Runner, error: unknown): void;
   /** The work has ended, its source is closed, the holds are released. */
   cleanedUp(runner: Runner, summary: CleanupSummary): void;
 }
@@ -90,6 +92,8 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   readonly #removal = new LazySignal();
   readonly #cleanup = createDeferred<CleanupSummary>();
   readonly #holdsReleased = createDeferred<CleanupSummary>();
+  /** What the work has thrown since it was stopped. */
+  readonly #lateErrors: unknown[] = [];
   #cleanedUp = false;
   #starting: Promise<void> | undefined;
   #abortReason: AbortReason | undefined;
@@ -365,6 +369,12 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
     this.#finalSignal.abort(error);
   }
 
+  /** The work has thrown something after it was stopped. @internal */
+  onLateError(error: unknown): void {
+    if (this.#cleanedUp) this.#parts.owner.failedLate(this, error);
+    else this.#lateErrors.push(error);
+  }
+
   /** Aborts the runner if it is not final, removes it from its session, and waits for the clean-up and the holds. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.dispose("stopped");
@@ -384,9 +394,10 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
     return this.#disposal;
   }
 
-  #finishCleanup(summary: CleanupSummary): void {
+  #finishCleanup(closing: CleanupSummary): void {
     if (this.#cleanedUp) return;
     this.#cleanedUp = true;
+    const summary = mergeSummaries([{ timedOut: false, errors: this.#lateErrors }, closing]);
     this.#cleanup.resolve(summary);
     const { holds, owner } = this.#parts;
     void runSteps(toSteps(holds), owner.cleanupTimeout).then((released) => {

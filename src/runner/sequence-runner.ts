@@ -113,7 +113,7 @@ export function createSequence<T>(
   try {
     const producer =
       source instanceof Produced
-        ? new CustomProducer(() => source.produce(log))
+        ? new CustomProducer(log, source, (error) => runner?.onLateError(error))
         : new SequenceProducer(log, source, owner.cleanupTimeout);
     runner = new SequenceRunner<T>({ owner, log, producer, ...settings }, settings.aheadLimit);
     return runner;

@@ -277,6 +277,10 @@ export class SessionRunners {
         const error = status === "failed" ? { error: failure?.cause } : {};
         host.events.emit("runner.final", () => ({ ...namesOf(runner), ...outcome, ...error }));
       },
+      failedLate: (runner, error) => {
+        const message = "a runner's work failed after it had been stopped";
+        host.events.emit("warning", () => ({ message, ...namesOf(runner), error }));
+      },
       cleanedUp: (runner, summary) => {
         host.events.emit("runner.cleaned-up", () => ({ ...namesOf(runner), ...summary }));
       },
