@@ -35,7 +35,7 @@ const process: Open = async (make, options) => {
 };
 
 const clean: CleanupSummary = { timedOut: false, errors: [] };
-const never = new Promise<never>(() => {});
+const closed = Promise.resolve(clean);
 const step = (sink: Sink) => ("append" in sink ? sink.append(1) : sink.report(1));
 
 describe.each([
@@ -46,7 +46,7 @@ describe.each([
     vi.useFakeTimers();
     const error = new Error("stop");
     const { runner, warn } = await open((sink) => ({
-      closed: never,
+      closed: new Promise(() => {}),
       start: async () => sink.start(),
       stop: () => {
         throw error;
@@ -66,7 +66,7 @@ describe.each([
       const { runner } = await open(
         (given) => {
           sink = given;
-          return { closed: never, start, stop: () => {} };
+          return { closed, start, stop: () => {} };
         },
         { start: "on-first-read" },
       );
@@ -83,7 +83,7 @@ describe.each([
     test("is not started any more when it has ended within its start", async () => {
       const start = vi.fn();
       const { runner } = await open((sink) => ({
-        closed: Promise.resolve(clean),
+        closed,
         start: async () => {
           start();
           step(sink);
@@ -97,7 +97,7 @@ describe.each([
 
     test("is not started by a start that is over after the abort", async () => {
       const started = createDeferred();
-      const { runner } = await open(() => ({ closed: never, start: () => started.promise, stop: () => {} }), {
+      const { runner } = await open(() => ({ closed, start: () => started.promise, stop: () => {} }), {
         signal: AbortSignal.abort(),
       });
       started.resolve();
@@ -110,7 +110,7 @@ describe.each([
     let sink!: Sink;
     const { runner, debug } = await open((given) => {
       sink = given;
-      return { closed: Promise.resolve(clean), start: async () => given.start(), stop: () => {} };
+      return { closed, start: async () => given.start(), stop: () => {} };
     });
     sink.start();
     await runner.abort();
@@ -154,7 +154,7 @@ describe.each([
     });
 
     test("is warned of if it is even later", async () => {
-      const { runner, warn, started } = await openStarting(Promise.resolve(clean));
+      const { runner, warn, started } = await openStarting(closed);
       expect(await runner.cleanup).toEqual(clean);
       const error = new Error("late");
       started.reject(error);
@@ -164,7 +164,7 @@ describe.each([
 
     test("is not told of if it only says so", async () => {
       for (const how of ["its signal's reason", "an abort"] as const) {
-        const { runner, warn, started, context } = await openStarting(Promise.resolve(clean));
+        const { runner, warn, started, context } = await openStarting(closed);
         started.reject(how === "an abort" ? new DOMException("stopped", "AbortError") : context.signal.reason);
         await turns();
         expect(await runner.cleanup).toEqual(clean);
