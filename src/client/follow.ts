@@ -270,8 +270,9 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
     const cut = new AbortController();
     this.#cut = cut;
     const off = onAbort(signal, () => cut.abort(signal.reason));
-    const offPage = onPageChange(() => {
-      if (this.#isUnseen) cut.abort(new TemporaryError("The page is hidden"));
+    const offPage = onPageChange(({ type }) => {
+      // Frozen, it would hold its connection, and with it the runner, until the server ends that.
+      if (type === "pagehide" || this.#isUnseen) cut.abort(new TemporaryError("The page is hidden"));
     });
     const asked = this.#request(live, cut);
     try {

@@ -1,9 +1,9 @@
 /** The client in a browser whose page is loaded again in the middle. */
 import type { Page } from "playwright-core";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { RunnerFollower } from "../../src/client.js";
 import { browserPath, sharedBrowser } from "../support/browser.js";
-import { openClientApp, shown, upTo } from "../support/client-page.js";
+import { openClientApp, shown, until, upTo } from "../support/client-page.js";
 
 const browser = sharedBrowser();
 
@@ -116,10 +116,9 @@ describe.skipIf(!browserPath)("the client in Chromium, when its page is loaded a
 
   test("makes one runner of a creation that was not answered yet, by a key that the tab has kept", async () => {
     const app = await openClientApp(browser);
-    const page = await app.open();
+    const page = await app.openKnown();
     const start = () =>
       page.evaluate(async () => {
-        await fetch("/welcome");
         const client = window.library.createClient("/runners");
         sessionStorage.setItem("once", sessionStorage.getItem("once") ?? crypto.randomUUID());
         const idempotencyKey = sessionStorage.getItem("once")!;
@@ -127,11 +126,11 @@ describe.skipIf(!browserPath)("the client in Chromium, when its page is loaded a
         void created.then((runner) => window.watch("a", runner));
       });
     await start();
-    await vi.waitUntil(() => app.begun("a") === 1);
+    await until(() => app.begun("a") === 1);
     app.source("a").push(1); // not enough for an answer
     await page.reload();
     await start();
-    await vi.waitUntil(() => app.traffic.requests.filter((request) => request.startsWith("POST ")).length === 2);
+    await until(() => app.traffic.requests.filter((request) => request.startsWith("POST ")).length === 2);
     app.source("a").push(2, 3);
     expect(await shown(page, "a", 3)).toEqual([1, 2, 3]);
     expect(app.begun("a")).toBe(1);

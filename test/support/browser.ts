@@ -9,8 +9,15 @@ import { findChromium } from "../../scripts/chromium.mjs";
 /** The browser's path; `undefined`: tests that need it are skipped, which `npm test` reports. */
 export const browserPath: string | undefined = process.env.CHROMIUM_PATH ?? findChromium({ mayInstall: false });
 
-/** A browser for the tests of a file: one process, a fresh profile, gone at the end. */
-export function sharedBrowser(): { readonly context: BrowserContext; open(url: string): Promise<Page> } {
+/**
+ * A browser for the tests of a file: one process, a fresh profile, gone at the end. With `keepsPages` it keeps a page that is left
+ * for a while, frozen, for the user to come back to, as browsers do unless Playwright tells them not to. Its `goBack` does not know
+ * of such a page, `history.back()` does.
+ */
+export function sharedBrowser({ keepsPages = false } = {}): {
+  readonly context: BrowserContext;
+  open(url: string): Promise<Page>;
+} {
   let context: BrowserContext | undefined;
   let profile: string;
   beforeAll(async () => {
@@ -20,6 +27,7 @@ export function sharedBrowser(): { readonly context: BrowserContext; open(url: s
     context = await chromium.launchPersistentContext(profile, {
       executablePath: browserPath,
       headless: true,
+      ...(keepsPages && { ignoreDefaultArgs: ["--disable-back-forward-cache"] }),
       args: [...flags, "--disable-background-networking", "--disable-component-update"],
     });
   });

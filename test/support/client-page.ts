@@ -6,7 +6,7 @@ import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import express from "express";
 import type { BrowserContext, Page } from "playwright-core";
-import { expect } from "vitest";
+import { expect, vi } from "vitest";
 import type { ErrorCode } from "../../src/base/error-codes.js";
 import type { RunnerFollower } from "../../src/client.js";
 import type { RunnerRouterOptions } from "../../src/express.js";
@@ -44,7 +44,7 @@ export interface Traffic {
   readonly connections: { readonly size: number };
   mostConnections: number;
   /** Responses that stay open (SSE, long-poll) now, and at most at any time. */
-  readonly live: { readonly size: number };
+  readonly live: ReadonlySet<unknown>;
   mostLive: number;
   /** Of every request the method, and the path with what is asked for, keys replaced: `GET /runners/KEY?offset=-1`. */
   readonly requests: string[];
@@ -59,8 +59,10 @@ export interface ClientApp {
   source(name: string): PushSource<number>;
   /** How many runners have begun with that source. */
   begun(name: string): number;
-  /** Opens the page in a tab of its own. */
+  /** Opens the page in a tab of its own; nobody knows it, until a request has used its session. */
   open(): Promise<Page>;
+  /** Opens the page in a tab of its own, with a session. */
+  openKnown(): Promise<Page>;
   /** Cuts all connections; the server goes on. */
   cut(): void;
   /** Lets the server vanish, connections and all. */
@@ -117,10 +119,16 @@ export async function openClientApp(
   const { server, url, app } = await serve(sessions);
   const { traffic, cut } = watchTraffic(server);
   await browser.context.clearCookies(); // they do not tell one port from another
+  const open = () => openPage(browser.context, url, problems, options.complaints);
   return {
     ...{ url, sessions, traffic, source, cut },
     begun: (name) => begun.filter((each) => each === name).length,
-    open: () => openPage(browser.context, url, problems, options.complaints),
+    open,
+    openKnown: async () => {
+      const page = await open();
+      await page.evaluate(() => fetch("/welcome"));
+      return page;
+    },
     stop: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
@@ -230,6 +238,11 @@ export async function shown(page: Page, name: string, count: number): Promise<un
 export async function ended(page: Page, name: string): Promise<string> {
   await page.waitForFunction((name) => window.watched[name]?.end !== undefined, name, { polling: 20 });
   return page.evaluate((name) => window.watched[name]!.end!, name);
+}
+
+/** Waits until it is so; a slow machine may take its time. */
+export async function until(isSo: () => boolean): Promise<void> {
+  await vi.waitUntil(isSo, { timeout: 20_000, interval: 10 });
 }
 
 /** The numbers from one to another, both included. */
