@@ -957,6 +957,18 @@ describe("a client that goes away", () => {
     expect(source.returns).toBe(1);
   });
 
+  test("before it was told who it is leaves nothing behind, with an idempotency key too: it cannot come back to it", async () => {
+    const { source, work } = pushed();
+    const { ask, sessions } = open([work]);
+    const { leave, signal } = goes();
+    source.push("x");
+    const answer = ask("work", { signal, once: "a", identity: undefined });
+    await turns();
+    leave();
+    expect((await answer).status).toBe(204);
+    expect([source.returns, sessions.stats().runners]).toEqual([1, 0]);
+  });
+
   test("during the first page of what it may ask for again finds it going on", async () => {
     const { source, work } = pushed();
     const { ask, sessions } = open([work]);

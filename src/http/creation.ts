@@ -61,8 +61,10 @@ export async function create(
   const key = idempotencyKey(request.headers);
   const { input, text } = await readInput(definition, request, settings.bodyLimit);
   const once = key === undefined ? undefined : { key: scoped(definition, key), fingerprint: fingerprintOf(text) };
+  // A client that is told who it is by this very answer can neither repeat nor stop what it was not told of.
+  const isNew = request.identity === undefined;
   const runner = await (known(request, once) ?? createNew(definition, request, input, once));
-  return await firstPage(runner, request, query, once !== undefined);
+  return await firstPage(runner, request, query, { mayBeRepeated: once !== undefined, isNew });
 }
 
 /** Stops what was, is being or will be created under the request's idempotency key. */
@@ -101,7 +103,7 @@ async function firstPage(
   runner: Runner,
   request: WireRequest,
   query: FirstPageQuery,
-  mayBeRepeated: boolean,
+  { mayBeRepeated, isNew }: { readonly mayBeRepeated: boolean; readonly isNew: boolean },
 ): Promise<WireResponse> {
   try {
     const page = await readFirst(runner, request, query);
@@ -115,7 +117,7 @@ async function firstPage(
     return { status: page.slice.closed ? 200 : 201, headers: { ...headers, ...location }, body };
   } catch (error) {
     // Nobody has been told of it, so nobody could come back to it.
-    if (!mayBeRepeated) void runner.dispose("stopped");
+    if (!mayBeRepeated || isNew) void runner.dispose("stopped");
     throw error;
   }
 }

@@ -72,7 +72,7 @@ describe.skipIf(!browserPath)("the files page in Chromium", () => {
     const { page, sessions } = await openGated();
     await press(page, "List");
     await shows(page, "Listing… 250 files");
-    expect(sessions.stats().openReads).toBe(1);
+    await vi.waitUntil(() => sessions.stats().openReads === 1);
     await page.close();
     await vi.waitUntil(() => sessions.stats().openReads === 0);
   });
