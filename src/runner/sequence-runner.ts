@@ -1,5 +1,6 @@
 /** A runner whose results are an ordered sequence of items, and the ways to walk along it. */
 import type { Resource } from "../base/dispose.js";
+import { LazySignal } from "../base/lazy-signal.js";
 import type { ReadRequest } from "../log/result-log.js";
 import { SequenceLog, type SequenceLogOptions, type SequenceSink } from "../log/sequence-log.js";
 import { CustomProducer, Produced } from "./custom-producer.js";
@@ -37,16 +38,16 @@ export class SequenceRunner<T = unknown> extends Runner<T[]> implements AsyncIte
   /** Iterates from the current position on. A failed runner throws its error after the last item, an aborted one
    * `RUNNER_ABORTED`; `READ_CONFLICT` if another read at the default position is pending. */
   [Symbol.asyncIterator](): AsyncIterator<T, undefined, undefined> {
-    const left = new AbortController();
-    const request = nextItem(left.signal);
+    const left = new LazySignal();
+    const request = nextItem(left);
     const done = { done: true, value: undefined } as const;
     return {
       next: async () => {
-        const items = await this.#pull(request);
+        const items = await this.#pull(left, request);
         return items ? { done: false, value: items[0] as T } : done;
       },
       return: async () => {
-        left.abort();
+        left.abort(undefined);
         return done;
       },
     };
@@ -54,10 +55,10 @@ export class SequenceRunner<T = unknown> extends Runner<T[]> implements AsyncIte
 
   /** The rest of the sequence as a web stream, with the rules of iteration. Cancelling it does not abort the runner. */
   toReadableStream(): ReadableStream<T> {
-    const left = new AbortController();
+    const left = new LazySignal();
     let controller!: ReadableStreamDefaultController<T>;
     // Not when the read is heard of: the stream may be cancelled by then, and somebody else have read on.
-    const request = nextItem(left.signal, ({ result }) => {
+    const request = nextItem(left, ({ result }) => {
       for (const item of result as T[]) controller.enqueue(item);
     });
     return new ReadableStream<T>(
@@ -66,39 +67,37 @@ export class SequenceRunner<T = unknown> extends Runner<T[]> implements AsyncIte
           controller = given;
         },
         pull: async () => {
-          const items = await this.#pull(request);
-          if (!items && !left.signal.aborted) controller.close();
+          const items = await this.#pull(left, request);
+          if (!items && !left.aborted) controller.close();
         },
-        cancel: () => left.abort(),
+        cancel: () => left.abort(undefined),
       },
       { highWaterMark: 0 },
     );
   }
 
   /** What the log has handed out goes to whoever has pulled, also if the walk is left meanwhile; nothing at the end. */
-  async #pull(request: NextItem): Promise<T[] | undefined> {
-    if (request.signal.aborted) return undefined;
+  async #pull(left: LazySignal, request: ReadRequest): Promise<T[] | undefined> {
+    if (left.aborted) return undefined;
     try {
       const { result, status, error } = await this.read(request);
       if (result.length > 0) return result;
       if (status === "failed" && error) throw error;
       if (status === "aborted") throw abortError(this.abortReason);
     } catch (error) {
-      if (!request.signal.aborted) throw error; // a pull that waited when the walk was left has taken nothing
+      if (!left.aborted) throw error; // a pull that waited when the walk was left has taken nothing
     }
     return undefined;
   }
 }
 
-type NextItem = ReadRequest & { readonly signal: AbortSignal };
-
 /** What every pull of a walk asks for: an item, as long as the walk has not been left when the log is about to hand it out. */
-function nextItem(left: AbortSignal, deliver?: ReadRequest["deliver"]): NextItem {
+function nextItem(left: LazySignal, deliver?: ReadRequest["deliver"]): ReadRequest {
   const accept = (items: readonly unknown[]) => {
-    left.throwIfAborted();
+    if (left.aborted) throw left.signal.reason;
     return items.length;
   };
-  return { min: 1, max: 1, signal: left, accept, deliver };
+  return { min: 1, max: 1, signal: left.signal, accept, deliver };
 }
 
 /** Makes a sequence runner that is not started yet. Throws `RUNNER_START_FAILED` for a producer that cannot be made. */
