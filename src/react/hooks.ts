@@ -22,14 +22,17 @@ interface Creation<Name, Input> {
 export interface UseRunnerOptions extends RunnerHookOptions {
   /**
    * Suspends the component until the first answer, and throws into its error boundary what prevents that. All components that ask
-   * for the same runner in this way share it. Default: false.
+   * for the same runner in this way share it. What is started by hand is neither waited for nor shared. Default: false.
    */
   readonly suspense?: boolean | undefined;
 }
 
 /** What `useRunner` gives: what is known of the runner, and what can be done with it. */
 export interface RunnerHandle<T, Input = never> extends RunnerView<T> {
-  /** Creates the runner, or creates it anew, with this input or that of the component; the one before is stopped. */
+  /**
+   * Creates the runner, or creates it anew, with this input or that of the component; the one before is stopped. Does nothing for
+   * what is followed by its key, and when the component has gone.
+   */
   readonly start: (input?: Input) => void;
   /** Stops the work; what has arrived stays. */
   readonly stop: () => void;
@@ -57,7 +60,7 @@ export interface RunnerHooks<D extends Definitions> {
   useRunners(options?: { readonly interval?: number | undefined }): RunnersHandle;
 }
 
-/** So long a suspended component has to come back for what it has asked for, ms. */
+/** So long a suspended component has to come back for what it has asked for, ms; half-way it is reminded. */
 const patience = 10_000;
 
 /**
