@@ -22,6 +22,7 @@ const allowed = {
   "hono.ts": ["base", "session", "http"],
   "koa.ts": ["base", "session", "http"],
   "fastify.ts": ["base", "session", "http"],
+  "nest.ts": ["base", "session", "http", "express.ts", "fastify.ts"],
   "awilix.ts": ["base", "session", "http"],
   "client.ts": ["base", "wire", "client"],
   "resume.ts": ["client"],

@@ -14,7 +14,7 @@ import type { ActiveSession } from "./session/active-session.js";
 import type { ActiveSessions } from "./session/active-sessions.js";
 
 export type { CookieOptions } from "./http/cookie.js";
-export { refreshSession, requestSignal } from "./http/install.js";
+export { type RotateOptions, refreshSession, requestSignal, rotateSession } from "./http/install.js";
 export type { Scope } from "./http/scopes.js";
 
 declare module "fastify" {

@@ -26,9 +26,8 @@ export class ActiveSessionError extends CodedError {
 
   /** The answer, as frameworks of the web platform ask; what went wrong within the application is not told. */
   getResponse(): Response {
-    const body = this.expose ? this.toJSON() : { code: this.code, message: "The server has failed" };
     const headers = { "Content-Type": "application/json", ...this.headers };
-    return new Response(JSON.stringify(body), { status: this.status, headers });
+    return new Response(JSON.stringify(answerBody(this)), { status: this.status, headers });
   }
 
   /** What may leave the process: code, message and issues, never the cause. */
@@ -41,6 +40,11 @@ export class ActiveSessionError extends CodedError {
   static override is(value: unknown): value is ActiveSessionError {
     return CodedError.is(value);
   }
+}
+
+/** What an answer says of an error; what went wrong within the application is not told. */
+export function answerBody(error: ActiveSessionError): object {
+  return error.expose ? error.toJSON() : { code: error.code, message: "The server has failed" };
 }
 
 /**

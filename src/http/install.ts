@@ -1,4 +1,5 @@
 /** What every adapter does first: find out whose request it is and which session is meant, and keep that with the request. */
+import { noop } from "../base/async.js";
 import { checkFunction, checkOptions } from "../base/check.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 import { ActiveSessions } from "../session/active-sessions.js";
@@ -54,7 +55,7 @@ export function createInstaller<Request extends object>(
     const user = await identify?.(request);
     const selection = await select(request, path, warn);
     const full = Object.defineProperty(port, "cookie", { value: new SessionCookie(cookie, isSecure) }) as RequestPort;
-    const own = new RequestSession(sessions, full, user, selection);
+    const own = new RequestSession(sessions, full, () => identify?.(request), user, selection);
     requestSessions.set(request, own);
     return own;
   };
@@ -84,6 +85,43 @@ export function installedFor(request: object, sessions: unknown): RequestSession
  */
 export function refreshSession(request: object): boolean {
   return installed(request, "refresh the session").refresh();
+}
+
+/** How {@link rotateSession} goes about it. */
+export interface RotateOptions {
+  /** What becomes of the client's work: it stays with the client (`"keep"`, the default), or is ended (`"end"`). */
+  readonly work?: "keep" | "end" | undefined;
+}
+
+/**
+ * Logs a client in or out without leaving its session to whoever knew its identity before (session fixation): runs `change`, asks
+ * `identify` again, replaces a cookie of ours by a new one. The sessions that the client had go with it, runners, properties and all,
+ * and begin their lifetime anew; where the new identity has one already, that one stays and the client's former one ends.
+ * @param change what the application does: writes the user to its session, lets the framework make a new one; may be async
+ * @example
+ * app.post("/login", async (req, res) => {
+ *   const user = await authenticate(req.body);
+ *   await rotateSession(req, () => logIn(req, user));
+ *   res.sendStatus(204);
+ * });
+ * @throws `NOT_INSTALLED`, `INVALID_OPTION`, `IDENTITY_TOO_LATE` if the headers have been sent, `INVALID_IDENTITY`, what `change` and
+ *   `identify` throw
+ */
+export async function rotateSession(
+  request: object,
+  change: () => unknown = noop,
+  options: RotateOptions = {},
+): Promise<void> {
+  const action = "rotate the session";
+  const own = installed(request, action);
+  checkFunction(action, "change", change);
+  checkOptions(action, options, ["work"]);
+  const { work = "keep" } = options;
+  if (work !== "keep" && work !== "end") {
+    const message = `Cannot ${action}: work must be "keep" or "end", received ${describe(work)}`;
+    throw new ActiveSessionError("INVALID_OPTION", message);
+  }
+  await own.rotate(change, work);
 }
 
 /**

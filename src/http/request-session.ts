@@ -43,22 +43,31 @@ export interface RequestPort {
 export class RequestSession<Services = unknown> {
   readonly sessions: ActiveSessions<Services>;
   readonly #port: RequestPort;
-  readonly #user: TaggedIdentity | undefined;
+  readonly #identify: () => unknown;
+  #user: TaggedIdentity | undefined;
   /** As the client has sent it, or as it was issued; a request's cookies do not change. */
   #byCookie: TaggedIdentity | undefined;
   #session: ActiveSession<Services> | undefined;
   readonly #selection: Selection;
 
   /**
-   * @param user what `identify` gave
+   * @param identify what the application says of the request's user
+   * @param user what that gave
    * @param selection what the scopes have come to
    * @throws `INVALID_IDENTITY`
    */
-  constructor(sessions: ActiveSessions<Services>, port: RequestPort, user: unknown, selection: Selection) {
+  constructor(
+    sessions: ActiveSessions<Services>,
+    port: RequestPort,
+    identify: () => unknown,
+    user: unknown,
+    selection: Selection,
+  ) {
     this.sessions = sessions;
     this.#port = port;
+    this.#identify = identify;
     this.#selection = selection;
-    this.#user = user === undefined || user === null ? undefined : tagIdentity("user", user);
+    this.#user = tagUser(user);
   }
 
   /** Who makes the request, as far as is known. */
@@ -116,6 +125,29 @@ export class RequestSession<Services = unknown> {
     return true;
   }
 
+  /**
+   * The client gets another identity: `change` has been told to log it in or out, say; a cookie of ours is replaced. What the client
+   * had is given to the new identity, or ended.
+   * @throws what `change` and `identify` throw, `INVALID_IDENTITY`, `IDENTITY_TOO_LATE`
+   */
+  async rotate(change: () => unknown, work: "keep" | "end"): Promise<void> {
+    const from = this.identity;
+    await change();
+    this.#user = tagUser(await this.#identify());
+    const isByCookie = !this.#user && !this.#port.frameworkSession;
+    if (from && isByCookie) {
+      this.#checkInTime("its cookie must be set");
+      this.#setCookie(createCookieValue());
+    }
+    const to = this.identity;
+    if (!from || !to) return;
+    if (work === "end") {
+      this.sessions.endAll(from);
+      this.#session = undefined;
+    } else if (from !== to) this.sessions.move(from, to);
+    if (this.find()) void this.session; // marks a new session of the framework
+  }
+
   #readCookie(): TaggedIdentity | undefined {
     const value = this.#port.cookie.read(this.#port.cookies);
     return value === undefined ? undefined : tagIdentity("cookie", value);
@@ -125,11 +157,14 @@ export class RequestSession<Services = unknown> {
   #obtainByCookie(suffix: string | undefined): ActiveSession<Services> {
     this.#checkInTime("its cookie must be set");
     const value = createCookieValue();
-    const identity = tagIdentity("cookie", value);
-    const session = this.sessions.obtain(identity, suffix);
-    this.#port.setCookie(this.#port.cookie.serialize(value));
-    this.#byCookie = identity;
+    const session = this.sessions.obtain(tagIdentity("cookie", value), suffix);
+    this.#setCookie(value);
     return session;
+  }
+
+  #setCookie(value: string): void {
+    this.#port.setCookie(this.#port.cookie.serialize(value));
+    this.#byCookie = tagIdentity("cookie", value);
   }
 
   #checkInTime(requirement: string): void {
@@ -139,4 +174,8 @@ export class RequestSession<Services = unknown> {
       `Cannot create a session: ${requirement} before the headers are sent, received a response under way; use the session earlier in the request`,
     );
   }
+}
+
+function tagUser(user: unknown): TaggedIdentity | undefined {
+  return user === undefined || user === null ? undefined : tagIdentity("user", user);
 }

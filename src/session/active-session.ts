@@ -64,10 +64,10 @@ export class ActiveSession<Services = unknown> extends Expirable {
   readonly suffix: string | undefined;
   /** The number of this incarnation: later sessions of the same client have larger ones, also after a restart. */
   readonly generation: number;
-  /** When it was made, by the monotonic clock. @internal */
-  readonly createdAt = performance.now();
+  /** When it was made, or changed hands, by the monotonic clock. @internal */
+  createdAt = performance.now();
   /** @internal */
-  readonly identity: TaggedIdentity;
+  identity: TaggedIdentity;
 
   readonly #host: SessionHost;
   #id: string | undefined;
@@ -94,7 +94,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
     this.generation = generation;
   }
 
-  /** The session's public id: a keyed hash of the client's identity, followed by `.suffix` if it has one. */
+  /** The session's public id: a keyed hash of the identity that it was made for, followed by `.suffix` if it has one. */
   get id(): string {
     this.#id ??= sessionIdFor(this.#host.settings.secret, this.identity, this.suffix);
     return this.#id;
@@ -392,6 +392,20 @@ export class ActiveSession<Services = unknown> extends Expirable {
   /** The group has been made, or is there already: this session keeps it until it is cleaned up. @internal */
   join(group: SessionGroup<ActiveSession>): void {
     this.#group ??= { group, release: group.hold() };
+  }
+
+  /** The session changes hands; its id, which its runners' keys have, stays, and its lifetime begins anew. @internal */
+  moveTo(identity: TaggedIdentity): void {
+    this.#id = this.id;
+    this.identity = identity;
+    this.createdAt = performance.now();
+  }
+
+  /** It leaves the group that it was in for this one. @internal */
+  joinInstead(group: SessionGroup<ActiveSession>): void {
+    const former = this.#group;
+    this.#group = { group, release: group.hold() };
+    former?.release();
   }
 
   /** A request has got the session: its group stays as long as the request, also if the session ends. @internal */

@@ -169,11 +169,7 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     this.#admitSession(identity);
     this.#lastGeneration = Math.max(this.#lastGeneration + 1, Date.now());
     const session = new ActiveSession<Services>(this.#host, identity, suffix, this.#lastGeneration);
-    this.#sessions.set(tableKey(identity, suffix), session);
-    if (suffix !== undefined) {
-      const siblings = this.#suffixed.get(identity) ?? new Set();
-      this.#suffixed.set(identity, siblings.add(session));
-    }
+    this.#enter(session);
     const group = this.#groups.get(identity);
     if (group) session.join(group);
     session.touch();
@@ -183,6 +179,28 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     }));
     this.#lifetime.setFor(session.createdAt + this.#settings.maxLifetime);
     return session;
+  }
+
+  /**
+   * Gives what one client has to another identity, which keeps what it has itself: of two sessions with the same suffix, that of
+   * the former ends. Limits are not asked: nothing is added.
+   * @internal
+   */
+  move(from: TaggedIdentity, to: TaggedIdentity): void {
+    for (const session of this.#sessionsOf(from)) {
+      if (this.#sessions.has(tableKey(to, session.suffix))) void session.terminate();
+      else {
+        this.#leave(session);
+        session.moveTo(to);
+        this.#enter(session); // as the youngest, which it is by its lifetime
+      }
+    }
+    this.#moveGroup(from, to);
+  }
+
+  /** Ends what one client has. @internal */
+  endAll(identity: TaggedIdentity): void {
+    for (const session of this.#sessionsOf(identity)) void session.terminate();
   }
 
   /** Tells the logger of something that went wrong where nobody else could be told. @internal */
@@ -299,15 +317,44 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     return group;
   }
 
+  #moveGroup(from: TaggedIdentity, to: TaggedIdentity): void {
+    const group = this.#groups.get(from);
+    const other = this.#groups.get(to);
+    if (!group) {
+      if (other) for (const session of this.#sessionsOf(to)) session.join(other);
+      return;
+    }
+    if (other) {
+      for (const session of this.#sessionsOf(to)) if (session.group === group) session.joinInstead(other);
+      return;
+    }
+    this.#groups.delete(from);
+    group.identity = to;
+    this.#groups.set(to, group);
+    for (const session of this.#sessionsOf(to)) session.join(group);
+  }
+
   // --- lifetimes ---------------------------------------------------------------------------------------------------
 
   #forget(session: ActiveSession<Services>): void {
+    this.#leave(session);
+    this.#ending.add(session);
+  }
+
+  #enter(session: ActiveSession<Services>): void {
+    const { identity, suffix } = session;
+    this.#sessions.set(tableKey(identity, suffix), session);
+    if (suffix === undefined) return;
+    const siblings = this.#suffixed.get(identity) ?? new Set();
+    this.#suffixed.set(identity, siblings.add(session));
+  }
+
+  #leave(session: ActiveSession<Services>): void {
     const { identity, suffix } = session;
     this.#sessions.delete(tableKey(identity, suffix));
     const siblings = suffix === undefined ? undefined : this.#suffixed.get(identity);
     siblings?.delete(session);
     if (siblings?.size === 0) this.#suffixed.delete(identity);
-    this.#ending.add(session);
   }
 
   #endOldest(): void {

@@ -31,7 +31,9 @@ export interface GroupHost<Session> {
 /** See the top of the file. `Session` is the kind of its sessions. */
 export class SessionGroup<Session = unknown> {
   /** @internal */
-  readonly identity: TaggedIdentity;
+  identity: TaggedIdentity;
+  /** The public id of the client: that of its session without a suffix. */
+  readonly id: string;
   readonly #host: GroupHost<Session>;
   readonly #cleanup = createDeferred<CleanupSummary>();
   readonly #belongings: Belongings<unknown>;
@@ -42,16 +44,12 @@ export class SessionGroup<Session = unknown> {
   constructor(host: GroupHost<Session>, identity: TaggedIdentity) {
     this.#host = host;
     this.identity = identity;
+    this.id = sessionIdFor(host.settings.secret, identity, undefined);
     this.#belongings = new Belongings({
       makeServices: () => (host.settings.groupServices as ((group: this) => unknown) | undefined)?.(this),
       checkAvailable: (action) => this.#checkAvailable(action),
       warn: (message, error) => host.warn(message, { group: this.id, error }),
     });
-  }
-
-  /** The public id of the client: that of its session without a suffix. */
-  get id(): string {
-    return sessionIdFor(this.#host.settings.secret, this.identity, undefined);
   }
 
   /** False from the moment the group ends. */
