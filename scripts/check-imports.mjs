@@ -26,6 +26,8 @@ const allowed = {
   "awilix.ts": ["base", "session", "http"],
   "client.ts": ["base", "wire", "client"],
   "resume.ts": ["client"],
+  testing: ["base", "client", "client.ts", "http", "session"],
+  "testing.ts": ["testing"],
   react: ["base", "client"],
   "react.ts": ["react"],
 };

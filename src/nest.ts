@@ -1,5 +1,5 @@
 /**
- * The adapter for NestJS 12, on Express and on Fastify: a module that gives every request its client's session, serves the runners
+ * The adapter for NestJS 11 and 12, on Express and on Fastify: a module that gives every request its client's session, serves the runners
  * of that client, and closes the host with the application. It stands on the adapters for the two, and adds what is Nest's own:
  * the host as a provider, the decorator `@ActiveSession()`, the global prefix, errors as answers, and the end of the application.
  */
@@ -10,13 +10,22 @@ import {
   createParamDecorator,
   type DynamicModule,
   type ExecutionContext,
+  type FactoryProvider,
   Inject,
   Module,
   type ModuleMetadata,
   type NestModule,
   type Provider,
 } from "@nestjs/common";
-import { APP_FILTER, ApplicationConfig, BaseExceptionFilter, HttpAdapterHost } from "@nestjs/core";
+import {
+  type AbstractHttpAdapter,
+  APP_FILTER,
+  ApplicationConfig,
+  BaseExceptionFilter,
+  HttpAdapterHost,
+} from "@nestjs/core";
+import type { Application, Request } from "express";
+import type { FastifyInstance, FastifyRequest } from "fastify";
 import { ActiveSessionError, answerBody } from "./base/error.js";
 import * as forExpress from "./express.js";
 import * as forFastify from "./fastify.js";
@@ -31,9 +40,9 @@ export type { Scope } from "./http/scopes.js";
 export { ActiveSessions } from "./session/active-sessions.js";
 
 /** What holds for sessions and runners. */
-export interface ActiveSessionSettings<Request = any> extends IdentityOptions<Request>, RunnerRouterOptions {
+export interface ActiveSessionSettings<Request extends object> extends IdentityOptions<Request>, RunnerRouterOptions {
   /** The host, which can be injected as `ActiveSessions`. It is closed with the application. */
-  readonly sessions: ActiveSessions<any>;
+  readonly sessions: ActiveSessions<unknown>;
 }
 
 /** Where runners are served. */
@@ -43,24 +52,29 @@ export interface ActiveSessionPlace {
 }
 
 /** Options of {@link ActiveSessionModule.forRoot}. */
-export interface ActiveSessionModuleOptions<Request = any> extends ActiveSessionSettings<Request>, ActiveSessionPlace {}
+export interface ActiveSessionModuleOptions<Request extends object>
+  extends ActiveSessionSettings<Request>,
+    ActiveSessionPlace {}
+
+type AnySettings = ActiveSessionSettings<never>;
 
 /** Options of {@link ActiveSessionModule.forRootAsync}. */
 export interface ActiveSessionModuleAsyncOptions extends ActiveSessionPlace, Pick<ModuleMetadata, "imports"> {
   /** What the factory is given. */
-  readonly inject?: any[];
-  readonly useFactory: (...injected: any[]) => ActiveSessionSettings | Promise<ActiveSessionSettings>;
+  readonly inject?: FactoryProvider["inject"];
+  readonly useFactory: (...injected: never[]) => AnySettings | Promise<AnySettings>;
 }
 
 /** What `activeSession.services` is, for an application that says so by adding to this interface. */
+// biome-ignore lint/suspicious/noEmptyInterface: it is for others to add to
 export interface ActiveSessionServices {}
 
 /** The live session of a request's client. */
 export type ActiveSession<Services = ActiveSessionServices> = Session<Services>;
 
 /**
- * The live session of the request's client, made when the parameter is; `OUT_OF_SCOPE`, `HOST_CLOSED` and other errors are answered
- * as such. With the name of a property, that property: `@ActiveSession("id") id: string`.
+ * The live session of the request's client, as a parameter of a controller's method; made, if there is none, when the method is
+ * called. Throws as `request.activeSession` of the adapter for Express does, which is answered with the error's status.
  * @example
  * \@Post("searches")
  * async search(@ActiveSession() session: ActiveSession) {
@@ -68,29 +82,31 @@ export type ActiveSession<Services = ActiveSessionServices> = Session<Services>;
  *   return { key: runner.key, ...(await runner.getRequired({ advance: 20 })) };
  * }
  */
-export const ActiveSession = createParamDecorator((property: keyof Session | undefined, context: ExecutionContext) => {
-  const { activeSession } = context.switchToHttp().getRequest<{ activeSession: Session }>();
-  return property === undefined ? activeSession : activeSession[property];
-});
+export const ActiveSession = createParamDecorator(
+  (_: undefined, context: ExecutionContext): Session =>
+    context.switchToHttp().getRequest<{ activeSession: Session }>().activeSession,
+);
 
 const settingsToken = Symbol("active-session settings");
 const placeToken = Symbol("active-session place");
 
 /** See the top of the file. */
 export class ActiveSessionModule implements NestModule, BeforeApplicationShutdown {
-  readonly #settings: ActiveSessionSettings;
+  readonly #settings: AnySettings;
   readonly #path: string;
-  readonly #adapter: { getType(): string; getInstance(): any };
+  readonly #config: ApplicationConfig;
+  readonly #adapter: AbstractHttpAdapter;
 
   /** @internal */
   constructor(
-    settings: ActiveSessionSettings,
+    settings: AnySettings,
     { path = "runners" }: ActiveSessionPlace,
     { httpAdapter }: HttpAdapterHost,
     config: ApplicationConfig,
   ) {
     this.#settings = settings;
-    this.#path = `/${config.getGlobalPrefix()}/${path}`.replace(/\/+/g, "/").replace(/\/$/, "");
+    this.#path = path;
+    this.#config = config;
     this.#adapter = httpAdapter;
   }
 
@@ -99,26 +115,30 @@ export class ActiveSessionModule implements NestModule, BeforeApplicationShutdow
    * @example
    * \@Module({ imports: [ActiveSessionModule.forRoot({ sessions: createActiveSessions() })], controllers: [SearchController] })
    */
-  static forRoot({ path, ...settings }: ActiveSessionModuleOptions): DynamicModule {
+  static forRoot<Request extends object>({ path, ...settings }: ActiveSessionModuleOptions<Request>): DynamicModule {
     return moduleOf({ provide: settingsToken, useValue: settings }, { path });
   }
 
   /** As {@link forRoot}, with settings that depend on other providers. */
-  static forRootAsync({ imports = [], inject = [], useFactory, path }: ActiveSessionModuleAsyncOptions): DynamicModule {
-    return moduleOf({ provide: settingsToken, useFactory, inject }, { path }, imports);
+  static forRootAsync({ imports, inject = [], useFactory, path }: ActiveSessionModuleAsyncOptions): DynamicModule {
+    return moduleOf({ provide: settingsToken, useFactory: useFactory as never, inject }, { path }, imports);
   }
 
   /** @internal */
   async configure(): Promise<void> {
     const { sessions, identify, cookie, scopes, ...router } = this.#settings;
     checkHost("serve runners", sessions);
-    const app = this.#adapter.getInstance();
+    const options: IdentityOptions<never> = { identify, cookie, scopes };
+    // What has been said after the module was made holds, too.
+    const mount = `/${this.#config.getGlobalPrefix()}/${this.#path}`.replace(/\/+/g, "/").replace(/\/$/, "");
+    const app = this.#adapter.getInstance<Application & FastifyInstance>();
     if (this.#adapter.getType() === "fastify") {
-      await app.register(forFastify.activeSession, { sessions, identify, cookie, scopes, closeWithServer: false });
-      await app.register(forFastify.runnerRouter, { prefix: this.#path, sessions, ...router });
+      const own = { sessions, ...(options as IdentityOptions<FastifyRequest>), closeWithServer: false };
+      await app.register(forFastify.activeSession, own);
+      await app.register(forFastify.runnerRouter, { prefix: mount, sessions, ...router });
     } else {
-      app.use(forExpress.activeSession(sessions, { identify, cookie, scopes }));
-      app.use(this.#path, forExpress.runnerRouter(sessions, router));
+      app.use(forExpress.activeSession(sessions, options as IdentityOptions<Request>));
+      app.use(mount, forExpress.runnerRouter(sessions, router));
     }
   }
 
@@ -134,14 +154,24 @@ class ActiveSessionFilter extends BaseExceptionFilter<ActiveSessionError> {
     if (host.getType() !== "http") throw error;
     const adapter = this.httpAdapterHost!.httpAdapter;
     const response = host.switchToHttp().getResponse();
-    if (error.status === 500 || adapter.isHeadersSent(response)) return super.catch(error, host);
-    for (const [name, value] of Object.entries(error.headers)) adapter.setHeader(response, name, value);
-    adapter.reply(response, answerBody(error), error.status);
+    if (error.status === 500 || adapter.isHeadersSent(response)) super.catch(error, host);
+    else {
+      for (const [name, value] of Object.entries(error.headers)) adapter.setHeader(response, name, value);
+      adapter.reply(response, answerBody(error), error.status);
+    }
   }
 }
 
-function moduleOf(settings: Provider, place: ActiveSessionPlace, imports: ModuleMetadata["imports"] = []): DynamicModule {
-  const host = { provide: ActiveSessions, inject: [settingsToken], useFactory: (given: ActiveSessionSettings) => given.sessions };
+function moduleOf(
+  settings: Provider,
+  place: ActiveSessionPlace,
+  imports: ModuleMetadata["imports"] = [],
+): DynamicModule {
+  const host = {
+    provide: ActiveSessions,
+    inject: [settingsToken],
+    useFactory: (given: AnySettings) => given.sessions,
+  };
   const filter = { provide: APP_FILTER, useClass: ActiveSessionFilter };
   return {
     module: ActiveSessionModule,

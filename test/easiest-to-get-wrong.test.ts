@@ -417,7 +417,7 @@ describe("13: a group lives as long as a session of it, or a request that holds 
       signal: new AbortController().signal,
       frameworkSession: undefined,
     };
-    const request = new RequestSession(sessions, port, "ann", { suffix: undefined });
+    const request = new RequestSession(sessions, port, () => "ann", "ann", { suffix: undefined });
     return { request, end: () => over.splice(0).forEach((callback) => void callback()) };
   }
 

@@ -92,9 +92,11 @@ describe("the exports of", () => {
       "activeSession
       refreshSession
       requestSignal
+      rotateSession
       runnerRouter
       type ActiveSessionMiddlewareOptions
       type CookieOptions
+      type RotateOptions
       type RunnerRouterOptions
       type Scope"
     `);
@@ -105,10 +107,12 @@ describe("the exports of", () => {
       "activeSession
       refreshSession
       requestSignal
+      rotateSession
       runnerRouter
       type ActiveRequest
       type ActiveSessionOptions
       type CookieOptions
+      type RotateOptions
       type RunnerRouterOptions
       type Scope"
     `);
@@ -119,10 +123,12 @@ describe("the exports of", () => {
       "activeSession
       refreshSession
       requestSignal
+      rotateSession
       runnerRouter
       type ActiveRequest
       type ActiveSessionOptions
       type CookieOptions
+      type RotateOptions
       type RunnerRouterOptions
       type Scope"
     `);
@@ -133,9 +139,11 @@ describe("the exports of", () => {
       "activeSession
       refreshSession
       requestSignal
+      rotateSession
       runnerRouter
       type ActiveSessionOptions
       type CookieOptions
+      type RotateOptions
       type RunnerRouterOptions
       type Scope"
     `);
@@ -146,10 +154,12 @@ describe("the exports of", () => {
       "activeSession
       refreshSession
       requestSignal
+      rotateSession
       runnerRouter
       type ActiveSessionEnv
       type ActiveSessionOptions
       type CookieOptions
+      type RotateOptions
       type RunnerRouterOptions
       type Scope"
     `);
@@ -160,10 +170,12 @@ describe("the exports of", () => {
       "activeSession
       refreshSession
       requestSignal
+      rotateSession
       runnerRouter
       type ActiveSessionContext
       type ActiveSessionOptions
       type CookieOptions
+      type RotateOptions
       type RunnerRouterOptions
       type Scope"
     `);
@@ -224,9 +236,39 @@ describe("the exports of", () => {
     `);
   });
 
+  test("active-session/nest", async () => {
+    expect(await exportsOf("./nest")).toMatchInlineSnapshot(`
+      "ActiveSession
+      ActiveSessionModule
+      ActiveSessions
+      refreshSession
+      requestSignal
+      rotateSession
+      type ActiveSessionModuleAsyncOptions
+      type ActiveSessionModuleOptions
+      type ActiveSessionPlace
+      type ActiveSessionServices
+      type ActiveSessionSettings
+      type CookieOptions
+      type RotateOptions
+      type Scope"
+    `);
+  });
+
+  test("active-session/testing", async () => {
+    expect(await exportsOf("./testing")).toMatchInlineSnapshot(`
+      "adapterScenarios
+      type AdapterApplication
+      type AdapterPlan
+      type AdapterRoute
+      type AdapterScenario
+      type AdapterUnderTest"
+    `);
+  });
+
   test("the package are all of the above", () => {
-    const servers = ["./express", "./node", "./fetch", "./fastify", "./hono", "./koa"];
-    const entries = [".", ...servers, "./awilix", "./client", "./react", "./resume", "./package.json"];
+    const servers = ["./express", "./node", "./fetch", "./fastify", "./hono", "./koa", "./nest"];
+    const entries = [".", ...servers, "./awilix", "./client", "./react", "./resume", "./testing", "./package.json"];
     expect(Object.keys(exports)).toEqual(entries);
   });
 });

@@ -61,6 +61,7 @@ describe("the package", () => {
     const optional = { optional: true };
     expect(peerDependenciesMeta).toEqual({
       ...{ express: optional, "@types/express": optional, "@types/node": optional, react: optional },
+      ...{ "@nestjs/common": optional, "@nestjs/core": optional },
       ...{ fastify: optional, hono: optional, koa: optional, "@types/koa": optional },
     });
   });

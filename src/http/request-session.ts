@@ -21,6 +21,8 @@ export interface FrameworkSession {
   readonly isMarked: boolean;
   /** Writes the mark, which makes a new session one that is kept, and saves it. */
   markAndSave(): Promise<void>;
+  /** Gives it another id, where that is not the framework's own to give. */
+  renew?(): Promise<void>;
 }
 
 /** What an adapter knows of a request and its response. */
@@ -134,18 +136,22 @@ export class RequestSession<Services = unknown> {
     const from = this.identity;
     await change();
     this.#user = tagUser(await this.#identify());
-    const isByCookie = !this.#user && !this.#port.frameworkSession;
-    if (from && isByCookie) {
-      this.#checkInTime("its cookie must be set");
-      this.#setCookie(createCookieValue());
-    }
-    const to = this.identity;
-    if (!from || !to) return;
+    if (!from) return;
+    if (!this.#user) await this.#renew(from);
+    const to = this.identity!;
     if (work === "end") {
       this.sessions.endAll(from);
       this.#session = undefined;
     } else if (from !== to) this.sessions.move(from, to);
     if (this.find()) void this.session; // marks a new session of the framework
+  }
+
+  async #renew(former: TaggedIdentity): Promise<void> {
+    const framework = this.#port.frameworkSession;
+    if (!framework) {
+      this.#checkInTime("its cookie must be set");
+      this.#setCookie(createCookieValue());
+    } else if (tagIdentity("session", framework.id) === former) await framework.renew?.();
   }
 
   #readCookie(): TaggedIdentity | undefined {

@@ -24,12 +24,14 @@ export function sessionOfStore(session: object, data: SessionData): FrameworkSes
   const isMarked = typeof kept === "string" && kept !== "";
   const id = isMarked ? kept : (unwritten.get(session) ?? createCookieValue());
   if (!isMarked) unwritten.set(session, id);
+  const keep = async (value: string) => {
+    data.write(name, value);
+    await data.save?.();
+  };
   return {
     id,
     isMarked,
-    markAndSave: async () => {
-      data.write(name, id);
-      await data.save?.();
-    },
+    markAndSave: () => keep(id),
+    renew: () => keep(createCookieValue()),
   };
 }

@@ -1,0 +1,485 @@
+/** What every adapter must do, as scenarios: each opens applications of its own, and throws where something is not as it must be. */
+import { deepEqual, equal, match, notEqual, ok, rejects } from "node:assert/strict";
+import { gzipSync } from "node:zlib";
+import { ActiveSessionError } from "../base/error.js";
+import { rotateSession } from "../http/install.js";
+import type { ActiveSession } from "../session/active-session.js";
+import { defineSequenceRunner } from "../session/define.js";
+import {
+  type AdapterRoute,
+  type AdapterUnderTest,
+  type Browser,
+  onStage,
+  openProxy,
+  type Stage,
+} from "./application.js";
+
+/** A scenario of the suite. */
+export interface AdapterScenario {
+  /** What the adapter does in it. */
+  readonly name: string;
+  /** Whether it is about something that the adapter, or its framework, has. */
+  suits(adapter: AdapterUnderTest): boolean;
+  /** Rejects with an `AssertionError` where the adapter does something else. */
+  run(adapter: AdapterUnderTest): Promise<void>;
+}
+
+interface Started {
+  readonly key: string;
+  readonly result: readonly number[];
+}
+
+const count = defineSequenceRunner({
+  name: "count",
+  run: function* ({ to }: { to: number }) {
+    for (let n = 1; n <= to; n++) yield n;
+  },
+});
+const router = { expose: [count] };
+const json = { "content-type": "application/json" };
+
+/** Starts some work, and answers with its first page. */
+const start: AdapterRoute = async (_request, session) => {
+  const runner = await session().createSequenceRunner([1, 2, 3, 4, 5], { retain: "all" });
+  const { result } = await runner.getRequired({ advance: 2 });
+  return { key: runner.key, result };
+};
+const routes = { "/start": start };
+
+export const adapterScenarios: readonly AdapterScenario[] = [
+  scenario("gives the first page in the answer, and the rest by page, long-poll and SSE", (adapter) =>
+    onStage(adapter, { routes }, async ({ browser }) => {
+      const ann = browser();
+      const { key, result } = await ann.post<Started>("/start");
+      deepEqual(result, [1, 2]);
+      deepEqual((await ann.client.read(key, { offset: 2 })).items, [3, 4, 5]);
+      for (const live of ["long-poll", "sse"] as const) {
+        deepEqual(await all(ann.client.follow(key, { live })), [1, 2, 3, 4, 5]);
+      }
+    }),
+  ),
+
+  scenario("creates what is exposed, for a new client too, and lists it", (adapter) =>
+    onStage(adapter, { router }, async ({ browser }) => {
+      const ann = browser();
+      const body = '{"to":50}';
+      const response = await ann.ask("/runners/count?max-items=2", { method: "POST", headers: json, body });
+      const { items, closed, key } = (await response.json()) as { items: number[]; closed: boolean; key: string };
+      deepEqual([response.status, items, closed, ann.cookies.size], [201, [1, 2], false, 1]);
+      const location = new URL(response.headers.get("location") ?? "", response.url);
+      equal(location.pathname, `/runners/${key}`);
+      deepEqual(await (await ann.ask(`${location}?offset=48`)).json(), [49, 50]);
+      deepEqual(
+        (await ann.client.list()).map(({ name }) => name),
+        ["count"],
+      );
+    }),
+  ),
+
+  scenario("serves a slow reader of SSE everything, and does not run far ahead of it", async (adapter) => {
+    const aheadLimit = 20;
+    let produced = 0;
+    const numbers = function* () {
+      while (produced < 500) yield ++produced;
+    };
+    const begin: AdapterRoute = async (_request, session) => {
+      const { key } = await session().createSequenceRunner(numbers, { aheadLimit });
+      return { key };
+    };
+    await onStage(adapter, { routes: { "/start": begin } }, async ({ browser }) => {
+      const ann = browser();
+      const { key } = await ann.post<Started>("/start");
+      let taken = 0;
+      for await (const item of ann.client.follow<number>(key)) {
+        equal(item, ++taken);
+        if (taken % 10 === 0) await turns(5);
+        ok(produced <= taken + 2 * aheadLimit, `${produced} items were made when ${taken} had been taken`);
+      }
+      equal(taken, 500);
+    });
+  }),
+
+  scenario("lets go of a response whose reader has vanished", (adapter) =>
+    onStage(adapter, { routes }, async (stage) => {
+      const ann = stage.browser();
+      const key = await startEndless(stage, ann);
+      const gone = new AbortController();
+      await ann.ask(`/runners/${key}?offset=0&live=sse`, { signal: gone.signal });
+      equal(stage.sessions.stats().openReads, 1);
+      gone.abort();
+      await until(() => stage.sessions.stats().openReads === 0);
+    }),
+  ),
+
+  scenario("ends open responses when the host is closed, and tells their readers why", (adapter) =>
+    onStage(adapter, { routes }, async (stage) => {
+      const ann = stage.browser();
+      const key = await startEndless(stage, ann);
+      const stream = (await ann.ask(`/runners/${key}?offset=0&live=sse`)).text();
+      const poll = ann.client.read(key, { offset: 0, minItems: 1, timeout: 60 });
+      await until(() => stage.sessions.stats().openReads === 2);
+      await stage.sessions.close();
+      match(await stream, /"runnerAbortReason":"shutdown"/);
+      equal((await poll).status, "aborted");
+      equal((await ann.ask("/start", { method: "POST" })).status, 503);
+    }),
+  ),
+
+  scenario("answers HEAD, state, abort and removal, and to a stranger as if there were nothing", (adapter) =>
+    onStage(adapter, { routes }, async ({ browser }) => {
+      const ann = browser();
+      const { key } = await ann.post<Started>("/start");
+      const head = await ann.ask(`/runners/${key}`, { method: "HEAD" });
+      deepEqual([head.status, head.headers.get("runner-progress")], [200, "5"]);
+      equal((await ann.client.state(key)).progress.current, 5);
+      for (const stranger of [browser(), await known(browser())]) {
+        for (const path of [`/${key}`, `/${key}/state`, `/${key}?live=sse&offset=0`]) {
+          equal((await stranger.ask(`/runners${path}`)).status, 404);
+        }
+        equal((await stranger.ask(`/runners/${key}/abort`, { method: "POST" })).status, 404);
+        equal((await stranger.ask(`/runners/${key}`, { method: "DELETE" })).status, 404);
+      }
+      equal((await ann.client.abort(key)).status, "aborted");
+      await ann.client.remove(key);
+      await rejects(ann.client.state(key), { code: "RUNNER_GONE" });
+    }),
+  ),
+
+  scenario("refuses what the protocol refuses, with a code and without being cached", (adapter) =>
+    onStage(adapter, { routes, router }, async (stage) => {
+      const ann = stage.browser();
+      const { key } = await ann.post<Started>("/start");
+      const cases: [status: number, method: string, path: string, headers?: object, body?: string | Uint8Array][] = [
+        [400, "GET", `/${key}?offset=%31%2e`],
+        [400, "GET", `/${key}?offset=1&offset=1`],
+        [404, "GET", `/%${key.charCodeAt(0).toString(16)}${key.slice(1)}`],
+        [404, "GET", `/${key}/nothing`],
+        [405, "PUT", `/${key}`, json, "[1]"],
+        [405, "OPTIONS", `/${key}`],
+        [405, "GET", "/count"],
+        [403, "POST", `/${key}/abort`, { origin: "http://evil.example" }],
+        [403, "POST", `/${key}/abort`, { "sec-fetch-site": "cross-site" }],
+        [415, "POST", "/count", { "content-type": "text/plain" }, '{"to":5}'],
+        [415, "POST", "/count", { ...json, "content-encoding": "gzip" }, gzipSync('{"to":5}')],
+        [413, "POST", "/count", json, JSON.stringify("x".repeat(200_000))],
+        [422, "POST", "/count", json, "{"],
+      ];
+      for (const [status, method, path, headers, body] of cases) {
+        if (adapter.readsBodies && body !== undefined && status !== 405) continue;
+        const response = await ann.ask(`/runners${path}`, {
+          method,
+          ...(headers && { headers }),
+          body: body ?? null,
+        } as RequestInit);
+        const text = await response.text();
+        const name = `${method} ${path} ${JSON.stringify(headers)}`;
+        deepEqual([name, response.status], [name, status]);
+        equal(response.headers.get("runner-error-code"), (JSON.parse(text) as { code: string }).code);
+        equal(response.headers.get("cache-control"), "private, no-cache, no-store");
+        equal(response.headers.get("cross-origin-resource-policy"), "same-origin");
+        equal(response.headers.has("allow"), status === 405);
+      }
+      for (const scheme of ["http", "https"]) {
+        const origin = `${scheme}://${new URL(stage.url).host}`;
+        equal((await ann.ask(`/runners/${key}/abort`, { method: "POST", headers: { origin } })).status, 200);
+      }
+    }),
+  ),
+
+  scenario("lets the framework answer what the application is refused, with status and Retry-After", (adapter) => {
+    const refuse: AdapterRoute = async () => {
+      throw new ActiveSessionError("CLIENT_LIMIT_REACHED", "Enough", { retryAfter: 5 });
+    };
+    return onStage(adapter, { routes: { "/refuse": refuse } }, async ({ browser }) => {
+      const refused = await browser().ask("/refuse", { method: "POST" });
+      deepEqual([refused.status, refused.headers.get("retry-after")], [429, "5"]);
+    });
+  }),
+
+  scenario("answers 500, and goes on, where identify throws or gives what is no identity", (adapter) => {
+    const identify = (request: object) => {
+      const user = adapter.header(request, "x-user");
+      if (user === "nobody") throw new Error("There is nobody");
+      return user === "number" ? 7 : user;
+    };
+    return onStage(adapter, { routes, options: { identify } }, async ({ browser }) => {
+      for (const user of ["nobody", "number"]) {
+        equal((await browser({ "x-user": user }).ask("/start", { method: "POST" })).status, 500);
+      }
+      equal((await browser({ "x-user": "ann" }).ask("/start", { method: "POST" })).status, 201);
+    });
+  }),
+
+  scenario(
+    "sets the cookie once, with its flags, and makes no session for a request that does not ask for it",
+    (adapter) =>
+      onStage(adapter, { routes }, async ({ browser, sessions }) => {
+        const ann = browser();
+        const untouched = await ann.ask("/hello");
+        deepEqual([untouched.status, await untouched.text(), untouched.headers.getSetCookie()], [200, "hello", []]);
+        equal((await ann.ask("/runners/1-1-AAAAAAAAAAAAAAAAAAAAAA")).headers.getSetCookie().length, 0);
+        equal(sessions.stats().sessions, 0);
+        const [cookie = "", ...others] = (await ann.ask("/start", { method: "POST" })).headers.getSetCookie();
+        match(cookie, /^active-session=[^;]{22}; Path=\/; HttpOnly; SameSite=Lax$/);
+        equal(others.length, 0);
+        deepEqual((await ann.ask("/start", { method: "POST" })).headers.getSetCookie(), []);
+        deepEqual(sessions.stats(), { sessions: 1, groups: 1, runners: 2, openReads: 0, items: 10 });
+      }),
+  ),
+
+  scenario("sets the cookie as its options say", (adapter) => {
+    const cookie = { secure: true, sameSite: "strict", path: "/start" } as const;
+    return onStage(adapter, { routes, options: { cookie } }, async ({ browser }) => {
+      const [line = ""] = (await browser().ask("/start", { method: "POST" })).headers.getSetCookie();
+      match(line, /^__Secure-active-session=[^;]{22}; Path=\/start; HttpOnly; SameSite=Strict; Secure$/);
+    });
+  }),
+
+  scenario(
+    "sets a secure cookie where a proxy that it may believe says that the request came by HTTPS",
+    (adapter) =>
+      onStage(adapter, { routes, behindProxy: true }, async ({ browser }) => {
+        const [line = ""] = (
+          await browser({ "x-forwarded-proto": "https" }).ask("/start", { method: "POST" })
+        ).headers.getSetCookie();
+        match(line, /^__Host-active-session=[^;]{22}; Path=\/; HttpOnly; SameSite=Lax; Secure$/);
+      }),
+    ({ knowsProxies }) => knowsProxies === true,
+  ),
+
+  scenario("gives each user one session, from whatever device, and no cookie", (adapter) =>
+    onStage(adapter, { routes, options: { identify: byHeader(adapter) } }, async ({ browser, sessions }) => {
+      const [phone, desk, bob] = [
+        browser({ "x-user": "ann" }),
+        browser({ "x-user": "ann" }),
+        browser({ "x-user": "bob" }),
+      ];
+      const { key } = await phone.post<Started>("/start");
+      deepEqual((await desk.client.read(key)).items, [1, 2, 3, 4, 5]);
+      equal((await bob.ask(`/runners/${key}`)).status, 404);
+      deepEqual([phone.cookies.size, sessions.stats().sessions], [0, 1]);
+      ok(await (await sessions.find("ann"))?.findRunner(key));
+    }),
+  ),
+
+  scenario("makes one session for concurrent first requests of one identity", async (adapter) => {
+    const many = (browser: Browser) => Promise.all(Array.from({ length: 8 }, () => browser.post<Started>("/start")));
+    await onStage(adapter, { routes, options: { identify: byHeader(adapter) } }, async ({ browser, sessions }) => {
+      await many(browser({ "x-user": "ann" }));
+      equal(sessions.stats().sessions, 1);
+    });
+    await onStage(adapter, { routes }, async ({ browser, sessions }) => {
+      const ann = browser();
+      ann.cookies.set("active-session", "AAAAAAAAAAAAAAAAAAAAAA"); // of a server that has been started anew, say
+      await many(ann);
+      equal(sessions.stats().sessions, 1);
+      const bob = browser();
+      const keys = await many(bob); // without any identity: the last cookie wins, the others' sessions will idle out
+      equal(sessions.stats().sessions, 1 + keys.length);
+      const answers = await Promise.all(keys.map(({ key }) => bob.ask(`/runners/${key}`)));
+      equal(answers.filter(({ status }) => status === 200).length, 1);
+    });
+    if (!adapter.frameworkSession) return;
+    await onStage(adapter, { routes: sessionRoutes(adapter, true), withFrameworkSession: true }, async (stage) => {
+      const ann = await known(stage.browser(), "/login");
+      await many(ann);
+      equal(stage.sessions.stats().sessions, 1);
+    });
+  }),
+
+  scenario("gives several sessions to one client by scope, and none outside of all", (adapter) => {
+    const scopes = [{ when: "/start" }, { when: "/other", suffix: "other" }, { when: "/runners" }];
+    const more = { ...routes, "/other": start, "/outside": start };
+    return onStage(adapter, { routes: more, options: { scopes } }, async ({ browser, sessions }) => {
+      const ann = browser();
+      const first = await ann.post<Started>("/start");
+      const second = await ann.post<Started>("/other");
+      equal(sessions.stats().sessions, 2);
+      for (const { key } of [first, second]) deepEqual((await ann.client.read(key)).items, [1, 2, 3, 4, 5]);
+      equal((await ann.ask("/outside", { method: "POST" })).status, 500);
+      equal(sessions.stats().sessions, 2);
+    });
+  }),
+
+  scenario(
+    "lets nobody who knew the cookie before a login into what comes after it; the work is kept or ended",
+    (adapter) => onStage(adapter, { routes: sessionRoutes(adapter, false) }, (stage) => logIn(stage, stage.browser())),
+  ),
+
+  scenario("gives what a visitor had begun to the user that it turns out to be", (adapter) => {
+    const loggedIn = new WeakMap<object, string>();
+    const identify = (request: object) => loggedIn.get(request) ?? byHeader(adapter)(request);
+    const login: AdapterRoute = async (request) => {
+      await rotateSession(request, () => loggedIn.set(request, "ann"));
+      return {};
+    };
+    return onStage(adapter, { routes: { ...routes, "/login": login }, options: { identify } }, async (stage) => {
+      const visitor = stage.browser();
+      const { key } = await visitor.post<Started>("/start");
+      await visitor.post("/login");
+      ok(await isOutOfReach(visitor, key));
+      const ann = stage.browser({ "x-user": "ann" });
+      deepEqual((await ann.client.read(key)).items, [1, 2, 3, 4, 5]);
+      const later = stage.browser();
+      const { key: other } = await later.post<Started>("/start");
+      await later.post("/login"); // she has a session already, which stays
+      deepEqual([(await ann.ask(`/runners/${key}`)).status, (await ann.ask(`/runners/${other}`)).status], [200, 404]);
+      equal(stage.sessions.stats().sessions, 1);
+    });
+  }),
+
+  scenario("ends the work with a logout, and starts anew behind it", (adapter) =>
+    onStage(adapter, { routes: sessionRoutes(adapter, false) }, (stage) => logOut(stage, stage.browser())),
+  ),
+
+  scenario(
+    "belongs to the framework's session, where there is one: no cookie of its own, and another client has others",
+    (adapter) =>
+      onStage(adapter, { routes: sessionRoutes(adapter, true), withFrameworkSession: true }, async (stage) => {
+        const [ann, bob] = [stage.browser(), stage.browser()];
+        await bob.ask("/hello");
+        equal(stage.sessions.stats().sessions, 0);
+        const { key } = await ann.post<Started>("/start");
+        await ann.post("/start");
+        await bob.post("/start");
+        deepEqual([stage.sessions.stats().sessions, stage.sessions.stats().runners], [2, 3]);
+        deepEqual((await ann.client.read(key)).items, [1, 2, 3, 4, 5]);
+        equal((await bob.ask(`/runners/${key}`)).status, 404);
+        deepEqual(
+          [...ann.cookies.keys()].filter((name) => name.includes("active-session")),
+          [],
+        );
+      }),
+    hasSessions,
+  ),
+
+  scenario(
+    "follows the framework's session through a login, and ends with it",
+    (adapter) => {
+      const wishes = { routes: sessionRoutes(adapter, true), withFrameworkSession: true };
+      return onStage(adapter, wishes, async (stage) => {
+        await logIn(stage, stage.browser());
+        await logOut(stage, stage.browser());
+      });
+    },
+    hasSessions,
+  ),
+
+  scenario("serves runners under any path, also behind a proxy that takes a part of it away", (adapter) =>
+    onStage(adapter, { routes, router, mount: "/api/v1/runners" }, async ({ url, browser }) => {
+      const direct = browser();
+      const { key } = await direct.post<Started>("/start");
+      deepEqual((await direct.client.read(key)).items, [1, 2, 3, 4, 5]);
+      equal((await direct.ask(`/runners/${key}`)).status, 404);
+      const proxy = await openProxy(url, "/shop");
+      try {
+        const init = { method: "POST", headers: json, body: '{"to":50}' };
+        const response = await fetch(`${proxy.url}/api/v1/runners/count?max-items=2`, init);
+        equal(response.status, 201);
+        const [cookie = ""] = response.headers.getSetCookie();
+        const headers = { cookie: cookie.split(";")[0] ?? "" };
+        const location = new URL(response.headers.get("location") ?? "", response.url);
+        match(location.pathname, /^\/shop\/api\/v1\/runners\/[^/]+$/);
+        deepEqual(await (await fetch(`${location}?offset=48`, { headers })).json(), [49, 50]);
+        const stream = await (await fetch(`${location}?offset=48&live=sse`, { headers })).text();
+        match(stream, /data: ?\[49,50\]/);
+      } finally {
+        await proxy.close();
+      }
+    }),
+  ),
+];
+
+function scenario(
+  name: string,
+  run: (adapter: AdapterUnderTest) => Promise<void>,
+  suits: (adapter: AdapterUnderTest) => boolean = () => true,
+): AdapterScenario {
+  return { name, run, suits };
+}
+
+function hasSessions({ frameworkSession }: AdapterUnderTest): boolean {
+  return frameworkSession !== undefined;
+}
+
+function byHeader(adapter: AdapterUnderTest): (request: object) => string | undefined {
+  return (request) => adapter.header(request, "x-user");
+}
+
+/** A login that keeps the work and one that ends it, and a logout. */
+function sessionRoutes(adapter: AdapterUnderTest, withFrameworkSession: boolean): Record<string, AdapterRoute> {
+  const sessions = withFrameworkSession ? adapter.frameworkSession : undefined;
+  const login =
+    (work: "keep" | "end"): AdapterRoute =>
+    async (request) => {
+      await rotateSession(request, () => sessions?.renew(request), { work });
+      return {};
+    };
+  const logout: AdapterRoute = async (request, session) => {
+    await session().terminate();
+    await sessions?.destroy(request);
+    return {};
+  };
+  return { ...routes, "/login": login("keep"), "/login-anew": login("end"), "/logout": logout };
+}
+
+async function logIn({ sessions }: Stage, ann: Browser): Promise<void> {
+  const { key } = await ann.post<Started>("/start");
+  const former = ann.copy();
+  const session = [...sessions.sessions()].at(-1) as ActiveSession;
+  session.properties.set("cart", ["apples"]);
+  await ann.post("/login");
+  notEqual(String([...ann.cookies]), String([...former.cookies]));
+  deepEqual((await ann.client.read(key)).items, [1, 2, 3, 4, 5]);
+  ok(await isOutOfReach(former, key));
+  deepEqual([session.isAvailable, session.properties.get("cart"), sessions.stats().sessions], [true, ["apples"], 1]);
+  await ann.post("/login-anew");
+  deepEqual([await isOutOfReach(ann, key), session.isAvailable], [true, false]);
+  await session.cleanup;
+  equal(sessions.stats().sessions, 0);
+}
+
+async function logOut({ sessions }: Stage, ann: Browser): Promise<void> {
+  const { key } = await ann.post<Started>("/start");
+  const session = [...sessions.sessions()].at(-1) as ActiveSession;
+  await ann.post("/logout");
+  equal(session.isAvailable, false);
+  ok(await isOutOfReach(ann, key));
+  const { key: next } = await ann.post<Started>("/start");
+  notEqual(next, key);
+  equal(sessions.stats().sessions, 1);
+}
+
+/** Whether the runner is gone for this client, or never was there. */
+async function isOutOfReach(browser: Browser, key: string): Promise<boolean> {
+  return [404, 410].includes((await browser.ask(`/runners/${key}`)).status);
+}
+
+/** A browser that has a session already. */
+async function known(browser: Browser, path = "/start"): Promise<Browser> {
+  await browser.post("/start");
+  if (path !== "/start") await browser.post(path);
+  return browser;
+}
+
+/** Starts what never gives anything; returns its key. */
+async function startEndless({ sessions }: Stage, browser: Browser): Promise<string> {
+  await browser.post("/start");
+  const session = [...sessions.sessions()].at(-1) as ActiveSession;
+  return (await session.createSequenceRunner(new ReadableStream<number>())).key;
+}
+
+async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const taken: T[] = [];
+  for await (const item of items) taken.push(item);
+  return taken;
+}
+
+async function turns(number: number): Promise<void> {
+  for (let i = 0; i < number; i++) await new Promise<void>((resolve) => setImmediate(resolve));
+}
+
+/** Waits for what the server must come to by itself. */
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await turns(1);
+}

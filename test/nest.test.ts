@@ -1,0 +1,125 @@
+/** What is Nest's own: injection, the parameter decorator, the global prefix, filters, and the end of an application. */
+import "reflect-metadata";
+import { Controller, Get, Inject, Module, type NestApplicationOptions, Post } from "@nestjs/common";
+import { NestFactory } from "@nestjs/core";
+import { FastifyAdapter } from "@nestjs/platform-fastify";
+import { describe, expect, test } from "vitest";
+import { ActiveSessionError } from "../src/base/error.js";
+import { createClient } from "../src/client.js";
+import { ActiveSession, ActiveSessionModule, ActiveSessions } from "../src/nest.js";
+import { atEnd } from "./support/cleanup.js";
+import { openHost } from "./support/control.js";
+
+/** What `@Decorator(...)` in front of a method, and of its parameters, does. */
+function decorate(target: object, name: string, method: MethodDecorator, ...parameters: ParameterDecorator[]): void {
+  method(target, name, Object.getOwnPropertyDescriptor(target, name)!);
+  for (const [index, parameter] of parameters.entries()) parameter(target, name, index);
+}
+
+class Search {
+  readonly sessions: ActiveSessions;
+  constructor(sessions: ActiveSessions) {
+    this.sessions = sessions;
+  }
+  async start(session: ActiveSession) {
+    const runner = await session.createSequenceRunner([1, 2, 3], { retain: "all" });
+    return { key: runner.key, ...(await runner.getRequired({ advance: 2 })) };
+  }
+  statistics() {
+    return this.sessions.stats();
+  }
+  limit() {
+    throw new ActiveSessionError("CLIENT_LIMIT_REACHED", "Enough", { retryAfter: 5 });
+  }
+  internal() {
+    throw new ActiveSessionError("RUNNER_START_FAILED", "The password is 123");
+  }
+  closed() {
+    throw new ActiveSessionError("HOST_CLOSED", "At 10.0.0.7");
+  }
+}
+Controller("searches")(Search);
+Inject(ActiveSessions)(Search, undefined, 0);
+decorate(Search.prototype, "start", Post(), ActiveSession());
+for (const name of ["statistics", "limit", "internal", "closed"]) decorate(Search.prototype, name, Get(name));
+
+async function open(
+  imports: readonly object[],
+  platform: "express" | "fastify" = "express",
+  prefix?: string,
+  options: NestApplicationOptions = {},
+) {
+  class App {}
+  Module({ imports: imports as never[], controllers: [Search] })(App);
+  const settings = { logger: false, forceCloseConnections: true, abortOnError: false, ...options } as const;
+  const app =
+    platform === "express"
+      ? await NestFactory.create(App, settings)
+      : await NestFactory.create(App, new FastifyAdapter({ forceCloseConnections: true }), settings);
+  if (prefix) app.setGlobalPrefix(prefix);
+  atEnd(() => app.close());
+  await app.listen(0, "127.0.0.1");
+  return { app, url: (await app.getUrl()) as string };
+}
+
+const platforms = ["express", "fastify"] as const;
+
+describe.each(platforms)("on %s", (platform) => {
+  test("a parameter is the client's session, the host can be injected, and runners are served below the prefix", async () => {
+    const sessions = openHost();
+    const { url } = await open([ActiveSessionModule.forRoot({ sessions })], platform, "api");
+    const response = await fetch(`${url}/api/searches`, { method: "POST" });
+    const { key, result } = (await response.json()) as { key: string; result: number[] };
+    expect([response.status, result]).toEqual([201, [1, 2]]);
+    const headers = { cookie: response.headers.getSetCookie()[0]!.split(";")[0]! };
+    expect((await createClient(`${url}/api/runners`, { headers }).read(key)).items).toEqual([1, 2, 3]);
+    expect((await fetch(`${url}/runners/${key}`, { headers })).status).toBe(404);
+    expect(await (await fetch(`${url}/api/searches/statistics`)).json()).toMatchObject({ sessions: 1, runners: 1 });
+  });
+
+  test("settings may come from a factory with what it asks for, and the path is the application's to choose", async () => {
+    const sessions = openHost();
+    class Config {}
+    Module({ providers: [{ provide: "user", useValue: "ann" }], exports: ["user"] })(Config);
+    const useFactory = async (user: string) => ({ sessions, identify: () => user });
+    const asked = ActiveSessionModule.forRootAsync({
+      imports: [Config],
+      inject: ["user"],
+      useFactory,
+      path: "/my/work/",
+    });
+    const { url } = await open([asked], platform);
+    const { key } = (await (await fetch(`${url}/searches`, { method: "POST" })).json()) as { key: string };
+    expect(await (await fetch(`${url}/my/work/${key}`)).json()).toEqual([1, 2, 3]);
+    expect(await (await sessions.find("ann"))?.findRunner(key)).toBeDefined();
+  });
+
+  test("errors are answered with status, code and Retry-After; what is internal is not told", async () => {
+    const { url } = await open([ActiveSessionModule.forRoot({ sessions: openHost() })], platform);
+    const ask = async (name: string) => {
+      const response = await fetch(`${url}/searches/${name}`);
+      return [response.status, response.headers.get("retry-after"), await response.text()] as const;
+    };
+    expect(await ask("limit")).toEqual([429, "5", '{"code":"CLIENT_LIMIT_REACHED","message":"Enough"}']);
+    expect(await ask("closed")).toEqual([503, null, '{"code":"HOST_CLOSED","message":"The server has failed"}']);
+    const [status, , text] = await ask("internal");
+    expect([status, text]).toEqual([500, expect.not.stringContaining("123")]);
+  });
+
+  test("closing the application ends the work, and the responses that are open", async () => {
+    const sessions = openHost();
+    const { app, url } = await open([ActiveSessionModule.forRoot({ sessions, identify: () => "ann" })], platform);
+    const session = await sessions.get("ann");
+    const runner = await session.createSequenceRunner(new ReadableStream<number>());
+    const stream = await fetch(`${url}/runners/${runner.key}?offset=0&live=sse`);
+    const text = stream.text();
+    await app.close();
+    expect(await text).toContain('"runnerAbortReason":"shutdown"');
+    expect([session.isAvailable, runner.status]).toEqual([false, "aborted"]);
+  });
+
+  test("what is no host is refused when the application starts", async () => {
+    const asked = ActiveSessionModule.forRoot({ sessions: {} as never });
+    await expect(open([asked], platform)).rejects.toMatchObject({ code: "INVALID_OPTION" });
+  });
+});
