@@ -4,7 +4,7 @@
  */
 import type { Request, RequestHandler } from "express";
 import { createRunnerHandler, type RunnerRouterOptions } from "./http/handler.js";
-import { checkHost, type IdentityOptions } from "./http/install.js";
+import { activeSessionProperty, checkHost, type IdentityOptions } from "./http/install.js";
 import { serveRunner, sessionInstaller } from "./http/node-request.js";
 import type { FrameworkSession } from "./http/request-session.js";
 import type { ActiveSession } from "./session/active-session.js";
@@ -66,13 +66,16 @@ export function activeSession<Services>(
   sessions: ActiveSessions<Services>,
   options: ActiveSessionMiddlewareOptions = {},
 ): RequestHandler {
-  const install = sessionInstaller<Request, Services>(sessions, options, {
+  const install = sessionInstaller<Request>(sessions, options, {
     isSecure: (request) => request.secure,
     urlOf: (request) => request.originalUrl,
     frameworkSession: (request) => frameworkSession(request as SessionedRequest),
   });
   return (request, response, next) => {
-    install(request, request, response).then(
+    Object.defineProperty(request, "activeSession", activeSessionProperty);
+    const pending = install(request, request, response);
+    if (pending === undefined) return next();
+    pending.then(
       () => next(),
       (error: unknown) => next(toError(error)), // Express 4 does not look at promises
     );

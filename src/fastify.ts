@@ -5,7 +5,7 @@
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify";
 import type { WireResponse } from "./http/exchange.js";
 import { createRunnerHandler, type RunnerRouterOptions as HandlerOptions } from "./http/handler.js";
-import { checkHost, type IdentityOptions, pathOf } from "./http/install.js";
+import { activeSessionProperty, checkHost, type IdentityOptions, pathOf } from "./http/install.js";
 import { answerFor, sessionInstaller } from "./http/node-request.js";
 import { writeResponse } from "./http/node-response.js";
 import type { FrameworkSession } from "./http/request-session.js";
@@ -70,7 +70,7 @@ function frameworkSession(request: FastifyRequest): FrameworkSession | undefined
  */
 export const activeSession: FastifyPluginAsync<ActiveSessionOptions> = forAll(
   async (app, { sessions, closeWithServer = true, identify, cookie, scopes }) => {
-    const install = sessionInstaller<FastifyRequest, unknown>(
+    const install = sessionInstaller<FastifyRequest>(
       sessions,
       { identify, cookie, scopes },
       {
@@ -79,7 +79,14 @@ export const activeSession: FastifyPluginAsync<ActiveSessionOptions> = forAll(
         frameworkSession,
       },
     );
-    app.addHook("onRequest", (request, reply) => install(request, request.raw, reply.raw));
+    if (!app.hasRequestDecorator("activeSession")) {
+      app.decorateRequest("activeSession", { getter: activeSessionProperty.get as () => ActiveSession<never> });
+    }
+    app.addHook("onRequest", (request, reply, done) => {
+      const pending = install(request, request.raw, reply.raw);
+      if (pending !== undefined) pending.then(() => done(), done);
+      else done();
+    });
     // Before the server waits for its open responses, which end with their runners.
     if (closeWithServer) app.addHook("preClose", async () => void (await sessions.close()));
   },

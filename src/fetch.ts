@@ -5,7 +5,7 @@
 import { ActiveSessionError } from "./base/error.js";
 import { below, mountOf } from "./http/address.js";
 import { createRunnerHandler, type RunnerRouterOptions as HandlerOptions } from "./http/handler.js";
-import { checkHost, type IdentityOptions } from "./http/install.js";
+import { activeSessionProperty, checkHost, type IdentityOptions } from "./http/install.js";
 import { webAnswerFor, webInstaller } from "./http/web-exchange.js";
 import type { ActiveSession } from "./session/active-session.js";
 import type { ActiveSessions } from "./session/active-sessions.js";
@@ -53,14 +53,16 @@ export function activeSession<Services>(
   const install = webInstaller<Request>(sessions, options);
   return (handler) =>
     async (request, ...rest) => {
-      const { own, finish, fail } = await install(request, request);
-      Object.defineProperty(request, "activeSession", { configurable: true, get: () => own.session });
+      const { arrival, pending } = install(request, request);
+      if (pending !== undefined) await pending;
+      Object.defineProperty(request, "activeSession", activeSessionProperty);
       try {
-        return finish(await handler(request as never, ...rest));
+        return arrival.finish(await handler(request as never, ...rest));
       } catch (error) {
-        if (ActiveSessionError.is(error)) return finish(error.getResponse());
-        fail();
+        if (ActiveSessionError.is(error)) return arrival.finish(error.getResponse());
         throw error;
+      } finally {
+        arrival.end();
       }
     };
 }

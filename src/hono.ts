@@ -5,7 +5,7 @@
 import type { Context, MiddlewareHandler } from "hono";
 import { below, mountOf } from "./http/address.js";
 import { createRunnerHandler, type RunnerRouterOptions } from "./http/handler.js";
-import { checkHost, type IdentityOptions } from "./http/install.js";
+import { checkHost, type IdentityOptions, installed } from "./http/install.js";
 import type { FrameworkSession } from "./http/request-session.js";
 import { sessionOfStore } from "./http/session-store.js";
 import { webAnswerFor, webInstaller } from "./http/web-exchange.js";
@@ -61,25 +61,35 @@ export function activeSession<Services>(
 ): MiddlewareHandler<ActiveSessionEnv<Services>> {
   const install = webInstaller<Context>(sessions, options, frameworkSession);
   return async (context, next) => {
-    const { own, finish } = await install(context, context.req.raw);
-    defineLazily(context, () => own.session);
-    await next();
-    context.res = finish(context.res);
+    const { arrival, pending } = install(context, context.req.raw);
+    if (pending !== undefined) await pending;
+    Object.defineProperty(context, "var", lazyVariables);
+    const { get } = context;
+    const lazyGet = (name: string) => (name === "activeSession" ? sessionOf(context) : get(name as never));
+    Object.assign(context, { get: lazyGet });
+    try {
+      await next();
+      const { res } = context;
+      const response = arrival.finish(res);
+      if (response !== res) context.res = response;
+    } finally {
+      arrival.end();
+    }
   };
 }
 
 /** Hono's variables are values; this one is made when it is looked at. */
-function defineLazily(context: object, session: () => unknown): void {
-  const variables = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(context), "var")!.get!;
-  const getVariable = Reflect.get(context, "get") as (name: string) => unknown;
-  const lazy = { configurable: true, enumerable: true, get: session };
-  Object.defineProperties(context, {
-    var: { configurable: true, get: () => Object.defineProperty(variables.call(context), "activeSession", lazy) },
-    get: {
-      configurable: true,
-      value: (name: string) => (name === "activeSession" ? session() : getVariable.call(context, name)),
-    },
-  });
+const lazyVariables: PropertyDescriptor & ThisType<Context> = {
+  configurable: true,
+  get() {
+    const { get } = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(this), "var")!;
+    const lazy = { configurable: true, enumerable: true, get: () => sessionOf(this) };
+    return Object.defineProperty(get!.call(this), "activeSession", lazy);
+  },
+};
+
+function sessionOf(context: object): unknown {
+  return installed(context, "use the session").session;
 }
 
 /**

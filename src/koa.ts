@@ -5,7 +5,7 @@
 import type { Context, Middleware } from "koa";
 import { below, mountOf } from "./http/address.js";
 import { createRunnerHandler, type RunnerRouterOptions as HandlerOptions } from "./http/handler.js";
-import { checkHost, type IdentityOptions } from "./http/install.js";
+import { activeSessionProperty, checkHost, type IdentityOptions } from "./http/install.js";
 import { answerFor, sessionInstaller } from "./http/node-request.js";
 import { writeResponse } from "./http/node-response.js";
 import type { FrameworkSession } from "./http/request-session.js";
@@ -58,14 +58,15 @@ export function activeSession<Services>(
   sessions: ActiveSessions<Services>,
   options: ActiveSessionOptions = {},
 ): Middleware<object, ActiveSessionContext<Services>> {
-  const install = sessionInstaller<Context, Services>(sessions, options, {
+  const install = sessionInstaller<Context>(sessions, options, {
     isSecure: ({ secure }) => secure,
     urlOf: ({ originalUrl }) => originalUrl,
     frameworkSession,
   });
-  return async (context, next) => {
-    await install(context as never, context.req, context.res);
-    await next();
+  return (context, next) => {
+    Object.defineProperty(context, "activeSession", activeSessionProperty);
+    const pending = install(context as never, context.req, context.res);
+    return pending === undefined ? next() : pending.then(() => next());
   };
 }
 

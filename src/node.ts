@@ -6,7 +6,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { TLSSocket } from "node:tls";
 import { below, mountOf } from "./http/address.js";
 import { createRunnerHandler, type RunnerRouterOptions as HandlerOptions } from "./http/handler.js";
-import { checkHost, type IdentityOptions, pathOf } from "./http/install.js";
+import { activeSessionProperty, checkHost, type IdentityOptions, pathOf } from "./http/install.js";
 import { serveRunner, sessionInstaller } from "./http/node-request.js";
 import type { ActiveSession } from "./session/active-session.js";
 import type { ActiveSessions } from "./session/active-sessions.js";
@@ -47,13 +47,15 @@ export function activeSession<Services>(
   sessions: ActiveSessions<Services>,
   options: ActiveSessionOptions = {},
 ): (request: IncomingMessage, response: ServerResponse) => Promise<ActiveRequest<Services>> {
-  const install = sessionInstaller<IncomingMessage, Services>(sessions, options, {
+  const install = sessionInstaller<IncomingMessage>(sessions, options, {
     urlOf: ({ url }) => url ?? "",
     isSecure: ({ socket }) => (socket as Partial<TLSSocket>).encrypted === true,
     frameworkSession: () => undefined,
   });
   return async (request, response) => {
-    await install(request, request, response);
+    Object.defineProperty(request, "activeSession", activeSessionProperty);
+    const pending = install(request, request, response);
+    if (pending !== undefined) await pending;
     return request as ActiveRequest<Services>;
   };
 }

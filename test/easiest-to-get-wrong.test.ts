@@ -409,7 +409,8 @@ describe("13: a group lives as long as a session of it, or a request that holds 
   function openRequest(sessions: ReturnType<typeof openHost>) {
     const over: (() => void)[] = [];
     const port = {
-      cookie: undefined as never,
+      path: "/",
+      isSecure: false,
       cookies: undefined,
       headersSent: false,
       setCookie: () => {},
@@ -417,7 +418,9 @@ describe("13: a group lives as long as a session of it, or a request that holds 
       signal: new AbortController().signal,
       frameworkSession: undefined,
     };
-    const request = new RequestSession(sessions, port, () => "ann", "ann", { suffix: undefined });
+    const request = new RequestSession({ sessions, identify: () => "ann", cookies: {} as never }, {}, port, "ann", {
+      suffix: undefined,
+    });
     return { request, end: () => over.splice(0).forEach((callback) => void callback()) };
   }
 

@@ -20,7 +20,6 @@ export interface CookieOptions {
   readonly domain?: string | undefined;
 }
 
-const valuePattern = /^[A-Za-z0-9_-]{22}$/;
 const namePattern = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const attributePattern = /^[^;,\s\p{Cc}]+$/u;
 
@@ -45,14 +44,18 @@ export function checkCookieOptions(options: CookieOptions): void {
   check(secure !== false || !name?.startsWith("__Secure-"), "a __Secure- cookie needs secure", name);
 }
 
-/** The cookie of one request. */
+/** The cookie, of requests by HTTP or of those by HTTPS. */
 export class SessionCookie {
   readonly #options: CookieOptions;
   readonly #secure: boolean;
+  /** Finds it among others; a value that we cannot have made is passed over. */
+  readonly #pattern: RegExp;
 
   constructor(options: CookieOptions, isHttps: boolean) {
     this.#options = options;
     this.#secure = options.secure ?? isHttps;
+    const name = this.name.replace(/[^\w-]/g, "\\$&");
+    this.#pattern = new RegExp(`(?:^|;)\\s*${name}\\s*=\\s*([A-Za-z0-9_-]{22})\\s*(?:;|$)`);
   }
 
   get name(): string {
@@ -64,13 +67,7 @@ export class SessionCookie {
 
   /** The value in a `Cookie` header; `undefined` if there is none of ours, or one that we cannot have made. */
   read(header: string | undefined): string | undefined {
-    for (const pair of (header ?? "").split(";")) {
-      const separator = pair.indexOf("=");
-      if (separator < 0 || pair.slice(0, separator).trim() !== this.name) continue;
-      const value = pair.slice(separator + 1).trim();
-      if (valuePattern.test(value)) return value;
-    }
-    return undefined;
+    return header === undefined ? undefined : this.#pattern.exec(header)?.[1];
   }
 
   /** The `Set-Cookie` header for a value. */

@@ -5,7 +5,7 @@ import { ActiveSessionError, describe } from "../base/error.js";
 import { ActiveSessions } from "../session/active-sessions.js";
 import { type CookieOptions, checkCookieOptions, SessionCookie } from "./cookie.js";
 import { type RequestPort, RequestSession } from "./request-session.js";
-import { type Scope, scopeSelector } from "./scopes.js";
+import { everything, type Scope, type Selection, scopeSelector } from "./scopes.js";
 
 /** How an adapter finds out whose request it is. */
 export interface IdentityOptions<Request> {
@@ -24,19 +24,27 @@ export interface IdentityOptions<Request> {
   readonly scopes?: readonly Scope<Request>[] | undefined;
 }
 
-/** What an adapter knows of a request that is new to it. */
-export interface Arrival {
-  /** The path of the whole address, wherever in the application the request is handled. */
-  readonly path: string;
-  /** Whether it came by HTTPS. */
-  readonly isSecure: boolean;
-  readonly port: Omit<RequestPort, "cookie">;
-}
+/**
+ * Finds out whose request it is, at once where nothing of the application has to be asked. Rejects with what `identify` throws, and
+ * `INVALID_IDENTITY`.
+ */
+export type Installer<Request> = (request: Request, port: RequestPort) => RequestSession | Promise<RequestSession>;
 
-/** Finds out whose request it is. Rejects with what `identify` throws, and `INVALID_IDENTITY`. */
-export type Installer<Request> = (request: Request, arrival: Arrival) => Promise<RequestSession>;
+/** A table beside the requests would cost every collection of garbage more than all the rest costs a request. */
+const key = Symbol("active session");
 
-const requestSessions = new WeakMap<object, RequestSession>();
+type Arrived = object & { [key]?: RequestSession };
+
+/**
+ * The property `activeSession` of every request that has passed. One and the same for all of them: an accessor of its own would make
+ * each request an object of another kind.
+ */
+export const activeSessionProperty: PropertyDescriptor & ThisType<object> = {
+  configurable: true,
+  get() {
+    return installed(this, "use the session").session;
+  },
+};
 
 /** Makes the installer for a host. Throws `INVALID_OPTION`. */
 export function createInstaller<Request extends object>(
@@ -47,23 +55,27 @@ export function createInstaller<Request extends object>(
   checkHost(action, sessions);
   checkOptions(action, options, ["identify", "cookie", "scopes"]);
   checkFunction(action, "identify", options.identify);
-  const { identify, cookie = {} } = options;
+  const { identify, cookie = {}, scopes } = options;
   checkCookieOptions(cookie);
-  const select = scopeSelector(options.scopes);
+  const select = scopeSelector(scopes);
+  const cookies = { http: new SessionCookie(cookie, false), https: new SessionCookie(cookie, true) };
+  const installation = { sessions, identify, cookies };
   const warn = (message: string, details: object) => sessions.warn(message, details);
-  return async (request, { path, isSecure, port }) => {
-    const user = await identify?.(request);
-    const selection = await select(request, path, warn);
-    const full = Object.defineProperty(port, "cookie", { value: new SessionCookie(cookie, isSecure) }) as RequestPort;
-    const own = new RequestSession(sessions, full, () => identify?.(request), user, selection);
-    requestSessions.set(request, own);
+  const settle = (request: Request, port: RequestPort, user: unknown, selection: Selection) => {
+    const own = new RequestSession(installation, request, port, user, selection);
+    (request as Arrived)[key] = own;
     return own;
+  };
+  if (!identify && !scopes) return (request, port) => settle(request, port, undefined, everything);
+  return async (request, port) => {
+    const user = await identify?.(request);
+    return settle(request, port, user, await select(request, port.path, warn));
   };
 }
 
 /** What was found out of a request; throws `NOT_INSTALLED`. */
-function installed(request: object, action: string): RequestSession {
-  const own = requestSessions.get(request);
+export function installed(request: object, action: string): RequestSession {
+  const own = (request as Arrived)[key];
   if (own) return own;
   const requirement = "the request must have passed activeSession(sessions) before";
   throw new ActiveSessionError("NOT_INSTALLED", `Cannot ${action}: ${requirement}, received one that did not`);
@@ -71,7 +83,7 @@ function installed(request: object, action: string): RequestSession {
 
 /** What was found out of a request for this host; throws `NOT_INSTALLED`. */
 export function installedFor(request: object, sessions: unknown): RequestSession {
-  const own = requestSessions.get(request);
+  const own = (request as Arrived)[key];
   if (own && own.sessions === sessions) return own;
   const requirement = "the request must have passed activeSession(sessions) before, with the same host";
   const received = own ? "one that passed it with another host" : "one that did not pass it";

@@ -7,7 +7,7 @@ import type { RunnerHandler } from "./handler.js";
 import { createInstaller, type IdentityOptions, installedFor, pathOf, queryOf } from "./install.js";
 import { readBody } from "./node-body.js";
 import { ConnectionSignal, writeResponse } from "./node-response.js";
-import type { FrameworkSession } from "./request-session.js";
+import type { FrameworkSession, RequestPort } from "./request-session.js";
 
 /** What is particular to a framework's requests. */
 export interface NodeFramework<Request> {
@@ -17,39 +17,82 @@ export interface NodeFramework<Request> {
   frameworkSession(request: Request): FrameworkSession | undefined;
 }
 
+/** What is known of a request of `node:http`, and of the framework that stands on it. */
+class NodePort<Request> implements RequestPort {
+  readonly #framework: NodeFramework<Request>;
+  readonly #request: Request;
+  readonly #raw: IncomingMessage;
+  readonly #response: ServerResponse;
+  #connection: ConnectionSignal | undefined;
+
+  constructor(framework: NodeFramework<Request>, request: Request, raw: IncomingMessage, response: ServerResponse) {
+    this.#framework = framework;
+    this.#request = request;
+    this.#raw = raw;
+    this.#response = response;
+  }
+
+  get path(): string {
+    return pathOf(this.#framework.urlOf(this.#request));
+  }
+
+  get isSecure(): boolean {
+    return this.#framework.isSecure(this.#request);
+  }
+
+  get cookies(): string | undefined {
+    return cookiesOf(this.#raw.rawHeaders);
+  }
+
+  get headersSent(): boolean {
+    return this.#response.headersSent;
+  }
+
+  setCookie(header: string): void {
+    this.#response.appendHeader("Set-Cookie", header);
+  }
+
+  get signal(): AbortSignal {
+    this.#connection ??= new ConnectionSignal(this.#response);
+    return this.#connection.signal;
+  }
+
+  onOver(callback: () => void): void {
+    // That of HTTP/2 has no `closed`.
+    if (this.#response.closed || this.#response.writableFinished) callback();
+    else this.#response.on("close", callback); // comes once
+  }
+
+  get frameworkSession(): FrameworkSession | undefined {
+    return this.#framework.frameworkSession(this.#request);
+  }
+}
+
+/** All of them, of which HTTP/2 may send several; an object of all headers would be made only for this. */
+function cookiesOf(headers: readonly string[]): string | undefined {
+  let cookies: string | undefined;
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i]!;
+    if (name.length !== 6 || name.toLowerCase() !== "cookie") continue;
+    cookies = cookies === undefined ? headers[i + 1] : `${cookies}; ${headers[i + 1]}`;
+  }
+  return cookies;
+}
+
 /**
- * Makes the function that gives a framework's request its `activeSession`; the other two are what it stands on.
+ * Makes the function that finds out whose request it is; the other two are what the framework's stands on. It returns a promise only
+ * where the application has to be asked.
  * Throws `INVALID_OPTION`.
  */
-export function sessionInstaller<Request extends object, Services>(
-  sessions: ActiveSessions<Services>,
+export function sessionInstaller<Request extends object>(
+  sessions: ActiveSessions<unknown>,
   options: IdentityOptions<Request>,
   framework: NodeFramework<Request>,
-): (request: Request, raw: IncomingMessage, response: ServerResponse) => Promise<void> {
+): (request: Request, raw: IncomingMessage, response: ServerResponse) => Promise<unknown> | undefined {
   const install = createInstaller(sessions, options);
-  return async (request, raw, response) => {
-    const connection = new ConnectionSignal(response);
-    const port = {
-      cookies: raw.headers.cookie,
-      get headersSent() {
-        return response.headersSent;
-      },
-      setCookie: (header: string) => void response.appendHeader("Set-Cookie", header),
-      get signal() {
-        return connection.signal;
-      },
-      onOver: (callback: () => void) => {
-        // That of HTTP/2 has no `closed`.
-        if (response.closed || response.writableFinished) callback();
-        else response.once("close", callback);
-      },
-      get frameworkSession() {
-        return framework.frameworkSession(request);
-      },
-    };
-    const path = pathOf(framework.urlOf(request));
-    const own = await install(request, { path, isSecure: framework.isSecure(request), port });
-    Object.defineProperty(request, "activeSession", { configurable: true, get: () => own.session });
+  return (request, raw, response) => {
+    const own = install(request, new NodePort(framework, request, raw, response));
+    return own instanceof Promise ? own : undefined;
   };
 }
 

@@ -25,9 +25,21 @@ export interface FrameworkSession {
   renew?(): Promise<void>;
 }
 
-/** What an adapter knows of a request and its response. */
+/** What holds for all requests that pass one adapter. */
+export interface Installation<Services = unknown> {
+  readonly sessions: ActiveSessions<Services>;
+  /** What the application says of a request's user. */
+  readonly identify: ((request: never) => unknown) | undefined;
+  /** Our cookie, of requests by HTTP and of those by HTTPS. */
+  readonly cookies: { readonly http: SessionCookie; readonly https: SessionCookie };
+}
+
+/** What an adapter knows of a request and its response. Most requests never ask for most of it, so nothing is made in advance. */
 export interface RequestPort {
-  readonly cookie: SessionCookie;
+  /** The path of the whole address, wherever in the application the request is handled. */
+  readonly path: string;
+  /** Whether the request came by HTTPS. */
+  readonly isSecure: boolean;
   /** The `Cookie` header. */
   readonly cookies: string | undefined;
   /** Whether it is too late to set a cookie. */
@@ -43,33 +55,36 @@ export interface RequestPort {
 
 /** See the top of the file. */
 export class RequestSession<Services = unknown> {
-  readonly sessions: ActiveSessions<Services>;
+  readonly #installation: Installation<Services>;
+  readonly #request: object;
   readonly #port: RequestPort;
-  readonly #identify: () => unknown;
+  readonly #selection: Selection;
   #user: TaggedIdentity | undefined;
   /** As the client has sent it, or as it was issued; a request's cookies do not change. */
   #byCookie: TaggedIdentity | undefined;
   #session: ActiveSession<Services> | undefined;
-  readonly #selection: Selection;
 
   /**
-   * @param identify what the application says of the request's user
-   * @param user what that gave
+   * @param user what `identify` gave
    * @param selection what the scopes have come to
    * @throws `INVALID_IDENTITY`
    */
   constructor(
-    sessions: ActiveSessions<Services>,
+    installation: Installation<Services>,
+    request: object,
     port: RequestPort,
-    identify: () => unknown,
     user: unknown,
     selection: Selection,
   ) {
-    this.sessions = sessions;
+    this.#installation = installation;
+    this.#request = request;
     this.#port = port;
-    this.#identify = identify;
     this.#selection = selection;
     this.#user = tagUser(user);
+  }
+
+  get sessions(): ActiveSessions<Services> {
+    return this.#installation.sessions;
   }
 
   /** Who makes the request, as far as is known. */
@@ -135,7 +150,7 @@ export class RequestSession<Services = unknown> {
   async rotate(change: () => unknown, work: "keep" | "end"): Promise<void> {
     const from = this.identity;
     await change();
-    this.#user = tagUser(await this.#identify());
+    this.#user = tagUser(await this.#installation.identify?.(this.#request as never));
     if (!from) return;
     if (!this.#user) await this.#renew(from);
     const to = this.identity!;
@@ -154,8 +169,13 @@ export class RequestSession<Services = unknown> {
     } else if (tagIdentity("session", framework.id) === former) await framework.renew?.();
   }
 
+  get #cookie(): SessionCookie {
+    const { http, https } = this.#installation.cookies;
+    return this.#port.isSecure ? https : http;
+  }
+
   #readCookie(): TaggedIdentity | undefined {
-    const value = this.#port.cookie.read(this.#port.cookies);
+    const value = this.#cookie.read(this.#port.cookies);
     return value === undefined ? undefined : tagIdentity("cookie", value);
   }
 
@@ -169,7 +189,7 @@ export class RequestSession<Services = unknown> {
   }
 
   #setCookie(value: string): void {
-    this.#port.setCookie(this.#port.cookie.serialize(value));
+    this.#port.setCookie(this.#cookie.serialize(value));
     this.#byCookie = tagIdentity("cookie", value);
   }
 

@@ -31,7 +31,7 @@ export type ScopeSelector<Request> = (
 ) => Promise<Selection>;
 
 /** The session without a suffix, for every request: what holds where there are no scopes. */
-const everything: Selection = { suffix: undefined };
+export const everything: Selection = { suffix: undefined };
 
 /** Makes the selector. Throws `INVALID_OPTION`. */
 export function scopeSelector<Request>(scopes: readonly Scope<Request>[] | undefined): ScopeSelector<Request> {

@@ -7,70 +7,118 @@ import { addressOf } from "./address.js";
 import { checkEncoding, type RequestBody, type WireResponse } from "./exchange.js";
 import type { RunnerHandler } from "./handler.js";
 import { createInstaller, type IdentityOptions, installedFor } from "./install.js";
-import type { FrameworkSession, RequestSession } from "./request-session.js";
+import type { FrameworkSession, RequestPort } from "./request-session.js";
 
-/** A request that is being answered. */
-export interface WebArrival {
-  readonly own: RequestSession;
+/**
+ * A request of the web platform while it is answered. Servers make the parts of such a request when they are asked for: so the less is
+ * looked at, the better.
+ */
+export class WebArrival<Request> implements RequestPort {
+  readonly #request: Request;
+  readonly #web: globalThis.Request;
+  readonly #frameworkSession: (request: Request) => FrameworkSession | undefined;
+  #cookies: string[] | undefined;
+  #whenOver: (() => void)[] | undefined;
+  #over: LazySignal | undefined;
+  #off = noop;
+  #isOver = false;
+
+  constructor(
+    request: Request,
+    web: globalThis.Request,
+    frameworkSession: (request: Request) => FrameworkSession | undefined,
+  ) {
+    this.#request = request;
+    this.#web = web;
+    this.#frameworkSession = frameworkSession;
+  }
+
+  get path(): string {
+    return new URL(this.#web.url).pathname;
+  }
+
+  get isSecure(): boolean {
+    return this.#web.url.startsWith("https:");
+  }
+
+  get cookies(): string | undefined {
+    return this.#web.headers.get("cookie") ?? undefined;
+  }
+
+  get headersSent(): boolean {
+    return this.#isOver;
+  }
+
+  setCookie(header: string): void {
+    this.#cookies ??= [];
+    this.#cookies.push(header);
+  }
+
+  /** Aborts when the client has gone, or the response has been made. */
+  get signal(): AbortSignal {
+    if (!this.#over) {
+      const over = new LazySignal();
+      this.#over = over;
+      const { signal } = this.#web;
+      if (signal.aborted) over.abort(signal.reason);
+      else if (this.#isOver) over.abort(requestIsOver());
+      else this.#off = onAbort(signal, () => over.abort(signal.reason));
+    }
+    return this.#over.signal;
+  }
+
+  onOver(callback: () => void): void {
+    this.#whenOver ??= [];
+    if (this.#isOver) callback();
+    else this.#whenOver.push(callback);
+  }
+
+  get frameworkSession(): FrameworkSession | undefined {
+    return this.#frameworkSession(this.#request);
+  }
+
   /** Puts a cookie that was set meanwhile into the response; from then on it is too late for another one. */
-  finish(response: Response): Response;
-  /** The request has failed: nothing will be answered here. */
-  fail(): void;
+  finish(response: Response): Response {
+    this.end();
+    return this.#cookies ? withCookies(response, this.#cookies) : response;
+  }
+
+  /** The request is over, with a response or without. */
+  end(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#off();
+    this.#over?.abort(requestIsOver());
+    for (const callback of this.#whenOver ?? []) callback();
+  }
 }
+
+function requestIsOver(): ActiveSessionError {
+  return new ActiveSessionError("SESSION_ENDED", "The request is over");
+}
+
+/** What an adapter asks about a request that is new to it; the promise is only there where the application has to be asked. */
+export type WebInstaller<Request> = (
+  request: Request,
+  web: globalThis.Request,
+) => { readonly arrival: WebArrival<Request>; readonly pending: Promise<unknown> | undefined };
 
 /** Makes the function that finds out whose request it is. Throws `INVALID_OPTION`. */
 export function webInstaller<Request extends object>(
   sessions: ActiveSessions<unknown>,
   options: IdentityOptions<Request>,
   frameworkSession: (request: Request) => FrameworkSession | undefined = () => undefined,
-): (request: Request, web: globalThis.Request) => Promise<WebArrival> {
+): WebInstaller<Request> {
   const install = createInstaller(sessions, options);
-  return async (request, web) => {
-    const { pathname, protocol } = new URL(web.url);
-    const over = new LazySignal();
-    let off = noop;
-    /** Most requests never ask. */
-    const watched = () => {
-      if (off === noop) off = onAbort(web.signal, () => over.abort(web.signal.reason));
-      if (web.signal.aborted) over.abort(web.signal.reason);
-      return over.signal;
-    };
-    const cookies: string[] = [];
-    let headersSent = false;
-    const port = {
-      cookies: web.headers.get("cookie") ?? undefined,
-      get headersSent() {
-        return headersSent;
-      },
-      setCookie: (header: string) => void cookies.push(header),
-      get signal() {
-        return watched();
-      },
-      onOver: (callback: () => void) => {
-        if (watched().aborted) callback();
-        else onAbort(over.signal, callback);
-      },
-      get frameworkSession() {
-        return frameworkSession(request);
-      },
-    };
-    const own = await install(request, { path: pathname, isSecure: protocol === "https:", port });
-    const end = () => {
-      headersSent = true;
-      off();
-      over.abort(new ActiveSessionError("SESSION_ENDED", "The request is over"));
-    };
-    const finish = (response: Response) => {
-      end();
-      return withCookies(response, cookies);
-    };
-    return { own, finish, fail: end };
+  return (request, web) => {
+    const arrival = new WebArrival(request, web, frameworkSession);
+    const own = install(request, arrival);
+    return { arrival, pending: own instanceof Promise ? own : undefined };
   };
 }
 
 /** The headers of a response that came from elsewhere (`fetch`, `Response.redirect`) cannot be changed. */
 function withCookies(response: Response, cookies: readonly string[]): Response {
-  if (cookies.length === 0) return response;
   const own = new Response(response.body, response);
   for (const cookie of cookies) own.headers.append("Set-Cookie", cookie);
   return own;

@@ -1,0 +1,41 @@
+// Ratios of what is measured side by side: a machine that is slow for a while is slow for all of them.
+
+/** So much faster may the fastest run of the floor be than its slowest, before the machine counts as too noisy to tell. */
+const noisyFrom = 1.35;
+
+/**
+ * Runs the sides one after the other, again and again, each round in another order.
+ * @template {string} Name
+ * @param {Record<Name, () => Promise<number>>} sides each measures once, and gives a rate: more is better
+ * @param {{ rounds: number, floor: Name }} options
+ * @returns {Promise<Record<Name, Comparison>>} each side against the floor
+ * @typedef {{ ratio: number, min: number, max: number, rate: number, isNoisy: boolean }} Comparison
+ */
+export async function compare(sides, { rounds, floor }) {
+  const names = Object.keys(sides);
+  const rates = Object.fromEntries(names.map((name) => [name, []]));
+  for (let round = -1; round < rounds; round++) {
+    for (const name of rotated(names, round + 1)) {
+      const rate = await sides[name]();
+      if (round >= 0) rates[name].push(rate); // the first one warms up
+    }
+  }
+  const isNoisy = Math.max(...rates[floor]) / Math.min(...rates[floor]) > noisyFrom;
+  return Object.fromEntries(names.map((name) => [name, { ...against(rates[name], rates[floor]), isNoisy }]));
+}
+
+function against(rates, floor) {
+  const ratios = rates.map((rate, i) => rate / floor[i]);
+  return { ratio: median(ratios), min: Math.min(...ratios), max: Math.max(...ratios), rate: median(rates) };
+}
+
+export function median(values) {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+function rotated(all, by) {
+  const turn = by % all.length;
+  return [...all.slice(turn), ...all.slice(0, turn)];
+}
