@@ -65,8 +65,7 @@ export function activeSession<Services>(
     if (pending !== undefined) await pending;
     Object.defineProperty(context, "var", lazyVariables);
     const { get } = context;
-    const lazyGet = (name: string) => (name === "activeSession" ? sessionOf(context) : get(name as never));
-    Object.assign(context, { get: lazyGet });
+    context.get = (name: string) => (name === "activeSession" ? sessionOf(context) : get(name as never));
     try {
       await next();
       const { res } = context;
@@ -78,13 +77,24 @@ export function activeSession<Services>(
   };
 }
 
+/** Whose variables they are. */
+const ownContext = Symbol("context");
+
+const lazySession: PropertyDescriptor & ThisType<{ [ownContext]: Context }> = {
+  configurable: true,
+  enumerable: true,
+  get() {
+    return sessionOf(this[ownContext]);
+  },
+};
+
 /** Hono's variables are values; this one is made when it is looked at. */
 const lazyVariables: PropertyDescriptor & ThisType<Context> = {
   configurable: true,
   get() {
-    const { get } = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(this), "var")!;
-    const lazy = { configurable: true, enumerable: true, get: () => sessionOf(this) };
-    return Object.defineProperty(get!.call(this), "activeSession", lazy);
+    const variables: object = Reflect.get(Object.getPrototypeOf(this), "var", this);
+    Object.defineProperty(variables, ownContext, { value: this });
+    return Object.defineProperty(variables, "activeSession", lazySession);
   },
 };
 

@@ -62,9 +62,10 @@ const frameworks = {
   async hono() {
     const [{ Hono }, { createAdaptorServer }] = await Promise.all([import("hono"), import("@hono/node-server")]);
     const app = new Hono();
-    if (!isBare) app.use((await import("../../dist/hono.js")).activeSession(sessions));
+    if (variant === "noop") app.use((_, next) => next());
+    else if (!isBare) app.use((await import("../../dist/hono.js")).activeSession(sessions));
     app.get("/route", (context) => {
-      use(context.var);
+      if (isTouched) use(context.var);
       return context.json(answer);
     });
     return createAdaptorServer({ fetch: app.fetch });
