@@ -22,6 +22,8 @@ export class PendingRead<R> {
   ripeAt = 0;
   /** For how many more turns it may wait for a source that has not had its own yet. */
   patience = mostTurns;
+  /** What keeps it until its turn is over; a read that is settled before lets go of its slice at once. */
+  ticket: { read: PendingRead<R> | undefined } | undefined;
   #release: () => void = noop;
 
   constructor(
@@ -50,6 +52,7 @@ export class PendingRead<R> {
   /** Lets the signal cancel and the time-out give up this read. */
   arm(cancel: (reason: unknown) => void, giveUp: () => void): void {
     const { signal, timeout } = this.request;
+    if (signal === undefined && timeout === undefined) return;
     const offAbort = onAbort(signal, () => cancel(signal?.reason));
     const offTimer = timeout === undefined ? noop : startTimer(timeout, giveUp);
     this.#release = () => {
@@ -110,6 +113,7 @@ export class PendingReads<R> implements Iterable<PendingRead<R>> {
   remove(read: PendingRead<R>): void {
     this.#reads.delete(read);
     read.disarm();
+    if (read.ticket) read.ticket.read = undefined;
   }
 
   /** Whether a read at the default position is pending. */
@@ -118,17 +122,34 @@ export class PendingReads<R> implements Iterable<PendingRead<R>> {
     return false;
   }
 
-  /** The lowest start of the reads whose items must stay (all but passive ones), or `Infinity`. */
-  get lowestStart(): number {
-    let lowest = Number.POSITIVE_INFINITY;
-    for (const read of this.#reads) if (!read.request.passive) lowest = Math.min(lowest, read.start);
-    return lowest;
-  }
-
-  /** The furthest position that an unripe read (not a passive one) waits for, or 0. */
-  get furthestTarget(): number {
-    let furthest = 0;
-    for (const read of this.#reads) if (!read.ripe && !read.request.passive) furthest = Math.max(furthest, read.target);
-    return furthest;
+  /** What follows from them: see {@link Demand}. */
+  get demand(): Demand {
+    let wakeAt = Number.POSITIVE_INFINITY;
+    let lowestStart = Number.POSITIVE_INFINITY;
+    let furthestTarget = 0;
+    for (const read of this.#reads) {
+      wakeAt = Math.min(wakeAt, read.ripe ? read.limit + 1 : read.target);
+      if (read.request.passive) continue;
+      lowestStart = Math.min(lowestStart, read.start);
+      if (!read.ripe) furthestTarget = Math.max(furthestTarget, read.target);
+    }
+    return { wakeAt, lowestStart, furthestTarget };
   }
 }
+
+/** What the waiting reads ask of their log. */
+export interface Demand {
+  /** At this progress one of them has to be looked at. */
+  readonly wakeAt: number;
+  /** The lowest start of those whose items must stay (all but passive ones), or `Infinity`. */
+  readonly lowestStart: number;
+  /** The furthest position that an unripe one (not a passive one) waits for, or 0. */
+  readonly furthestTarget: number;
+}
+
+/** As long as nobody waits. */
+export const noDemand: Demand = {
+  wakeAt: Number.POSITIVE_INFINITY,
+  lowestStart: Number.POSITIVE_INFINITY,
+  furthestTarget: 0,
+};

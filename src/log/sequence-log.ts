@@ -26,7 +26,7 @@
 import { createDeferred, type Deferred } from "../base/async.js";
 import { ActiveSessionError, runnerFailed } from "../base/error.js";
 import { Lifecycle } from "./lifecycle.js";
-import { PendingRead, PendingReads } from "./pending-reads.js";
+import { noDemand, PendingRead, PendingReads } from "./pending-reads.js";
 import type {
   ItemTally,
   LogEvents,
@@ -78,8 +78,8 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
   /** How far an aborted producer had come; a start up to here is no error of the reader. */
   #formerProgress = 0;
   #reads: PendingReads<T[]> | undefined;
-  /** At this progress some pending read has to be looked at. */
-  #wakeAt = Number.POSITIVE_INFINITY;
+  /** What the pending reads ask for. */
+  #demand = noDemand;
   /** At this progress the producer pauses. */
   #bound: number;
   #room: Deferred<void> | undefined;
@@ -165,7 +165,7 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
   append(item: T): void {
     if (this.#life.ended) return;
     this.#window.push(item);
-    if (this.#window.end >= this.#wakeAt) this.#wake();
+    if (this.#window.end >= this.#demand.wakeAt) this.#wake();
   }
 
   get isFull(): boolean {
@@ -232,7 +232,7 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
 
   /** Drops what has been received, but not what another read still waits for. */
   #dropAcknowledged(): void {
-    const limit = Math.min(this.#received, this.#reads?.lowestStart ?? this.#received);
+    const limit = Math.min(this.#received, this.#demand.lowestStart);
     if (limit <= this.#acknowledged) return;
     this.#acknowledged = limit;
     const { retain } = this.#options;
@@ -286,9 +286,12 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
     this.#settleAfterTurn(read);
   }
 
-  #settleAfterTurn(read: PendingRead<T[]>): void {
+  #settleAfterTurn(ripe: PendingRead<T[]>): void {
+    const ticket: NonNullable<typeof ripe.ticket> = { read: ripe };
+    ripe.ticket = ticket;
     afterTurn(() => {
-      if (!this.#reads!.has(read)) return;
+      const { read } = ticket;
+      if (!read) return;
       // Its turn is not over while the source waits for its share of the loop and has not made a step since.
       if (this.isYielding && read.ripeAt === this.#window.end && read.patience-- > 0)
         return this.#settleAfterTurn(read);
@@ -310,15 +313,13 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
 
   /** Recomputes what follows from the set of pending reads: when to wake them and how far the producer may go. */
   #readsChanged(): void {
-    let wakeAt = Number.POSITIVE_INFINITY;
-    for (const read of this.#reads!) wakeAt = Math.min(wakeAt, read.ripe ? read.limit + 1 : read.target);
-    this.#wakeAt = wakeAt;
+    this.#demand = this.#reads!.demand;
     this.#dropAcknowledged();
     this.#moveBound();
   }
 
   #moveBound(): void {
-    this.#bound = Math.max(this.#acknowledged + this.#options.aheadLimit, this.#reads?.furthestTarget ?? 0);
+    this.#bound = Math.max(this.#acknowledged + this.#options.aheadLimit, this.#demand.furthestTarget);
     if (!this.isFull) this.#releaseProducer();
   }
 
@@ -384,7 +385,7 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
   #takeReads(): PendingRead<T[]>[] {
     const reads = [...(this.#reads ?? [])];
     for (const read of reads) this.#reads!.remove(read);
-    this.#wakeAt = Number.POSITIVE_INFINITY;
+    this.#demand = noDemand;
     return reads;
   }
 

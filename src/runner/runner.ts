@@ -221,8 +221,12 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
    * Reads as the request says, starting the runner if need be.
    * @internal
    */
-  async read(request: ReadRequest): Promise<Slice<R>> {
+  read(request: ReadRequest): Promise<Slice<R>> {
     if (!this.needsStart || this.#isAhead(request)) return this.#readLog(request);
+    return this.#readNew(request);
+  }
+
+  async #readNew(request: ReadRequest): Promise<Slice<R>> {
     this.#checkReadable();
     return request.min === undefined ? this.#readStarted(request) : this.#readStarting(request);
   }

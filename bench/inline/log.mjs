@@ -1,0 +1,47 @@
+// Items from an async iterable through the log to whoever reads a hundred at a time, against the bare loop over the same source.
+import { createActiveSessions } from "../../dist/index.js";
+import { answerAll, ratePerCpuSecond } from "../lib/answer.mjs";
+
+const sessions = createActiveSessions({ limits: { runners: 2000, runnersPerClient: 2000, openReads: 5000, openReadsPerClient: 5000, retainedItems: 1e7 } });
+const itemsOfOne = 300_000;
+const [runners, itemsOfEach] = [1000, 300];
+
+async function* numbers(count) {
+  for (let n = 0; n < count; n++) yield n;
+}
+
+async function loop(count) {
+  let taken = 0;
+  for await (const _ of numbers(count)) taken++;
+  if (taken !== count) throw new Error(`${taken} of ${count}`);
+}
+
+async function read(session, count) {
+  const runner = await session.createSequenceRunner(() => numbers(count));
+  let taken = 0;
+  for (;;) {
+    const { result, status } = await runner.getRequired({ advance: 100 });
+    taken += result.length;
+    if (status === "completed") break;
+  }
+  if (taken !== count) throw new Error(`${taken} of ${count}`);
+}
+
+/** Measures something within a session that is new. */
+async function inSession(measure) {
+  const session = await sessions.get("bench");
+  const rate = await measure(session);
+  await session.terminate();
+  await session.cleanup;
+  return rate;
+}
+
+const together = (act) => Promise.all(Array.from({ length: runners }, act));
+const allItems = runners * itemsOfEach;
+
+answerAll({
+  one: () => inSession((session) => ratePerCpuSecond(itemsOfOne, () => read(session, itemsOfOne))),
+  "one:floor": () => ratePerCpuSecond(itemsOfOne, () => loop(itemsOfOne)),
+  many: () => inSession((session) => ratePerCpuSecond(allItems, () => together(() => read(session, itemsOfEach)))),
+  "many:floor": () => ratePerCpuSecond(allItems, () => together(() => loop(itemsOfEach))),
+});
