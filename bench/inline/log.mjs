@@ -2,7 +2,9 @@
 import { createActiveSessions } from "../../dist/index.js";
 import { answerAll, ratePerCpuSecond } from "../lib/answer.mjs";
 
-const sessions = createActiveSessions({ limits: { runners: 2000, runnersPerClient: 2000, openReads: 5000, openReadsPerClient: 5000, retainedItems: 1e7 } });
+const sessions = createActiveSessions({
+  limits: { runners: 2000, runnersPerClient: 2000, openReads: 5000, openReadsPerClient: 5000, retainedItems: 1e7 },
+});
 const itemsOfOne = 300_000;
 const [runners, itemsOfEach] = [1000, 300];
 

@@ -1,16 +1,21 @@
 /**
  * The items a sequence log keeps: a stretch of consecutive positions that grows at the end and is dropped from the front.
  *
- * An array with a moving head: `slice` stays one native copy (a ring would need two), and the dead part in front is cut
- * off when it outweighs the living one, so that every operation is constant on average.
+ * A ring that doubles when it is full: an item is written once and never moved again while the ring is large enough. Places that
+ * hold nothing hold `undefined`, so that an item which was dropped can go.
  */
 import type { ItemTally } from "./result-log.js";
+
+/** A ring of at least this many places, a power of two as every ring, is made for the first item. */
+const smallest = 16;
+/** A larger one is given up when it is empty: a runner that waits for its reader holds little. */
+const largestKept = 2048;
 
 /** See the top of the file. */
 export class Window<T> {
   readonly #tally: ItemTally;
-  #items: T[] = [];
-  #head = 0;
+  /** The item at a position is at that position modulo the length. */
+  #ring: (T | undefined)[] = [];
   #first = 0;
   #end = 0;
 
@@ -30,38 +35,53 @@ export class Window<T> {
   }
 
   push(item: T): void {
-    this.#items.push(item);
+    if (this.#end - this.#first === this.#ring.length) this.#grow();
+    this.#ring[this.#end++ & (this.#ring.length - 1)] = item;
     this.#tally.items++;
-    this.#end++;
   }
 
   /** The items at positions `from` to `to`, `to` excluded; both must lie within the window. */
   slice(from: number, to: number): T[] {
-    const offset = this.#head - this.#first;
-    return this.#items.slice(from + offset, to + offset);
+    const { length } = this.#ring;
+    const begin = from & (length - 1);
+    const end = begin + to - from;
+    if (end <= length) return this.#ring.slice(begin, end) as T[];
+    return [...this.#ring.slice(begin), ...this.#ring.slice(0, end - length)] as T[];
   }
 
   /** Drops everything before `position`. */
   dropBefore(position: number): void {
-    const count = Math.min(position, this.#end) - this.#first;
-    if (count <= 0) return;
-    this.#tally.items -= count;
-    if (this.#first + count === this.#end) this.#items = [];
-    else this.#items.fill(undefined as T, this.#head, this.#head + count); // lets the items go before the array is cut
-    this.#head = this.#items.length === 0 ? 0 : this.#head + count;
-    this.#first += count;
-    if (this.#head > 32 && this.#head * 2 > this.#items.length) {
-      this.#items = this.#items.slice(this.#head);
-      this.#head = 0;
-    }
+    const to = Math.min(position, this.#end);
+    if (to <= this.#first) return;
+    this.#release(this.#first, to);
+    this.#first = to;
+    if (to === this.#end && this.#ring.length > largestKept) this.#ring = [];
   }
 
   /** Drops everything from `position` on; a position before the window leaves it empty where it starts. */
   cutAt(position: number): void {
     if (position >= this.#end) return;
     const end = Math.max(position, this.#first);
-    this.#tally.items -= this.#end - end;
+    this.#release(end, this.#end);
     this.#end = end;
-    this.#items.length = this.#head + this.#end - this.#first;
+  }
+
+  /** Lets go of the items at these positions. */
+  #release(from: number, to: number): void {
+    this.#tally.items -= to - from;
+    const { length } = this.#ring;
+    const begin = from & (length - 1);
+    const end = begin + to - from;
+    this.#ring.fill(undefined, begin, end);
+    if (end > length) this.#ring.fill(undefined, 0, end - length);
+  }
+
+  #grow(): void {
+    const length = Math.max(smallest, this.#ring.length * 2);
+    const items = this.slice(this.#first, this.#end);
+    const ring: (T | undefined)[] = [];
+    for (let i = 0; i < length; i++) ring.push(undefined); // one with holes would give slices with holes
+    for (const [i, item] of items.entries()) ring[(this.#first + i) & (length - 1)] = item;
+    this.#ring = ring;
   }
 }

@@ -99,10 +99,11 @@ export class SequenceProducer<T> implements Producer {
 
   async #pumpAsync(open: OpenSource<T>): Promise<void> {
     const sink = this.#sink;
+    const { steps } = open;
     let untilCheck = itemsPerClockCheck;
     try {
       for (;;) {
-        const step = await open.next();
+        const step = await steps.next();
         if (this.#isStopped()) return;
         if (step.done) break;
         if (sink.isFull) {
@@ -145,7 +146,7 @@ export class SequenceProducer<T> implements Producer {
       while (!this.#isStopped()) {
         if (isSliceOver()) await this.#yield();
         if (this.#isStopped()) break;
-        const step = open.next() as IteratorResult<T>;
+        const step = open.steps.next() as IteratorResult<T>;
         hasEnded = step.done === true;
         if (this.#isStopped() || step.done) break;
         if (sink.isFull) await sink.room();

@@ -19,9 +19,10 @@ export type SequenceSource<T, Context = RunnerContext> =
 
 /** An open source. */
 export interface OpenSource<T> {
-  /** True: `next` gives a promise. */
+  /** True: a step is a promise. */
   readonly isAsync: boolean;
-  next(): IteratorResult<T> | Promise<IteratorResult<T>>;
+  /** The source's own iterator, where it has one: a call between would be made for every item. */
+  readonly steps: { next(): IteratorResult<T> | Promise<IteratorResult<T>> };
   /** Closes the iterator, unless it has ended by itself, and the source, if that can be disposed; each within `timeout` ms. */
   close(at: SourcePoint, timeout: number): Promise<CleanupSummary>;
 }
@@ -69,7 +70,7 @@ function openStream<T>(stream: ReadableStream<T>): OpenSource<T> {
   const reader = stream.getReader();
   return {
     isAsync: true,
-    next: () => reader.read() as Promise<IteratorResult<T>>,
+    steps: { next: () => reader.read() as Promise<IteratorResult<T>> },
     close: (at, timeout) =>
       runSteps([() => (at === "ended" ? undefined : reader.cancel()), () => reader.releaseLock()], timeout),
   };
@@ -82,7 +83,7 @@ function openIterator<T>(
 ): OpenSource<T> {
   return {
     isAsync,
-    next: () => iterator.next(),
+    steps: iterator as OpenSource<T>["steps"],
     close: async (at, timeout) => {
       const end = () => (at === "ended" || isNodeStream(source) ? undefined : iterator.return?.());
       const dispose = () => disposeSource(source);
