@@ -1,5 +1,6 @@
-import { expect, test } from "vitest";
-import { encodeItems } from "./encode.js";
+import { describe, expect, test } from "vitest";
+import { openHost, PushSource } from "../../test/support/control.js";
+import { encodeItems, readEncoded } from "./encode.js";
 
 const encode = (items: readonly unknown[], textLimit = Number.POSITIVE_INFINITY) => encodeItems(items, textLimit);
 
@@ -82,3 +83,38 @@ test.each([1, 10, 50, 100, 390, 391, 1000])(
     if (limit >= 401) expect(count).toBe(100);
   },
 );
+
+describe("readers that wait at the same place", () => {
+  /** Counts how often it is written. */
+  const counted = (calls: unknown[], value: unknown) => ({
+    toJSON() {
+      calls.push(value);
+      return value;
+    },
+  });
+
+  test("share one encoding; who may have less text has another one", async () => {
+    const calls: unknown[] = [];
+    const session = await openHost().get("ann");
+    const source = new PushSource<object>();
+    const runner = await session.createSequenceRunner(source, { start: "now" });
+    const wait = (textLimit?: number) => readEncoded(runner, { start: 0, min: 2, max: 2, passive: true }, textLimit);
+    const reads = Promise.all([wait(), wait(), wait(8), wait(8), wait()]);
+    source.push(counted(calls, "one"), counted(calls, "two"));
+    source.end();
+    const [both, first] = ['["one","two"]', '["one"]'];
+    expect((await reads).map(({ text }) => text)).toEqual([both, both, first, first, both]);
+    expect(calls.filter((value) => value === "two")).toHaveLength(3); // for those with room, with less, with room again
+  });
+
+  test("of a process have the value of their moment", async () => {
+    const session = await openHost().get("ann");
+    const runner = await session.createProcessRunner(({ report }) => {
+      report("early");
+      return "late";
+    });
+    const texts = await Promise.all([0, 0, 1].map((start) => readEncoded(runner, { start, min: 1, max: 9 })));
+    for (const { text, slice } of texts)
+      expect(text).toBe(JSON.stringify(slice.result === undefined ? [] : [slice.result]));
+  });
+});

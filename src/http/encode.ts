@@ -24,12 +24,40 @@ export async function readEncoded(
 ): Promise<EncodedSlice> {
   let text = "[]";
   const accept = (items: readonly unknown[]) => {
-    const encoded = encodeItems(items, textLimit);
+    const encoded = encodeShared(runner, request.start, items, textLimit);
     text = encoded.text;
     return encoded.count;
   };
   const slice = await runner.read({ ...request, accept });
   return { slice, text, isEmpty: text === "[]" };
+}
+
+type Encoded = ReturnType<typeof encodeItems>;
+
+/** What was encoded last, in this very step. */
+let latest:
+  | { runner: Runner; start: number; first: unknown; length: number; textLimit: number; encoded: Encoded }
+  | undefined;
+
+/** Those who wait at the same place are given the same items one after the other, in one step: it is encoded once for all of them. */
+function encodeShared(
+  runner: Runner,
+  start: number | "tail" | undefined,
+  items: readonly unknown[],
+  textLimit: number,
+): Encoded {
+  const { length } = items;
+  if (typeof start !== "number") return encodeItems(items, textLimit);
+  const isSame = latest?.start === start && latest.length === length && latest.first === items[0];
+  if (isSame && latest?.runner === runner && latest.textLimit === textLimit) return latest.encoded;
+  const encoded = encodeItems(items, textLimit);
+  if (!latest) queueMicrotask(forgetLatest);
+  latest = { runner, start, first: items[0], length, textLimit, encoded };
+  return encoded;
+}
+
+function forgetLatest(): void {
+  latest = undefined;
 }
 
 /** Encodes as many of the items as JSON can carry and the limit allows; throws if it cannot carry the first. */
