@@ -107,7 +107,9 @@ export class RunnerClient<D extends Definitions = Untyped> {
     const { body, control } = await this.#create<ResultOf<D, N>>(url + query, init, signal).catch((error) => {
       if (signal?.aborted) {
         // Nobody waits for this one, and it may outlive the page.
-        request(`${url}/abort`, this.#options, undefined, { method: "POST", headers: key, keepalive: true }).catch(noop);
+        request(`${url}/abort`, this.#options, undefined, { method: "POST", headers: key, keepalive: true }).catch(
+          noop,
+        );
       }
       throw error;
     });
@@ -119,11 +121,7 @@ export class RunnerClient<D extends Definitions = Untyped> {
     return new RunnerFollower(this.#urlOf(body.key), body.key, this.#options, following, created);
   }
 
-  async #create<T>(
-    url: string,
-    init: RequestInit,
-    signal: AbortSignal | undefined,
-  ): Promise<Received<FirstPage<T>>> {
+  async #create<T>(url: string, init: RequestInit, signal: AbortSignal | undefined): Promise<Received<FirstPage<T>>> {
     for (let attempt = 0; ; attempt++) {
       try {
         return await requestPage(url, this.#options, signal, init);

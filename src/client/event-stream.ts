@@ -23,7 +23,7 @@ export function eventParser(): (piece: string) => Iterable<StreamEvent> {
     for (const end of lines) {
       line += end;
       if (line) {
-        const [, field, value] = /^([^:]*):? ?([^]*)/.exec(line) as unknown as [string, string, string];
+        const [, field, value] = /^([^:]*):? ?(.*)/s.exec(line) as unknown as [string, string, string];
         if (field === "event") type = value;
         if (field === "data") data += `${value}\n`;
       } else {

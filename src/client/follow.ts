@@ -378,7 +378,9 @@ export function toUpdate<T>(items: T[], control: Control): RunnerUpdate<T> {
   return {
     ...{ items, position: Number(streamNextOffset), status, closed: Boolean(streamClosed) },
     progress: { current: Number(runnerProgress), ...(end !== undefined && { estimatedEnd: Number(end) }) },
-    ...(status === "failed" && { error: new CodedError("RUNNER_FAILED", 500, runnerErrorMessage || "The runner failed") }),
+    ...(status === "failed" && {
+      error: new CodedError("RUNNER_FAILED", 500, runnerErrorMessage || "The runner failed"),
+    }),
     ...(status === "aborted" && { abortReason: control.runnerAbortReason as AbortReason }),
   };
 }

@@ -111,17 +111,22 @@ describe("the address", () => {
     expect(await targetOf("/runners/1")).toEqual(new URL("http://page.test/runners/1"));
   });
 
-  test.each(["/runners/1", "runners", ""])("%j is no address where there is no page: a TypeError, at once", async (url) => {
-    const { fetch, inits } = answering(() => new Response("ok"));
-    vi.stubGlobal("fetch", fetch);
-    await expect(request(url, {}, undefined)).rejects.toThrow(TypeError);
-    expect(inits).toEqual([]);
-  });
+  test.each(["/runners/1", "runners", ""])(
+    "%j is no address where there is no page: a TypeError, at once",
+    async (url) => {
+      const { fetch, inits } = answering(() => new Response("ok"));
+      vi.stubGlobal("fetch", fetch);
+      await expect(request(url, {}, undefined)).rejects.toThrow(TypeError);
+      expect(inits).toEqual([]);
+    },
+  );
 });
 
 describe("a query", () => {
   test("leaves out what is undefined, and nothing else", () => {
-    expect(queryOf({ offset: 0, live: undefined, cursor: "a b&", acks: true })).toBe("?offset=0&cursor=a+b%26&acks=true");
+    expect(queryOf({ offset: 0, live: undefined, cursor: "a b&", acks: true })).toBe(
+      "?offset=0&cursor=a+b%26&acks=true",
+    );
   });
 
   test.each([

@@ -22,11 +22,7 @@ export interface ClientOptions {
 type RequestHeaders = NonNullable<RequestInit["headers"]>;
 
 /** Something that another try may mend: the network, a proxy, a server that is busy or restarting. */
-export function temporary(
-  message: string,
-  facts?: ActiveSessionErrorOptions,
-  code?: ErrorCode | null,
-): CodedError {
+export function temporary(message: string, facts?: ActiveSessionErrorOptions, code?: ErrorCode | null): CodedError {
   return new CodedError(code ?? "SERVER_UNAVAILABLE", 503, message, facts);
 }
 
