@@ -223,7 +223,7 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
           while (this.#isUnseen) {
             const { signal } = this.#begin();
             this.#setConnection("waiting");
-            this.#acknowledgeIfDue(); // somebody will come back
+            this.#take(this.position); // somebody will come back
             await pause(signOfLifeEvery, signal);
           }
           place = await takePlace(this.#client.connections);
@@ -299,13 +299,10 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
 
   /** The query of the next request. Asking from an offset on is an acknowledgement and a sign of life in itself. */
   #ask(live: "sse" | "long-poll" | false): string {
-    const offset = this.#from;
-    if (offset !== "now") {
-      this.#acknowledged = this.#taken = this.position;
-      this.#tellPlace(this.position);
-    }
+    this.#acknowledged = this.#taken = this.position;
+    this.#tellPlace(this.position);
     this.#acknowledgedAt = Date.now();
-    return queryOf({ offset, ...(live && { live, cursor: this.#control.streamCursor, acks: true }) });
+    return queryOf({ offset: this.#from, ...(live && { live, cursor: this.#control.streamCursor, acks: true }) });
   }
 
   /** From here on it counts as given out. */
@@ -316,6 +313,7 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
   }
 
   #tellPlace(offset: number): void {
+    if (this.#from === "now") return; // nobody knows yet where that is
     this.#options.onPlace?.({ key: this.key, offset });
   }
 
