@@ -8,7 +8,7 @@
  * - The offset of the next connection is that of the last complete update, so that a cut neither loses nor repeats an item.
  * - What the application has seen is acknowledged, when it asks for more: what it has not seen is never given up. While it
  *   works its way through what has arrived, acknowledgements are also what tells the server that somebody is here.
- * - Where acknowledgements do not get through, the server ends a connection after its allowance, and the next one follows.
+ * - Where an acknowledgement does not get through, the connection is made anew: its offset says the same.
  * - Where SSE does not get through, long-polls take over from the same offset.
  */
 import { CodedError } from "../base/coded-error.js";
@@ -79,7 +79,7 @@ export interface FollowOptions {
 
 /** At least so long lies between two acknowledgements that only say that somebody is here, ms. */
 const signOfLifeEvery = 20_000;
-/** A connection that held so long, or brought items, is followed by the next one at once, ms. */
+/** A connection that lasted so long and was alive, or brought items, is followed by the next one at once, ms. */
 const steadyAfter = 1000;
 /** Without a place for a connection, so long lies between two requests, ms. */
 const turnEvery = 1000;
