@@ -1,10 +1,9 @@
-// What each entry costs its user, minified and gzipped. Every page load pays for the client: its limit is the size of today and
-// at most 0.2 kB, and whoever needs more raises it in the change that needs it. The server's are to find what got in by mistake.
+// What each entry costs its user, minified and gzipped. Every page load pays for the client: its limit is 4 kB, and whoever needs
+// more of it finds what can go. The server's are to find what got in by mistake.
 const server = { gzip: true, ignore: ["express"], modifyEsbuildConfig: (config) => ({ ...config, platform: "node" }) };
 
 export default [
-  // 4 kB is where this one is to come to.
-  { name: "client", path: "dist/client.js", gzip: true, limit: "4.9 kB" },
+  { name: "client", path: "dist/client.js", gzip: true, limit: "4 kB" },
   { name: "server", path: "dist/index.js", limit: "19 kB", ...server },
   { name: "server, with the adapter for Express", path: "dist/express.js", limit: "27 kB", ...server },
   { name: "server, with the adapter for node:http", path: "dist/node.js", limit: "27 kB", ...server },

@@ -6,7 +6,6 @@ export {
   createClient,
   type PageOptions,
   type RunnerClient,
-  type RunnerPage,
   type RunnerState,
 } from "./client/client.js";
 export type { AsJson, Definitions } from "./client/definitions.js";

@@ -379,7 +379,7 @@ describe("the connection", () => {
     const { user, client, asked } = await setUp({}, { fetch: asProxy });
     const { key } = await user.session.createSequenceRunner(numbers(10));
     expect(await collect(client.follow<number>(key, { offset: 3 }))).toEqual(numbers(7, 3));
-    expect(asked).toEqual(["GET ?offset=3&live=sse&acks=true", "GET ?offset=3&live=long-poll"]);
+    expect(asked).toEqual(["GET ?offset=3&live=sse&acks=true", "GET ?offset=3&live=long-poll&acks=true"]);
   });
 
   test("waits as long as a busy server asks for (P174)", async () => {
@@ -423,11 +423,12 @@ describe("the other requests", () => {
     const { user, client } = await setUp();
     const { key } = await user.session.createSequenceRunner(numbers(7));
     const first = await client.read<number>(key, { maxItems: 3 });
-    expect(first).toEqual({ items: [0, 1, 2], position: 3, status: "progressed", closed: false });
+    const progress = { current: 7, estimatedEnd: 7 };
+    expect(first).toEqual({ items: [0, 1, 2], position: 3, status: "progressed", progress, closed: false });
     const again = await client.read<number>(key, { offset: 0, maxItems: 3 });
     expect(again).toEqual(first);
     const rest = await client.read<number>(key, { offset: first.position });
-    expect(rest).toEqual({ items: [3, 4, 5, 6], position: 7, status: "completed", closed: true });
+    expect(rest).toEqual({ items: [3, 4, 5, 6], position: 7, status: "completed", progress, closed: true });
   });
 
   test("a page beyond what there is says POSITION_AHEAD", async () => {
@@ -435,6 +436,38 @@ describe("the other requests", () => {
     const { key } = await user.session.createSequenceRunner(numbers(7));
     await expect(client.read(key, { offset: 8 })).rejects.toMatchObject({ code: "POSITION_AHEAD" });
   });
+
+  test("the last page says why the work failed, and the page of a process how far that is", async () => {
+    const { user, client } = await setUp();
+    const failing = await user.session.createSequenceRunner(function* () {
+      yield 1;
+      throw Object.assign(new Error("Die Platte läuft über"), { expose: true });
+    });
+    await failing.cleanup;
+    expect(await client.read(failing.key)).toMatchObject({
+      ...{ items: [1], position: 1, status: "failed", closed: true, progress: { current: 1 } },
+      error: { code: "RUNNER_FAILED", message: "Die Platte läuft über" },
+    });
+    const process = await user.session.createProcessRunner(() => 7);
+    await process.cleanup;
+    expect(await client.read(process.key)).toMatchObject({ items: [7], position: 1, progress: { current: 1 } });
+  });
+
+  test.each([-5, 1.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53, "", "x"])(
+    "the offset %j is refused by the server, of a page and of a following",
+    async (given) => {
+      const { user, client, asked } = await setUp();
+      const { key } = await user.session.createSequenceRunner(numbers(7));
+      const offset = given as number;
+      await expect(client.read(key, { offset })).rejects.toMatchObject({ code: "INVALID_ARGUMENT", status: 400 });
+      for (const live of modes) {
+        const following = client.follow(key, { offset, live });
+        await expect(collect(following)).rejects.toMatchObject({ code: "INVALID_ARGUMENT", status: 400 });
+      }
+      expect(asked).toHaveLength(3);
+      expect(await client.read(key)).toMatchObject({ items: numbers(7) }); // nothing has counted as acknowledged
+    },
+  );
 
   test("a page ends with the reason of its signal", async () => {
     const { user, client } = await setUp();

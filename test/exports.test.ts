@@ -208,7 +208,6 @@ describe("the exports of", () => {
       type PageOptions
       type RunnerClient
       type RunnerFollower
-      type RunnerPage
       type RunnerPlace
       type RunnerProgress
       type RunnerState

@@ -62,7 +62,7 @@ export function settleWithin(promise: Promise<unknown>, timeout: number): Promis
 }
 
 /** `setTimeout` holds 2^31 - 1 ms at most; a longer delay would fire at once. */
-const longestTimeout = 2 ** 31 - 1;
+const longestTimeout = 0x7fff_ffff;
 
 /** Calls `callback` after `delay` milliseconds, right for any delay (`Infinity`: never). Returns what cancels it. */
 export function startTimer(delay: number, callback: () => void, { unref = false } = {}): () => void {

@@ -20,8 +20,6 @@ export interface ActiveSessionErrorOptions {
   readonly retryAfter?: number;
 }
 
-const brand = Symbol.for("active-session.error");
-
 /** See `ActiveSessionError`, which knows the status of each code; a client is told it. */
 export class CodedError extends Error {
   override readonly name = "ActiveSessionError";
@@ -38,13 +36,11 @@ export class CodedError extends Error {
 
   constructor(code: ErrorCode, status: number, message: string, options: ActiveSessionErrorOptions = {}) {
     super(message, options);
-    const { cause: _, ...facts } = options;
-    Object.assign(this, { code, status }, facts);
-    Object.defineProperty(this, brand, { value: true });
+    Object.assign(this, { code, status }, options); // the cause has become a property that is not enumerable, and stays so
   }
 
   /** Whether `value` is an error of this library, also when it comes from a second copy of the package. */
   static is(value: unknown): value is CodedError {
-    return typeof value === "object" && value !== null && brand in value;
+    return (value as CodedError | undefined | null)?.name === "ActiveSessionError";
   }
 }

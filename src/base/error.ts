@@ -38,7 +38,11 @@ export class ActiveSessionError extends CodedError {
 
   /** Whether `value` is an error of this library, also when it comes from a second copy of the package. */
   static override is(value: unknown): value is ActiveSessionError {
-    return CodedError.is(value);
+    try {
+      return typeof value === "object" && CodedError.is(value);
+    } catch {
+      return false; // what an application throws may be anything: an object, say, whose getters throw
+    }
   }
 }
 

@@ -1,7 +1,7 @@
 /** The browser's (or any `fetch` user's) side of the routes of runners. */
 import { noop } from "../base/async.js";
-import { CodedError } from "../base/coded-error.js";
-import { controlOf } from "./connection.js";
+import type { CodedError } from "../base/coded-error.js";
+import { type Received, requestPage } from "./connection.js";
 import type { Definitions, InputOf, NameOf, ResultOf, Untyped } from "./definitions.js";
 import {
   type AbortReason,
@@ -9,22 +9,11 @@ import {
   RunnerFollower,
   type RunnerProgress,
   type RunnerStatus,
-  runnerFailed,
+  type RunnerUpdate,
+  toUpdate,
 } from "./follow.js";
-import { type ClientOptions, queryOf, readJson, receive, request, requestJson } from "./request.js";
+import { type ClientOptions, queryOf, request, requestJson } from "./request.js";
 import { backOff } from "./waiting.js";
-
-/** One page of a runner. */
-export interface RunnerPage<T> {
-  /** The items, in order; of a process the newest value, if there is one. */
-  readonly items: T[];
-  /** The offset of the next page. */
-  readonly position: number;
-  /** The runner's status as far as this page goes: final only on the last one. */
-  readonly status: RunnerStatus;
-  /** Nothing will follow. */
-  readonly closed: boolean;
-}
 
 /** What to read. */
 export interface PageOptions {
@@ -107,68 +96,58 @@ export class RunnerClient<D extends Definitions = Untyped> {
       ? [input?: InputOf<D, N>, options?: CreateOptions]
       : [input: InputOf<D, N>, options?: CreateOptions]
   ): Promise<RunnerFollower<ResultOf<D, N>>> {
-    const { idempotencyKey = randomKey(), minItems, maxItems, timeout, ...following } = options;
+    const { idempotencyKey, minItems, maxItems, timeout, ...following } = options;
     const { signal } = following;
     signal?.throwIfAborted();
+    const url = this.#urlOf(name);
+    const key = { "idempotency-key": idempotencyKey ?? randomKey() };
+    const headers = { ...key, "content-type": "application/json" };
+    const init = { method: "POST", body: JSON.stringify(input) ?? "", headers };
     const query = queryOf({ "min-items": minItems, "max-items": maxItems, timeout });
-    const key = { "idempotency-key": idempotencyKey };
-    const init = {
-      ...{ method: "POST", body: JSON.stringify(input) ?? "", signal: signal ?? null },
-      headers: { ...key, "content-type": "application/json" },
-    };
-    const page = await this.#create<ResultOf<D, N>>(`${this.#urlOf(name)}${query}`, init).catch((error) => {
+    const { body, control } = await this.#create<ResultOf<D, N>>(url + query, init, signal).catch((error) => {
       if (signal?.aborted) {
         // Nobody waits for this one, and it may outlive the page.
-        const stop = { method: "POST", headers: key, keepalive: true };
-        request(`${this.#urlOf(name)}/abort`, this.#options, stop).catch(noop);
+        request(`${url}/abort`, this.#options, undefined, { method: "POST", headers: key, keepalive: true }).catch(
+          noop,
+        );
       }
       throw error;
     });
-    const { error, offset, ...state } = page;
-    const first = { ...state, ...(error && { error: runnerFailed(error.message) }) };
     const onTaken = () => {
       // It has been taken as a whole. Whoever wants to come back to it has said so.
-      if (!options.idempotencyKey && !following.onPlace) this.remove(page.key).catch(noop);
+      if (!idempotencyKey && !following.onPlace) this.remove(body.key).catch(noop);
     };
-    return new RunnerFollower(this.#urlOf(page.key), this.#options, following, { first, offset, onTaken });
+    const created = { first: toUpdate(body.items, control), offset: body.offset, onTaken };
+    return new RunnerFollower(this.#urlOf(body.key), body.key, this.#options, following, created);
   }
 
-  async #create<T>(url: string, init: RequestInit & { signal: AbortSignal | null }): Promise<FirstPage<T>> {
+  async #create<T>(url: string, init: RequestInit, signal: AbortSignal | undefined): Promise<Received<FirstPage<T>>> {
     for (let attempt = 0; ; attempt++) {
       try {
-        const response = await request(url, this.#options, init);
-        // What is ours, and no JSON, has been cut off.
-        const isOurs = response.headers.has("Stream-Next-Offset");
-        return await (isOurs ? receive(() => response.json(), init.signal) : readJson(response, init.signal));
+        return await requestPage(url, this.#options, signal, init);
       } catch (error) {
         if ((error as CodedError)?.code !== "SERVER_UNAVAILABLE" || attempt === tries - 1) throw error;
-        await backOff(attempt, error as never, init.signal ?? undefined);
+        await backOff(attempt, error as CodedError, signal);
       }
     }
   }
 
   /** Follows a runner from an offset on; nothing happens before it is iterated. */
   follow<T>(key: string, options: FollowOptions = {}): RunnerFollower<T> {
-    if (options.offset !== "now") checkOffset(options.offset);
-    return new RunnerFollower<T>(this.#urlOf(key), this.#options, options);
+    return new RunnerFollower<T>(this.#urlOf(key), key, this.#options, options);
   }
 
-  /** Reads one page of what is there, or, with `minItems`, waits for one. */
+  /** Reads one page of what is there, or, with `minItems`, waits for one. Its status is final only on the last page. */
   async read<T>(
     key: string,
-    { offset, maxItems, minItems, timeout, signal }: PageOptions = {},
-  ): Promise<RunnerPage<T>> {
-    checkOffset(offset);
-    const isLive = minItems !== undefined;
+    { offset = -1, maxItems, minItems, timeout, signal }: PageOptions = {},
+  ): Promise<RunnerUpdate<T>> {
     const query = queryOf({
-      ...{ offset: offset ?? -1, "max-items": maxItems },
-      ...(isLive && { live: "long-poll", "min-items": minItems, timeout }),
+      ...{ offset, "max-items": maxItems },
+      ...(minItems !== undefined && { live: "long-poll", "min-items": minItems, timeout }),
     });
-    const response = await request(this.#urlOf(key) + query, this.#options, { signal: signal ?? null });
-    const { streamNextOffset, runnerStatus, streamClosed } = controlOf(response.headers);
-    const items = response.status === 204 ? [] : await readJson<T[]>(response, signal);
-    const status = runnerStatus as RunnerStatus;
-    return { items, position: Number(streamNextOffset), status, closed: Boolean(streamClosed) };
+    const { body, control } = await requestPage<T[]>(this.#urlOf(key) + query, this.#options, signal);
+    return toUpdate(body, control);
   }
 
   /** The client's runners, in order of creation; asking is no use of them. */
@@ -188,7 +167,7 @@ export class RunnerClient<D extends Definitions = Untyped> {
 
   /** Stops the work and removes the runner. */
   async remove(key: string): Promise<void> {
-    await request(this.#urlOf(key), this.#options, { method: "DELETE", keepalive: true });
+    await request(this.#urlOf(key), this.#options, undefined, { method: "DELETE", keepalive: true });
   }
 
   #urlOf(key: string): string {
@@ -198,31 +177,21 @@ export class RunnerClient<D extends Definitions = Untyped> {
 
 /** Pages that are not served securely have no `randomUUID`. */
 function randomKey(): string {
-  return crypto.getRandomValues(new Uint32Array(4)).join("-");
-}
-
-function checkOffset(offset: number | undefined): void {
-  if (offset === undefined || (Number.isSafeInteger(offset) && offset >= 0)) return;
-  throw new CodedError("INVALID_ARGUMENT", 400, `The offset must be a position, received ${offset}`);
+  return String(crypto.getRandomValues(new Uint32Array(4)));
 }
 
 /**
  * Makes a client for the runners served at `url`.
- * @param url where the server has mounted its `runnerRouter`; outside of a page it must be absolute
+ * @param url where the server has mounted its `runnerRouter`; outside of a page requests throw a `TypeError` unless it is absolute
  * @typeParam D what the server exposes, for `create` to know names, inputs and results: `typeof definitions`
  * @example
  * const client = createClient<typeof definitions>("/runners");
  * const search = await client.create("search", { word: "needle" });
  * for await (const match of search) show(match);
- * @throws `INVALID_OPTION`
  */
 export function createClient<D extends Definitions = Untyped>(
   url: string,
   options: ClientOptions = {},
 ): RunnerClient<D> {
-  const isAbsolute = /^https?:\/\//i.test(url);
-  if (typeof url !== "string" || (!isAbsolute && typeof location === "undefined")) {
-    throw new CodedError("INVALID_OPTION", 500, `The URL must be absolute outside of a page, received ${url}`);
-  }
   return new RunnerClient<D>(url.replace(/\/+$/, ""), options);
 }

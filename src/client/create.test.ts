@@ -357,7 +357,7 @@ describe("what is iterated", () => {
     runner.push("b");
     runner.end();
     expect(await taken).toEqual(["a", "b"]);
-    expect(runner.requests).toEqual(["POST /count", "GET /1?offset=1&live=long-poll"]);
+    expect(runner.requests).toEqual(["POST /count", "GET /1?offset=1&live=long-poll&acks=true"]);
   });
 
   test("that is left in the middle of the first page goes on with the next item", async () => {

@@ -12,7 +12,8 @@ interface Event {
 function parse(pieces: readonly Uint8Array[]): Event[] {
   const events: Event[] = [];
   const decoder = new TextDecoder();
-  const take = eventParser((type, data) => events.push({ type, data }));
+  const parse = eventParser();
+  const take = (piece: string) => events.push(...parse(piece));
   for (const piece of pieces) take(decoder.decode(piece, { stream: true }));
   return events;
 }
@@ -206,7 +207,8 @@ describe("an event", () => {
 
   test("comes as soon as its empty line has, not with the piece after it", () => {
     const events: string[] = [];
-    const take = eventParser((_type, data) => events.push(data));
+    const parse = eventParser();
+    const take = (piece: string) => events.push(...Array.from(parse(piece), ({ data }) => data));
     const seen = ["data: 1\n", "\n", "data: 2\r", "\r", "data: 3\r\n", "\r\n"].map((piece) => {
       take(piece);
       return events.length;
@@ -251,7 +253,8 @@ describe("the work grows with the length, not with its square,", () => {
 
   test.each([1, 16, 1024])("for one long line in pieces of %i characters", (size) => {
     const events: string[] = [];
-    const take = eventParser((_type, data) => events.push(data));
+    const parse = eventParser();
+    const take = (piece: string) => events.push(...Array.from(parse(piece), ({ data }) => data));
     const piece = "x".repeat(size);
     const looked = charactersLookedAt(() => {
       take("data: ");
@@ -265,7 +268,8 @@ describe("the work grows with the length, not with its square,", () => {
 
   test("for an event of many lines, and for many events in one piece", () => {
     const sizes: number[] = [];
-    const take = eventParser((_type, data) => sizes.push(data.length));
+    const parse = eventParser();
+    const take = (piece: string) => sizes.push(...Array.from(parse(piece), ({ data }) => data.length));
     const lines = length / 16;
     const long = `${"data: 123456789\n".repeat(lines)}\n`;
     const short = "data: 12345678\n\n".repeat(lines);

@@ -5,8 +5,9 @@ import { createDeferred, noop } from "../base/async.js";
 import { CodedError } from "../base/coded-error.js";
 import { headerNames } from "../wire/names.js";
 import { formatOffset } from "../wire/offset.js";
+import { noStream } from "./connection.js";
 import { type ConnectionState, type FollowOptions, RunnerFollower, type RunnerUpdate } from "./follow.js";
-import { TemporaryError } from "./request.js";
+import { isTemporary } from "./request.js";
 
 const url = "http://server.test/runners/1";
 
@@ -103,6 +104,11 @@ class Wire {
   }
 }
 
+/** A follower of the runner. */
+function followerOn(wire: Wire, options: FollowOptions = {}): RunnerFollower<string> {
+  return new RunnerFollower<string>(url, "1", { fetch: wire.fetch }, options);
+}
+
 interface Following<R> {
   readonly follower: RunnerFollower<string>;
   /** What the loop has taken. */
@@ -114,12 +120,12 @@ interface Following<R> {
   readonly controller: AbortController;
 }
 
-/** Follows in a loop that takes everything. */
-function run<R>(
+/** Follows in a loop that takes everything; what it asks for first has been asked for. */
+async function run<R>(
   wire: Wire,
   loop: (follower: RunnerFollower<string>) => AsyncIterable<R>,
   options: FollowOptions = {},
-): Following<R> {
+): Promise<Following<R>> {
   const controller = new AbortController();
   const states: ConnectionState[] = [];
   const errors: unknown[] = [];
@@ -127,11 +133,7 @@ function run<R>(
     states.push(state);
     if (error) errors.push(error);
   };
-  const follower = new RunnerFollower<string>(
-    url,
-    { fetch: wire.fetch },
-    { signal: controller.signal, onConnection, ...options },
-  );
+  const follower = followerOn(wire, { signal: controller.signal, onConnection, ...options });
   const taken: R[] = [];
   const takeAll = async () => {
     for await (const part of loop(follower)) taken.push(part);
@@ -142,6 +144,7 @@ function run<R>(
     controller.abort();
     return done.catch(noop);
   });
+  await turns();
   return { follower, taken, done, states, errors, controller };
 }
 
@@ -152,11 +155,7 @@ const runUpdates = (wire: Wire, options?: FollowOptions) =>
 /** A follower whose updates the test takes one by one; given up when the test is over. */
 function stepwise(wire: Wire, options: FollowOptions = {}): AsyncGenerator<RunnerUpdate<string>, void, undefined> {
   const controller = new AbortController();
-  const updates = new RunnerFollower<string>(
-    url,
-    { fetch: wire.fetch },
-    { signal: controller.signal, ...options },
-  ).updates();
+  const updates = followerOn(wire, { signal: controller.signal, ...options }).updates();
   atEnd(async () => {
     controller.abort();
     await updates.return();
@@ -195,7 +194,7 @@ beforeEach(() => {
 describe("what is given", () => {
   test("are items with their position, status and progress", async () => {
     const wire = new Wire();
-    const { taken, done, follower } = runUpdates(wire);
+    const { taken, done, follower } = await runUpdates(wire);
     expect([follower.status, follower.progress, follower.position]).toEqual([undefined, undefined, 0]);
     wire.read.open(frame(["a", "b"], 2, { runnerProgress: 5, runnerEstimatedEnd: 9 }));
     await turns();
@@ -213,7 +212,7 @@ describe("what is given", () => {
 
   test("are the items alone where the follower itself is iterated", async () => {
     const wire = new Wire();
-    const { taken, done } = runItems(wire);
+    const { taken, done } = await runItems(wire);
     wire.read.open(frame([], 0), frame(["a", "b"], 2), frame(["c"], 3, last()));
     await done;
     expect(taken).toEqual(["a", "b", "c"]);
@@ -227,7 +226,7 @@ describe("what is given", () => {
     ];
     for (const [options, offset] of offsets) {
       const wire = new Wire();
-      const { done } = runItems(wire, options);
+      const { done } = await runItems(wire, options);
       expect(wire.read.asked).toBe(`?offset=${offset}&live=sse&acks=true`);
       wire.read.open(frame([], 0, last()));
       await done;
@@ -236,7 +235,7 @@ describe("what is given", () => {
 
   test("nothing is asked for before it is iterated", async () => {
     const wire = new Wire();
-    new RunnerFollower(url, { fetch: wire.fetch }, {});
+    followerOn(wire);
     await turns();
     expect(wire.all).toEqual([]);
   });
@@ -245,7 +244,7 @@ describe("what is given", () => {
 describe("after a cut", () => {
   test("it goes on from its own offset and echoes the cursor", async () => {
     const wire = new Wire();
-    const { taken, done } = runItems(wire);
+    const { taken, done } = await runItems(wire);
     wire.read.open(frame(["a", "b"], 2));
     await turns();
     wire.read.fail();
@@ -258,7 +257,7 @@ describe("after a cut", () => {
 
   test("items whose control event was cut off are read again and given once", async () => {
     const wire = new Wire();
-    const { taken, done } = runItems(wire);
+    const { taken, done } = await runItems(wire);
     wire.read.open(frame(["a"], 1), frame(["b", "c"], 3).slice(0, -1));
     await turns();
     wire.read.fail();
@@ -273,6 +272,7 @@ describe("after a cut", () => {
     const wire = new Wire();
     const updates = stepwise(wire);
     const first = updates.next();
+    await turns();
     wire.read.open(frame(["a"], 1) + frame(["b"], 2));
     expect((await first).value).toMatchObject({ items: ["a"] });
     wire.read.fail();
@@ -287,7 +287,7 @@ describe("after a cut", () => {
 
   test("a connection on which nothing comes for 45 s is given up, and the next one goes on from the same offset", async () => {
     const wire = new Wire();
-    const { taken, done, states, errors } = runItems(wire);
+    const { taken, done, states, errors } = await runItems(wire);
     wire.read.open(frame(["a"], 1));
     await vi.advanceTimersByTimeAsync(44_999);
     expect(wire.reads).toHaveLength(1);
@@ -298,7 +298,7 @@ describe("after a cut", () => {
     ]);
     expect(wire.reads[0]!.signal.aborted).toBe(true);
     expect(states).toEqual(["connecting", "open", "waiting", "connecting"]);
-    expect(errors[0]).toBeInstanceOf(TemporaryError);
+    expect(isTemporary(errors[0])).toBe(true);
     wire.read.open(frame(["b"], 2, last()));
     await done;
     expect(taken).toEqual(["a", "b"]);
@@ -306,55 +306,60 @@ describe("after a cut", () => {
 });
 
 describe("where SSE does not get through", () => {
-  test("another content type leads to long-polls from the same offset, at once and for good", async () => {
+  const lastHeaders = { [headerNames.closed]: "true", [headerNames.status]: "completed" };
+
+  test("another content type leads to long-polls from the same offset, after one short back-off, and for good", async () => {
     const wire = new Wire();
-    const { taken, done, states } = runItems(wire, { offset: 5 });
+    const { taken, done, states, errors } = await runItems(wire, { offset: 5 });
     wire.read.respond(200, "<h1>Hello</h1>", { "Content-Type": "text/html" });
     await turns();
-    expect(wire.read.asked).toBe("?offset=5&live=long-poll");
+    expect([states, errors]).toEqual([["connecting", "waiting"], [noStream]]);
+    await vi.advanceTimersByTimeAsync(250);
+    expect(wire.read.asked).toBe("?offset=5&live=long-poll&acks=true");
     wire.read.respond(200, ["a"], headersOf(6, { [headerNames.cursor]: "9" }));
     await turns();
-    expect(wire.read.asked).toBe("?offset=6&live=long-poll&cursor=9");
-    wire.read.respond(200, ["b"], headersOf(7, { [headerNames.closed]: "true", [headerNames.status]: "completed" }));
+    expect(wire.read.asked).toBe("?offset=6&live=long-poll&cursor=9&acks=true");
+    wire.read.fail();
+    await vi.advanceTimersByTimeAsync(500);
+    expect(wire.reads).toHaveLength(4);
+    expect(wire.read.asked).toBe("?offset=6&live=long-poll&cursor=9&acks=true");
+    wire.read.respond(200, ["b"], headersOf(7, lastHeaders));
     await done;
     expect(taken).toEqual(["a", "b"]);
-    expect(states).not.toContain("waiting");
   });
 
   test("so does an answer whose first byte has not come in 10 s", async () => {
     const wire = new Wire();
-    const { states } = runItems(wire);
+    const { errors } = await runItems(wire);
     wire.read.open();
     await vi.advanceTimersByTimeAsync(9999);
     expect(wire.reads).toHaveLength(1);
-    await vi.advanceTimersByTimeAsync(1);
-    expect(wire.read.asked).toBe("?offset=-1&live=long-poll");
+    await vi.advanceTimersByTimeAsync(1 + 250);
+    expect(wire.read.asked).toBe("?offset=-1&live=long-poll&acks=true");
     expect(wire.reads[0]!.signal.aborted).toBe(true);
-    expect(states).not.toContain("waiting");
+    expect(errors).toEqual([noStream]);
   });
 
-  test("it loses nothing when that shows only at later connections; one that does not begin is not enough", async () => {
+  test("it loses nothing when that shows only at a later connection", async () => {
     const wire = new Wire();
-    const { taken, done } = runItems(wire);
+    const { taken, done } = await runItems(wire);
     wire.read.open(frame(["a", "b"], 2)).end();
     await turns();
-    await vi.advanceTimersByTimeAsync(10_000);
-    await vi.advanceTimersByTimeAsync(500);
-    expect(wire.reads).toHaveLength(3);
-    expect(wire.read.asked).toContain("live=sse");
-    await vi.advanceTimersByTimeAsync(10_000);
-    expect(wire.read.asked).toBe("?offset=2&live=long-poll&cursor=42");
-    wire.read.respond(200, ["c"], headersOf(3, { [headerNames.closed]: "true", [headerNames.status]: "completed" }));
+    expect(wire.read.asked).toBe("?offset=2&live=sse&cursor=42&acks=true");
+    await vi.advanceTimersByTimeAsync(10_000 + 500);
+    expect(wire.read.asked).toBe("?offset=2&live=long-poll&cursor=42&acks=true");
+    wire.read.respond(200, ["c"], headersOf(3, lastHeaders));
     await done;
     expect(taken).toEqual(["a", "b", "c"]);
+    expect(wire.reads).toHaveLength(3);
   });
 
   test("200 without Stream-Next-Offset ends it", async () => {
     const wire = new Wire();
-    const { done } = runItems(wire);
+    const { done } = await runItems(wire);
     for (let i = 0; i < 2; i++) {
       wire.read.respond(200, "<h1>Please log in</h1>", { "Content-Type": "text/html" });
-      await turns();
+      await vi.advanceTimersByTimeAsync(250);
     }
     await expect(done).rejects.toMatchObject({ code: "UNEXPECTED_RESPONSE" });
     expect(wire.reads).toHaveLength(2);
@@ -364,7 +369,7 @@ describe("where SSE does not get through", () => {
 describe("by long-poll", () => {
   test("each poll goes on from where the last one came to, also when it brought nothing", async () => {
     const wire = new Wire();
-    const { taken, done } = runUpdates(wire, { live: "long-poll" });
+    const { taken, done } = await runUpdates(wire, { live: "long-poll" });
     wire.read.respond(200, ["a"], headersOf(1));
     await turns();
     await vi.advanceTimersByTimeAsync(25_000);
@@ -375,20 +380,20 @@ describe("by long-poll", () => {
     expect(taken.map(({ items }) => items)).toEqual([["a"], [], []]);
     expect(taken.at(-1)).toMatchObject({ closed: true, status: "completed" });
     expect(wire.all.map(({ asked }) => asked)).toEqual([
-      "?offset=-1&live=long-poll",
-      "?offset=1&live=long-poll",
-      "?offset=1&live=long-poll",
+      "?offset=-1&live=long-poll&acks=true",
+      "?offset=1&live=long-poll&acks=true",
+      "?offset=1&live=long-poll&acks=true",
     ]);
   });
 
   test("an answer whose body was cut off is asked for again", async () => {
     const wire = new Wire();
-    const { taken, done } = runItems(wire, { live: "long-poll" });
+    const { taken, done } = await runItems(wire, { live: "long-poll" });
     const headers = headersOf(2, { [headerNames.closed]: "true", [headerNames.status]: "completed" });
     wire.read.respond(200, '["a","', headers); // what a half-closed connection without a length leaves
     await turns();
     await vi.advanceTimersByTimeAsync(250);
-    expect(wire.read.asked).toBe("?offset=-1&live=long-poll");
+    expect(wire.read.asked).toBe("?offset=-1&live=long-poll&acks=true");
     wire.read.respond(200, ["a", "b"], headers);
     await done;
     expect(taken).toEqual(["a", "b"]);
@@ -396,7 +401,7 @@ describe("by long-poll", () => {
 
   test("nothing is ever acknowledged on its own: the next poll does that", async () => {
     const wire = new Wire();
-    runItems(wire, { live: "long-poll" });
+    await runItems(wire, { live: "long-poll" });
     for (let position = 1; position <= 5; position++) {
       wire.read.respond(200, ["a"], headersOf(position, { [headerNames.aheadLimit]: "2" }));
       await turns();
@@ -413,6 +418,7 @@ describe("acknowledgement", () => {
     const wire = new Wire();
     const updates = stepwise(wire);
     const first = updates.next();
+    await turns();
     wire.read.open(frame(["a", "b", "c", "d"], 4, limit(10)) + frame(["e"], 5, limit(10)));
     await first;
     await updates.next();
@@ -426,7 +432,7 @@ describe("acknowledgement", () => {
   test("comes again after another half", async () => {
     const wire = new Wire();
     wire.answer = (exchange) => exchange.asked.startsWith("/ack") && exchange.respond(204);
-    runItems(wire);
+    await runItems(wire);
     wire.read.open();
     for (let position = 1; position <= 10; position++) {
       wire.read.send(frame(["a"], position, limit(4)));
@@ -438,7 +444,7 @@ describe("acknowledgement", () => {
   test.each([1, 2])("comes after every item where the allowance is %i", async (aheadLimit) => {
     const wire = new Wire();
     wire.answer = (exchange) => exchange.asked.startsWith("/ack") && exchange.respond(204);
-    runItems(wire);
+    await runItems(wire);
     wire.read.open();
     for (let position = 1; position <= 3; position++) {
       wire.read.send(frame(["a"], position, limit(aheadLimit)));
@@ -451,6 +457,7 @@ describe("acknowledgement", () => {
     const wire = new Wire();
     const updates = stepwise(wire);
     const first = updates.next();
+    await turns();
     wire.read.open(frame(["a", "b"], 2, limit(2)) + frame(["c", "d"], 4, limit(2)));
     await first;
     await vi.advanceTimersByTimeAsync(30_000);
@@ -462,7 +469,7 @@ describe("acknowledgement", () => {
 
   test("is under way only once at a time; what has been taken meanwhile is acknowledged next", async () => {
     const wire = new Wire();
-    runItems(wire);
+    await runItems(wire);
     wire.read.open();
     for (let position = 1; position <= 3; position++) {
       wire.read.send(frame(["a"], position, limit(1)));
@@ -480,26 +487,10 @@ describe("acknowledgement", () => {
     expect(wire.acknowledged).toEqual([1, 3, 4]);
   });
 
-  test("is tried again when it failed, for all that has been taken by then, and the stream goes on meanwhile", async () => {
-    const wire = new Wire();
-    const { taken, states } = runItems(wire);
-    wire.read.open(frame(["a"], 1, limit(2)));
-    await turns();
-    wire.acks[0]!.respond(503);
-    await turns();
-    wire.read.send(frame(["b"], 2, limit(2)));
-    await turns();
-    expect(taken).toEqual(["a", "b"]);
-    expect(wire.acknowledged).toEqual([1]);
-    await vi.advanceTimersByTimeAsync(250);
-    expect(wire.acknowledged).toEqual([1, 2]);
-    expect(states).toEqual(["connecting", "open"]);
-  });
-
   test("is sent as a sign of life with the first bytes 20 s after the last one", async () => {
     const wire = new Wire();
     wire.answer = (exchange) => exchange.asked.startsWith("/ack") && exchange.respond(204);
-    runItems(wire);
+    await runItems(wire);
     wire.read.open(frame(["a", "b"], 2, limit(4)) + frame(["c"], 3, limit(4)));
     await turns();
     expect(wire.acknowledged).toEqual([2]);
@@ -517,7 +508,7 @@ describe("acknowledgement", () => {
 
   test("is not due in the first 20 s: that the connection was opened is a sign of life", async () => {
     const wire = new Wire();
-    runItems(wire);
+    await runItems(wire);
     wire.read.open(frame(["a"], 1, limit(1000)));
     await turns();
     wire.read.send(frame(["b"], 2, limit(1000)));
@@ -531,6 +522,7 @@ describe("acknowledgement", () => {
     const wire = new Wire();
     const updates = stepwise(wire, { offset: 500 });
     const first = updates.next();
+    await turns();
     wire.read.open(frame(["a"], 501, limit(10)) + frame(["b"], 502, limit(10)));
     await first;
     await updates.next();
@@ -540,7 +532,7 @@ describe("acknowledgement", () => {
 
   test("counts from the tail where the following began there: what it never got is not its own to acknowledge", async () => {
     const wire = new Wire();
-    runItems(wire, { offset: "now" });
+    await runItems(wire, { offset: "now" });
     wire.read.open(frame([], 5000, limit(10)), frame(["a"], 5001, limit(10)));
     await turns();
     expect(wire.acks).toEqual([]);
@@ -549,7 +541,7 @@ describe("acknowledgement", () => {
   test("of a process is only a sign of life", async () => {
     const wire = new Wire();
     wire.answer = (exchange) => exchange.asked.startsWith("/ack") && exchange.respond(204);
-    runItems(wire);
+    await runItems(wire);
     wire.read.open(Array.from({ length: 50 }, (_, i) => frame([`value ${i}`], i + 1)).join(""));
     await turns();
     expect(wire.acks).toEqual([]);
@@ -563,6 +555,7 @@ describe("acknowledgement", () => {
     const wire = new Wire();
     const updates = stepwise(wire);
     const first = updates.next();
+    await turns();
     wire.read.open(frame(["a"], 1, limit(1)) + frame(["b"], 2, limit(1)));
     await first;
     await updates.next();
@@ -581,6 +574,7 @@ describe("an application that is slow to take what has arrived", () => {
     atEnd(() => walk.return());
     for (let taken = 0; taken < count; taken++) {
       const next = walk.next();
+      await turns();
       if (taken === 0) answerWith(wire);
       await next;
       await vi.advanceTimersByTimeAsync(9000);
@@ -593,7 +587,7 @@ describe("an application that is slow to take what has arrived", () => {
 
   test.each(["sse", "long-poll"] as const)("tells every 20 s at most that it is there, by %s", async (live) => {
     const wire = new Wire();
-    await takeSlowly(wire, new RunnerFollower<string>(url, { fetch: wire.fetch }, { live }), 10);
+    await takeSlowly(wire, followerOn(wire, { live }), 10);
     expect(wire.acknowledged).toEqual([3, 6, 9]); // after 27 s, 54 s and 81 s
     expect(wire.reads).toHaveLength(1);
   });
@@ -601,49 +595,126 @@ describe("an application that is slow to take what has arrived", () => {
   test("acknowledges by half allowances within one update", async () => {
     const wire = new Wire();
     wire.answer = (exchange) => exchange.asked.startsWith("/ack") && exchange.respond(204);
-    runItems(wire);
+    await runItems(wire);
     wire.read.open(frame(items, 10, { runnerAheadLimit: 6 }));
     await turns();
     expect(wire.acknowledged).toEqual([3, 6, 9]);
   });
 });
 
-describe("where acknowledgements are refused for good", () => {
-  test("the next connection does without them, at once, and says why", async () => {
+describe("an acknowledgement that fails", () => {
+  const limit = { runnerAheadLimit: 4 };
+
+  test.each<[string, (ack: Exchange) => void]>([
+    ["as the network does", (ack) => ack.fail()],
+    ["by 503", (ack) => ack.respond(503)],
+    ["by a refusal of the server", (ack) => ack.respond(403, { code: "CROSS_SITE_REQUEST", message: "no" })],
+    ["by that of a proxy", (ack) => ack.respond(401, "<h1>No</h1>")],
+  ])("%s cuts the connection; the next one says the same by its offset, after a back-off", async (_name, fail) => {
     const wire = new Wire();
-    const { taken, done, errors } = runItems(wire);
-    wire.read.open(frame(["a", "b"], 2, { runnerAheadLimit: 2 }));
+    const { taken, done, states, errors } = await runItems(wire);
+    wire.read.open(frame(["a", "b"], 2, limit));
     await turns();
-    wire.acks[0]!.respond(403, { code: "ORIGIN_NOT_ALLOWED", message: "Not from there" });
+    expect(wire.acknowledged).toEqual([2]);
+    wire.read.send(frame(["c"], 3, limit));
     await turns();
-    await vi.advanceTimersByTimeAsync(250);
+    fail(wire.acks[0]!);
+    await turns();
     expect(wire.reads[0]!.signal.aborted).toBe(true);
-    expect(wire.read.asked).toBe("?offset=2&live=sse&cursor=42");
-    expect(errors).toHaveLength(1);
-    wire.read.open(frame(["c", "d"], 4, { runnerAheadLimit: 2 }));
-    await turns();
+    expect(states).toEqual(["connecting", "open", "waiting"]);
+    expect(errors).toMatchObject([
+      { code: "SERVER_UNAVAILABLE", message: "Not acknowledged", cause: expect.any(Error) },
+    ]);
+    expect(wire.reads).toHaveLength(1);
+    await vi.advanceTimersByTimeAsync(250);
+    expect(wire.read.asked).toBe("?offset=3&live=sse&cursor=42&acks=true");
     expect(wire.acks).toHaveLength(1);
+    wire.read.open(frame(["d", "e"], 5, limit));
+    await turns();
+    expect(wire.acknowledged).toEqual([2, 5]);
+    wire.read.send(frame([], 5, last()));
+    await done;
+    expect(taken).toEqual(["a", "b", "c", "d", "e"]);
+  });
+
+  test("says nothing yet of a runner that is gone: the next connection does", async () => {
+    const wire = new Wire();
+    const { taken, done } = await runItems(wire);
+    wire.read.open(frame(["a", "b"], 2, limit));
+    await turns();
+    const gone = { code: "RUNNER_GONE", message: "Gone" };
+    wire.acks[0]!.respond(410, gone);
+    await vi.advanceTimersByTimeAsync(250);
+    expect(wire.reads).toHaveLength(2);
+    wire.read.respond(410, gone);
+    await expect(done).rejects.toMatchObject({ code: "RUNNER_GONE" });
+    expect(taken).toEqual(["a", "b"]);
+  });
+
+  test("loses nothing that the application has not taken yet", async () => {
+    const wire = new Wire();
+    const updates = stepwise(wire);
+    const first = updates.next();
+    await turns();
+    wire.read.open(frame(["a", "b"], 2, limit) + frame(["c"], 3, limit) + frame(["d"], 4, limit));
+    await first;
+    expect((await updates.next()).value).toMatchObject({ items: ["c"] });
+    wire.acks[0]!.fail();
+    await turns();
+    const next = updates.next();
+    await vi.advanceTimersByTimeAsync(250);
+    expect(wire.read.asked).toContain("?offset=3&");
+    wire.read.open(frame(["d"], 4, last()));
+    expect((await next).value).toMatchObject({ items: ["d"], closed: true });
+    await updates.next();
+  });
+
+  test.each(["sse", "long-poll"] as const)(
+    "while the application takes its time with what has arrived costs it nothing of that, by %s",
+    async (live) => {
+      const wire = new Wire();
+      const walk = followerOn(wire, { live })[Symbol.asyncIterator]();
+      atEnd(() => walk.return());
+      const first = walk.next();
+      await turns();
+      if (live === "sse") wire.read.open(frame(["a", "b", "c"], 3));
+      else wire.read.respond(200, ["a", "b", "c"], headersOf(3));
+      expect((await first).value).toBe("a");
+      await vi.advanceTimersByTimeAsync(20_000);
+      expect((await walk.next()).value).toBe("b");
+      expect(wire.acknowledged).toEqual([1]);
+      wire.acks[0]!.fail();
+      await turns();
+      expect((await walk.next()).value).toBe("c");
+      const next = walk.next();
+      await vi.advanceTimersByTimeAsync(250);
+      expect(wire.reads.map(({ asked }) => asked.split("&")[0])).toEqual(["?offset=-1", "?offset=3"]);
+      if (live === "sse") wire.read.open(frame(["d"], 4, last()));
+      else wire.read.respond(200, ["d"], headersOf(4, { [headerNames.closed]: "true" }));
+      expect((await next).value).toBe("d");
+    },
+  );
+
+  test("after its connection is over changes nothing", async () => {
+    const wire = new Wire();
+    const { taken, done, states } = await runItems(wire);
+    wire.read.open(frame(["a", "b"], 2, limit)).end();
+    await turns();
+    expect([wire.acknowledged, wire.acks[0]!.signal.aborted, wire.reads.length]).toEqual([[2], true, 2]);
+    wire.read.open(frame(["c", "d"], 4, limit));
+    await turns();
+    expect(wire.acknowledged).toEqual([2, 4]);
     wire.read.send(frame([], 4, last()));
     await done;
     expect(taken).toEqual(["a", "b", "c", "d"]);
-  });
-
-  test("a runner that is gone shows itself in the connection, which is left alone", async () => {
-    const wire = new Wire();
-    runItems(wire);
-    wire.read.open(frame(["a", "b"], 2, { runnerAheadLimit: 2 }));
-    await turns();
-    wire.acks[0]!.respond(410, { code: "RUNNER_GONE", message: "Gone" });
-    await turns();
-    expect(wire.reads).toHaveLength(1);
-    expect(wire.read.signal.aborted).toBe(false);
+    expect(states).not.toContain("waiting");
   });
 });
 
 describe("reconnecting", () => {
   test("starts with a short back-off after a connection that had stood for a second", async () => {
     const wire = new Wire();
-    runItems(wire);
+    await runItems(wire);
     for (let cuts = 0; cuts < 6; cuts++) {
       wire.read.open(heartbeat);
       await vi.advanceTimersByTimeAsync(1000);
@@ -655,7 +726,7 @@ describe("reconnecting", () => {
 
   test("happens at once when the server has ended a connection that brought items", async () => {
     const wire = new Wire();
-    const { states } = runItems(wire);
+    const { states } = await runItems(wire);
     for (let position = 1; position <= 5; position++) {
       wire.read.open(frame(["a"], position)).end();
       await turns();
@@ -666,7 +737,7 @@ describe("reconnecting", () => {
 
   test("happens at once when the server has ended a connection that held for a second", async () => {
     const wire = new Wire();
-    const { states } = runItems(wire);
+    const { states } = await runItems(wire);
     for (let i = 0; i < 5; i++) {
       wire.read.open(frame([], 0));
       await vi.advanceTimersByTimeAsync(1000);
@@ -677,10 +748,30 @@ describe("reconnecting", () => {
     expect(states).not.toContain("waiting");
   });
 
+  test.each([
+    ["999 ms, though something has come on it", 999, [heartbeat]],
+    ["long, if nothing at all has come on it", 9000, []],
+  ])("goes on to back off after a connection that has lasted %s", async (_name, time, pieces) => {
+    vi.spyOn(Math, "random").mockReturnValue(0);
+    atEnd(() => vi.restoreAllMocks());
+    const wire = new Wire();
+    await runItems(wire);
+    for (const delay of [125, 250, 500, 1000]) {
+      wire.read.open(...pieces);
+      await vi.advanceTimersByTimeAsync(time);
+      wire.read.fail();
+      const { length } = wire.reads;
+      await vi.advanceTimersByTimeAsync(delay - 1);
+      expect(wire.reads).toHaveLength(length);
+      await vi.advanceTimersByTimeAsync(1);
+      expect(wire.reads).toHaveLength(length + 1);
+    }
+  });
+
   test("slows down when connections end at once and bring nothing", async () => {
     const wire = new Wire();
     wire.answer = (exchange) => exchange.open(frame([], 0)).end();
-    runItems(wire);
+    await runItems(wire);
     await vi.advanceTimersByTimeAsync(10_000);
     expect(wire.reads.length).toBeGreaterThan(3);
     expect(wire.reads.length).toBeLessThan(10);
@@ -694,7 +785,7 @@ describe("reconnecting", () => {
     atEnd(() => vi.restoreAllMocks());
     const wire = new Wire();
     wire.answer = (exchange) => exchange.fail();
-    runItems(wire);
+    await runItems(wire);
     await vi.advanceTimersByTimeAsync(delays.reduce((sum, delay) => sum + delay));
     const times = wire.reads.map(({ at }) => at);
     expect(times.slice(1).map((at, i) => at - times[i]!)).toEqual(delays);
@@ -703,7 +794,7 @@ describe("reconnecting", () => {
   test("starts with a short back-off again once items have come", async () => {
     const wire = new Wire();
     wire.answer = (exchange) => exchange.fail();
-    runItems(wire);
+    await runItems(wire);
     await vi.advanceTimersByTimeAsync(5000);
     wire.answer = noop;
     await vi.advanceTimersByTimeAsync(10_000);
@@ -721,7 +812,7 @@ describe("reconnecting", () => {
   ])("waits as long as Retry-After says %s", async (_form, value) => {
     vi.setSystemTime(Date.UTC(2026, 0, 1));
     const wire = new Wire();
-    runItems(wire);
+    await runItems(wire);
     wire.read.respond(503, null, { "Retry-After": value() });
     await vi.advanceTimersByTimeAsync(6999);
     expect(wire.reads).toHaveLength(1);
@@ -731,12 +822,12 @@ describe("reconnecting", () => {
 
   test.each(["500", "502", "503", "429", "a network error"])("follows %s, and tells that it waits", async (problem) => {
     const wire = new Wire();
-    const { taken, done, states, errors } = runItems(wire, { offset: 3 });
+    const { taken, done, states, errors } = await runItems(wire, { offset: 3 });
     if (problem === "a network error") wire.read.fail();
     else wire.read.respond(Number(problem), "busy");
     await turns();
     expect(states).toEqual(["connecting", "waiting"]);
-    expect(errors[0]).toBeInstanceOf(TemporaryError);
+    expect(isTemporary(errors[0])).toBe(true);
     await vi.advanceTimersByTimeAsync(250);
     expect(wire.read.asked).toBe("?offset=3&live=sse&acks=true");
     wire.read.open(frame(["d"], 4, last()));
@@ -756,7 +847,7 @@ describe("it ends with an error, asks no more and is closed when", () => {
     ["a proxy refuses", 403, "<h1>No</h1>", "UNEXPECTED_RESPONSE"],
   ])("%s", async (_name, status, body, code) => {
     const wire = new Wire();
-    const { taken, done, states, follower } = runItems(wire);
+    const { taken, done, states, follower } = await runItems(wire);
     wire.read.open(frame(["a"], 1)).end();
     await turns();
     wire.read.respond(status, body);
@@ -772,7 +863,7 @@ describe("it ends with an error, asks no more and is closed when", () => {
 describe("the end of the runner", () => {
   test("a completed one ends the loop without another request", async () => {
     const wire = new Wire();
-    const { taken, done, states } = runItems(wire);
+    const { taken, done, states } = await runItems(wire);
     wire.read.open(frame(["a"], 1, last()));
     await done;
     expect(taken).toEqual(["a"]);
@@ -784,7 +875,7 @@ describe("the end of the runner", () => {
 
   test("a failed one gives its items first, then throws with its message", async () => {
     const wire = new Wire();
-    const { taken, done, follower } = runItems(wire);
+    const { taken, done, follower } = await runItems(wire);
     const failure = { runnerErrorCode: "RUNNER_FAILED", runnerErrorMessage: "The disk is full" };
     wire.read.open(frame(["a", "b"], 2, { ...last("failed"), ...failure }));
     await expect(done).rejects.toMatchObject({ code: "RUNNER_FAILED", message: "The disk is full" });
@@ -796,7 +887,7 @@ describe("the end of the runner", () => {
 
   test("a failed one is the last update, with its error", async () => {
     const wire = new Wire();
-    const { taken, done } = runUpdates(wire);
+    const { taken, done } = await runUpdates(wire);
     wire.read.open(frame(["a"], 1, { ...last("failed"), runnerErrorMessage: "The disk is full" }));
     await done;
     expect(taken).toMatchObject([{ items: ["a"], status: "failed", closed: true }]);
@@ -806,7 +897,7 @@ describe("the end of the runner", () => {
 
   test("a failed one of a long-poll tells its message, too, in whatever language", async () => {
     const wire = new Wire();
-    const { done } = runItems(wire, { live: "long-poll" });
+    const { done } = await runItems(wire, { live: "long-poll" });
     const failure = {
       [headerNames.status]: "failed",
       [headerNames.errorMessage]: encodeURIComponent("Die Platte läuft über"),
@@ -817,14 +908,14 @@ describe("the end of the runner", () => {
 
   test("a failure without a message has one of ours", async () => {
     const wire = new Wire();
-    const { done } = runItems(wire);
+    const { done } = await runItems(wire);
     wire.read.open(frame(["a"], 1, last("failed")));
     await expect(done).rejects.toMatchObject({ code: "RUNNER_FAILED", message: "The runner failed" });
   });
 
   test("an aborted one gives its items first, then throws", async () => {
     const wire = new Wire();
-    const { taken, done } = runItems(wire);
+    const { taken, done } = await runItems(wire);
     wire.read.open(frame(["a"], 1, last("aborted")));
     await expect(done).rejects.toMatchObject({ code: "RUNNER_ABORTED" });
     expect(taken).toEqual(["a"]);
@@ -832,7 +923,7 @@ describe("the end of the runner", () => {
 
   test("an aborted one is the last update, and no error", async () => {
     const wire = new Wire();
-    const { taken, done } = runUpdates(wire);
+    const { taken, done } = await runUpdates(wire);
     wire.read.open(frame([], 0, { ...last("aborted"), runnerAbortReason: "idle" }));
     await done;
     expect(taken).toMatchObject([{ items: [], status: "aborted", closed: true, abortReason: "idle" }]);
@@ -844,7 +935,7 @@ describe("the caller's signal", () => {
 
   test("that has aborted already lets nothing be asked for", async () => {
     const wire = new Wire();
-    const { done } = runItems(wire, { signal: AbortSignal.abort(reason) });
+    const { done } = await runItems(wire, { signal: AbortSignal.abort(reason) });
     await expect(done).rejects.toBe(reason);
     expect(wire.all).toEqual([]);
   });
@@ -856,7 +947,7 @@ describe("the caller's signal", () => {
     ["waiting as Retry-After asked for", (wire: Wire) => wire.read.respond(503, null, { "Retry-After": "1000" })],
   ])("ends it at once, with its reason, while %s", async (_phase, lead) => {
     const wire = new Wire();
-    const { done, controller, states } = runItems(wire);
+    const { done, controller, states } = await runItems(wire);
     lead(wire);
     expect(await isPending(done)).toBe(true);
     controller.abort(reason);
@@ -870,7 +961,7 @@ describe("the caller's signal", () => {
   test("ends it at once when it aborts within the loop: what has come in the same piece is not given", async () => {
     const wire = new Wire();
     const controller = new AbortController();
-    const follower = new RunnerFollower<string>(url, { fetch: wire.fetch }, { signal: controller.signal });
+    const follower = followerOn(wire, { signal: controller.signal });
     const taken: string[] = [];
     const loop = async () => {
       for await (const item of follower) {
@@ -879,6 +970,7 @@ describe("the caller's signal", () => {
       }
     };
     const done = loop();
+    await turns();
     wire.read.open(frame(["a", "b"], 2) + frame(["c"], 3) + frame(["d"], 4, last()));
     await expect(done).rejects.toBe(reason);
     expect(taken).toEqual(["a", "b"]);
@@ -887,7 +979,7 @@ describe("the caller's signal", () => {
   test("ends it at once when it aborts within the loop: the other items of the same update are not given", async () => {
     const wire = new Wire();
     const controller = new AbortController();
-    const follower = new RunnerFollower<string>(url, { fetch: wire.fetch }, { signal: controller.signal });
+    const follower = followerOn(wire, { signal: controller.signal });
     const taken: string[] = [];
     const loop = async () => {
       for await (const item of follower) {
@@ -896,6 +988,7 @@ describe("the caller's signal", () => {
       }
     };
     const done = loop();
+    await turns();
     wire.read.open(frame(["a", "b", "c"], 3));
     await expect(done).rejects.toBe(reason);
     expect(taken).toEqual(["a"]);
@@ -904,11 +997,12 @@ describe("the caller's signal", () => {
   test("has no listener of ours any more when the loop was left, and the request is given up", async () => {
     const wire = new Wire();
     const controller = new AbortController();
-    const follower = new RunnerFollower<string>(url, { fetch: wire.fetch }, { signal: controller.signal });
+    const follower = followerOn(wire, { signal: controller.signal });
     const loop = async () => {
       for await (const item of follower) if (item === "b") break;
     };
     const done = loop();
+    await turns();
     expect(listenerCount(controller.signal)).toBe(1);
     wire.read.open(frame(["a", "b", "c"], 3));
     await done;
@@ -921,12 +1015,13 @@ describe("the caller's signal", () => {
   test("has no listener of ours any more when the body of the loop threw", async () => {
     const wire = new Wire();
     const controller = new AbortController();
-    const follower = new RunnerFollower<string>(url, { fetch: wire.fetch }, { signal: controller.signal });
+    const follower = followerOn(wire, { signal: controller.signal });
     const problem = new Error("cannot show that");
     const loop = async () => {
       for await (const _ of follower) throw problem;
     };
     const done = loop();
+    await turns();
     wire.read.open(frame(["a"], 1));
     await expect(done).rejects.toBe(problem);
     expect(listenerCount(controller.signal)).toBe(0);
@@ -937,7 +1032,7 @@ describe("the caller's signal", () => {
 describe("iterating more than once", () => {
   test("at the same time is refused with READ_CONFLICT, and the first loop goes on", async () => {
     const wire = new Wire();
-    const { follower, taken, done } = runItems(wire);
+    const { follower, taken, done } = await runItems(wire);
     await expect(follower.updates().next()).rejects.toMatchObject({ code: "READ_CONFLICT" });
     await expect(follower[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: "READ_CONFLICT" });
     wire.read.open(frame(["a"], 1, last()));
@@ -947,14 +1042,16 @@ describe("iterating more than once", () => {
 
   test("goes on behind the last update that was given out, also when more had come in the same piece", async () => {
     const wire = new Wire();
-    const follower = new RunnerFollower<string>(url, { fetch: wire.fetch }, {});
+    const follower = followerOn(wire);
     const updates = follower.updates();
     const first = updates.next();
+    await turns();
     wire.read.open(frame(["a"], 1) + frame(["b"], 2));
     await first;
     await updates.return();
     const again = follower.updates();
     const next = again.next();
+    await turns();
     expect(wire.read.asked).toContain("offset=1&");
     wire.read.open(frame(["b"], 2));
     expect((await next).value).toMatchObject({ items: ["b"] });
@@ -963,13 +1060,14 @@ describe("iterating more than once", () => {
 
   test("goes on after an error", async () => {
     const wire = new Wire();
-    const { follower, done } = runItems(wire);
+    const { follower, done } = await runItems(wire);
     wire.read.open(frame(["a"], 1)).end();
     await turns();
     wire.read.respond(403);
     await expect(done).rejects.toMatchObject({ code: "UNEXPECTED_RESPONSE" });
     const updates = follower.updates();
     const next = updates.next();
+    await turns();
     expect(wire.read.asked).toContain("offset=1&");
     wire.read.open(frame(["b"], 2, last()));
     expect((await next).value).toMatchObject({ items: ["b"] });
@@ -978,7 +1076,7 @@ describe("iterating more than once", () => {
 
   test("repeats nothing when everything has been given", async () => {
     const wire = new Wire();
-    const { follower, done } = runItems(wire);
+    const { follower, done } = await runItems(wire);
     wire.read.open(frame(["a"], 1) + frame(["b", "c"], 3, last()));
     await done;
     wire.answer = (exchange) => {
@@ -997,7 +1095,7 @@ describe("iterating more than once", () => {
       const start = Number(new URL(exchange.url).searchParams.get("offset"));
       exchange.open(frame(["a", "b", "c"].slice(Math.max(0, start)), 3, last()));
     };
-    const follower = new RunnerFollower<string>(url, { fetch: wire.fetch }, {});
+    const follower = followerOn(wire);
     const taken: string[] = [];
     for await (const item of follower) {
       taken.push(item);
@@ -1009,11 +1107,12 @@ describe("iterating more than once", () => {
 
   test("the position to go on from elsewhere does not skip items that the loop was not given", async () => {
     const wire = new Wire();
-    const follower = new RunnerFollower<string>(url, { fetch: wire.fetch }, {});
+    const follower = followerOn(wire);
     const loop = async () => {
       for await (const _ of follower) break;
     };
     const done = loop();
+    await turns();
     wire.read.open(frame(["a", "b", "c"], 3));
     await done;
     expect(follower.position).toBeLessThanOrEqual(1);

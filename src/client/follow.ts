@@ -8,14 +8,13 @@
  * - The offset of the next connection is that of the last complete update, so that a cut neither loses nor repeats an item.
  * - What the application has seen is acknowledged, when it asks for more: what it has not seen is never given up. While it
  *   works its way through what has arrived, acknowledgements are also what tells the server that somebody is here.
- * - Where acknowledgements do not get through, the server ends a connection after its allowance, and the next one follows.
- * - Where SSE has never got through, long-polls take over from the same offset.
+ * - Where an acknowledgement does not get through, the connection is made anew: its offset says the same.
+ * - Where SSE does not get through, long-polls take over from the same offset.
  */
-import { noop, onAbort } from "../base/async.js";
 import { CodedError } from "../base/coded-error.js";
-import { type ConnectionRequest, type Control, connect, type LiveMode } from "./connection.js";
-import { placesOf, takePlace } from "./places.js";
-import { type ClientOptions, request, TemporaryError } from "./request.js";
+import { type Control, connect, noStream } from "./connection.js";
+import { takePlace } from "./places.js";
+import { type ClientOptions, isTemporary, queryOf, request, temporary } from "./request.js";
 import { backOff, onPageChange, pause } from "./waiting.js";
 
 /** A runner's status, as the server tells it. */
@@ -80,7 +79,7 @@ export interface FollowOptions {
 
 /** At least so long lies between two acknowledgements that only say that somebody is here, ms. */
 const signOfLifeEvery = 20_000;
-/** A connection that held so long, or brought items, is followed by the next one at once, ms. */
+/** A connection that lasted so long and was alive, or brought items, is followed by the next one at once, ms. */
 const steadyAfter = 1000;
 /** Without a place for a connection, so long lies between two requests, ms. */
 const turnEvery = 1000;
@@ -98,51 +97,42 @@ export interface Created<T> {
 
 /** See the top of the file. Iterate it for items, or {@link updates} for items with status and progress. */
 export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
+  /** The runner's key. */
+  readonly key: string;
   readonly #url: string;
   readonly #client: ClientOptions;
   readonly #options: FollowOptions;
-  /** Ends all that belongs to the iteration under way. */
-  #stop = new AbortController();
+  /** Ends what is going on: a connection, or the wait for the next one. */
+  #round = new AbortController();
+  #isClosed = false;
   /** Where the next connection begins, behind what has been given out; -1 is the beginning. */
   #from: number | "now";
-  #cursor: string | undefined;
-  #live: LiveMode;
+  #isStream: boolean;
   /** What came with the creation and has not been taken. */
   #created: Created<T> | undefined;
   #last: RunnerUpdate<T> | undefined;
+  /** What came with it. */
+  #control: Control = {};
   #connection: ConnectionState = "closed";
   /** Behind what the application has taken: it has asked for more since. */
   #taken = 0;
   #acknowledged = 0;
   #acknowledgedAt = Date.now();
-  /** How much may lie between the two; a process sets no limit. */
-  #aheadLimit = Number.POSITIVE_INFINITY;
-  #isUpToDate = false;
   #acknowledging = false;
-  /** Whether acknowledgements get through. */
-  #canAcknowledge = true;
-  /** Cuts the connection, for the next one to be made. */
-  #cut: AbortController | undefined;
-  /** Whether anything has come on this connection. */
+  /** Whether anything has come in this round. */
   #hasBytes = false;
-  /** How many event streams in a row may yet fail to begin before long-polls take over. */
-  #mayFailToStream = 0;
   #iterating = false;
 
   /** @internal */
-  constructor(url: string, client: ClientOptions, options: FollowOptions, created?: Created<T>) {
+  constructor(url: string, key: string, client: ClientOptions, options: FollowOptions, created?: Created<T>) {
+    this.key = key;
     this.#url = url;
     this.#client = client;
     this.#options = options;
-    this.#live = options.live ?? "sse";
+    this.#isStream = options.live !== "long-poll";
     this.#created = created;
     this.#from = created?.offset ?? options.offset ?? -1;
     if (created) this.#tellPlace(this.position); // nobody else knows of the runner
-  }
-
-  /** The runner's key. */
-  get key(): string {
-    return decodeURIComponent(this.#url.slice(this.#url.lastIndexOf("/") + 1));
   }
 
   /** The latest status; `undefined` before the first answer. */
@@ -178,13 +168,13 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
     let last: RunnerUpdate<T> | undefined;
     for await (const update of this.updates()) {
       last = update;
-      const { items, position } = update;
-      for (const [index, item] of items.entries()) {
-        if (this.#stop.signal.reason === closed) return;
+      let next = update.position - update.items.length;
+      for (const item of update.items) {
+        if (this.#isClosed) return;
         this.#options.signal?.throwIfAborted();
-        this.#from = position - (items.length - index - 1); // whoever leaves here goes on with the next item
+        this.#from = ++next; // whoever leaves here goes on with the next item
         yield item;
-        if (index < items.length - 1) this.#take(this.#from); // the last one is taken with the update
+        if (next < update.position) this.#take(next); // the last one is taken with the update
       }
     }
     if (last?.status === "failed") throw last.error;
@@ -200,7 +190,8 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
 
   /** Ends the iteration under way, as if there were nothing more. The runner goes on. */
   close(): void {
-    this.#stop.abort(closed);
+    this.#isClosed = true;
+    this.#round.abort(closed);
   }
 
   /**
@@ -210,90 +201,108 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
    *   `UNEXPECTED_RESPONSE`, `READ_CONFLICT` if it is being iterated already, or the reason of `signal`
    */
   async *updates(): AsyncGenerator<RunnerUpdate<T>, void, undefined> {
-    if (this.#iterating) throw new CodedError("READ_CONFLICT", 409, "It is being followed already");
+    if (this.#iterating) throw new CodedError("READ_CONFLICT", 409, "Followed already");
     this.#iterating = true;
-    const stop = new AbortController();
-    this.#stop = stop;
-    const { signal } = this.#options;
-    const off = onAbort(signal, () => stop.abort(signal?.reason));
+    this.#isClosed = false;
     try {
-      signal?.throwIfAborted();
+      this.#begin();
       const created = this.#created;
       this.#created = undefined;
       if (created) {
         yield this.#give(created.first);
-        this.#tellPlace(this.position);
-        if (created.first.closed) return created.onTaken();
+        if (created.first.closed) {
+          this.#tellPlace(this.position);
+          return created.onTaken();
+        }
       }
       for (let attempt = 0; ; attempt++) {
-        while (this.#isUnseen) await this.#waitUnseen(stop.signal);
-        const places = placesOf(this.#client.connections);
-        const place = places < Number.POSITIVE_INFINITY ? await takePlace(places) : noop;
         const began = Date.now();
-        let problem: TemporaryError | undefined;
+        let problem: CodedError | undefined;
+        let place: (() => void) | undefined;
         try {
-          for await (const update of this.#connect(place ? this.#live : "page", stop.signal)) {
+          while (this.#isUnseen) {
+            const { signal } = this.#begin();
+            this.#setConnection("waiting");
+            this.#take(this.position); // somebody will come back
+            await pause(signOfLifeEvery, signal);
+          }
+          place = await takePlace(this.#client.connections);
+          for await (const update of this.#connect(place !== undefined)) {
             if (update.items.length > 0) attempt = 0;
             yield update;
             if (update.closed) return;
           }
         } catch (error) {
-          if (!(error instanceof TemporaryError)) throw error;
+          if (!isTemporary(error)) throw error;
           problem = error;
+          if (error === noStream) this.#isStream = false;
         } finally {
           place?.();
         }
-        if ((!problem || this.#hasBytes) && Date.now() - began >= steadyAfter) attempt = 0;
+        if (this.#hasBytes && Date.now() - began >= steadyAfter) attempt = 0;
         if (problem || (place && attempt > 0)) {
           this.#setConnection("waiting", problem);
-          await backOff(attempt, problem, stop.signal);
+          await backOff(attempt, problem, this.#begin().signal);
         } else if (!place) {
           attempt = 0;
-          if (this.#isUpToDate) await pause(turnEvery, stop.signal);
+          if (this.#control.streamUpToDate) await pause(turnEvery, this.#begin().signal);
         }
       }
     } catch (error) {
       if (error === closed) return;
       throw error;
     } finally {
-      off();
-      stop.abort();
+      this.#round.abort();
       this.#iterating = false;
       this.#setConnection("closed");
     }
   }
 
-  async *#connect(live: LiveMode, signal: AbortSignal): AsyncGenerator<RunnerUpdate<T>, void, undefined> {
-    signal.throwIfAborted();
+  /** One round ends, the next one begins. Throws where the following ends. */
+  #begin(): AbortController {
+    const { signal } = this.#options;
+    this.#round.abort();
+    signal?.throwIfAborted();
+    if (this.#isClosed) throw closed;
+    const round = new AbortController();
+    signal?.addEventListener("abort", () => round.abort(signal.reason), { signal: round.signal });
+    this.#round = round;
+    return round;
+  }
+
+  /** @param mayStand whether the connection may stay open */
+  async *#connect(mayStand: boolean): AsyncGenerator<RunnerUpdate<T>, void, undefined> {
+    const cut = this.#begin();
     this.#setConnection("connecting");
     this.#hasBytes = false;
-    const cut = new AbortController();
-    this.#cut = cut;
-    const off = onAbort(signal, () => cut.abort(signal.reason));
-    const offPage = onPageChange(({ type }) => {
+    const isStream = mayStand && this.#isStream;
+    onPageChange(({ type }) => {
       // Frozen, it would hold its connection, and with it the runner, until the server ends that.
-      if (type === "pagehide" || this.#isUnseen) cut.abort(new TemporaryError("The page is hidden"));
-    });
-    const asked = this.#request(live, cut);
-    try {
-      for await (const { items, control } of connect<T>(asked)) {
-        const update = toUpdate(items, control);
-        signal.throwIfAborted();
-        if (this.#from === "now") this.#acknowledged = this.#taken = update.position - items.length;
-        this.#cursor = control.streamCursor;
-        this.#aheadLimit = Number(control.runnerAheadLimit ?? Number.POSITIVE_INFINITY);
-        this.#isUpToDate = Boolean(control.upToDate ?? control.streamUpToDate);
-        yield this.#give(update);
-        this.#tellPlace(update.position);
-        if (live === "sse") this.#take(update.position); // the next request of the others says it itself
-      }
-    } finally {
-      off();
-      offPage();
+      if (type === "pagehide" || this.#isUnseen) cut.abort(temporary("The page is hidden"));
+    }, cut.signal);
+    const onBytes = () => {
+      this.#hasBytes = true;
+      this.#setConnection("open");
+      if (isStream) this.#acknowledgeIfDue();
+    };
+    const url = this.#url + this.#ask(mayStand && (isStream ? "sse" : "long-poll"));
+    for await (const { body, control } of connect<T>(url, isStream, this.#client, cut, onBytes)) {
+      const update = toUpdate(body, control);
+      cut.signal.throwIfAborted();
+      if (this.#from === "now") this.#acknowledged = this.#taken = update.position - body.length;
+      this.#control = control;
+      yield this.#give(update);
+      this.#tellPlace(update.position);
+      if (isStream) this.#take(update.position); // the next request of the others says it itself
     }
-    if (!asked.isUseless) return;
-    if (this.#mayFailToStream-- > 0) throw new TemporaryError("The stream does not begin");
-    this.#live = "long-poll";
+  }
+
+  /** The query of the next request. Asking from an offset on is an acknowledgement and a sign of life in itself. */
+  #ask(live: "sse" | "long-poll" | false): string {
+    this.#acknowledged = this.#taken = this.position;
+    this.#tellPlace(this.position);
+    this.#acknowledgedAt = Date.now();
+    return queryOf({ offset: this.#from, ...(live && { live, cursor: this.#control.streamCursor, acks: true }) });
   }
 
   /** From here on it counts as given out. */
@@ -304,27 +313,8 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
   }
 
   #tellPlace(offset: number): void {
+    if (this.#from === "now") return; // nobody knows yet where that is
     this.#options.onPlace?.({ key: this.key, offset });
-  }
-
-  /** Asking from an offset on is an acknowledgement and a sign of life in itself. */
-  #request(live: LiveMode, cut: AbortController): ConnectionRequest {
-    const from = this.#from;
-    if (from !== "now") {
-      this.#acknowledged = this.#taken = this.position;
-      this.#tellPlace(this.position);
-    }
-    this.#acknowledgedAt = Date.now();
-    return {
-      ...{ url: this.#url, live, offset: from, cursor: this.#cursor, cut, options: this.#client },
-      acks: this.#canAcknowledge,
-      onBytes: () => {
-        this.#hasBytes = true;
-        this.#mayFailToStream = 1;
-        this.#setConnection("open");
-        if (live === "sse") this.#acknowledgeIfDue();
-      },
-    };
   }
 
   // --- acknowledgement ---------------------------------------------------------------------------------------------
@@ -336,41 +326,31 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
   }
 
   get #isDue(): boolean {
-    return this.#live === "sse" && this.#taken - this.#acknowledged >= Math.max(1, this.#aheadLimit / 2);
+    const limit = Number(this.#control.runnerAheadLimit); // NaN, which nothing exceeds, of a process
+    return this.#isStream && this.#taken - this.#acknowledged >= limit / 2;
   }
 
   #acknowledgeIfDue(): void {
-    if (this.#isDue || Date.now() - this.#acknowledgedAt >= signOfLifeEvery) void this.#acknowledge(this.#stop.signal);
+    const isDue = this.#isDue || Date.now() - this.#acknowledgedAt >= signOfLifeEvery;
+    if (isDue && !this.#acknowledging) void this.#acknowledge(this.#round);
   }
 
   /**
-   * Acknowledges what the application has taken; at most one such request is under way. The server may be waiting for just this
-   * one: where it did not get through, it is sent again; and where more has been taken meanwhile, the next one follows.
+   * Acknowledges what the application has taken; one such request after the other. The server may be waiting for just this one:
+   * where it does not get through, for whatever reason, the connection is made anew, which says the same.
    */
-  async #acknowledge(signal: AbortSignal): Promise<void> {
-    if (this.#acknowledging || !this.#canAcknowledge) return;
+  async #acknowledge(round: AbortController): Promise<void> {
     this.#acknowledging = true;
     try {
-      for (let attempt = 0; !signal.aborted; ) {
+      do {
         const position = this.#taken;
         this.#acknowledgedAt = Date.now();
         this.#tellPlace(position);
-        try {
-          await request(`${this.#url}/ack?offset=${position}`, this.#client, { method: "POST", signal });
-          this.#acknowledged = Math.max(this.#acknowledged, position);
-          if (!this.#isDue) break;
-          attempt = 0;
-        } catch (error) {
-          if (!(error instanceof TemporaryError)) throw error;
-          await backOff(attempt++, error, signal);
-        }
-      }
-    } catch (error) {
-      // A runner that is gone, and the end of the following, come to light without this; a refusal is worked around.
-      if (!signal.aborted && (error as CodedError).code !== "RUNNER_GONE") {
-        this.#canAcknowledge = false;
-        if (this.#live === "sse") this.#cut?.abort(new TemporaryError("Acknowledgements are refused", error));
-      }
+        await request(`${this.#url}/ack?offset=${position}`, this.#client, round.signal, { method: "POST" });
+        this.#acknowledged = position;
+      } while (this.#isDue);
+    } catch (cause) {
+      round.abort(temporary("Not acknowledged", { cause }));
     }
     this.#acknowledging = false;
   }
@@ -382,13 +362,6 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
     return this.#options.whenHidden === "pause" && globalThis.document?.hidden;
   }
 
-  /** The server is told now and then that somebody will come back. */
-  #waitUnseen(signal: AbortSignal): Promise<void> {
-    this.#setConnection("waiting");
-    this.#acknowledgeIfDue();
-    return pause(signOfLifeEvery, signal);
-  }
-
   #setConnection(state: ConnectionState, error?: unknown): void {
     if (state === this.#connection) return;
     this.#connection = state;
@@ -396,17 +369,16 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
   }
 }
 
-function toUpdate<T>(items: T[], control: Control): RunnerUpdate<T> {
-  const { runnerEstimatedEnd: end, runnerProgress, streamNextOffset, streamClosed } = control;
+/** What holds for what has arrived. */
+export function toUpdate<T>(items: T[], control: Control): RunnerUpdate<T> {
+  const { runnerEstimatedEnd: end, runnerErrorMessage, runnerProgress, streamNextOffset, streamClosed } = control;
   const status = control.runnerStatus as RunnerStatus;
   return {
     ...{ items, position: Number(streamNextOffset), status, closed: Boolean(streamClosed) },
     progress: { current: Number(runnerProgress), ...(end !== undefined && { estimatedEnd: Number(end) }) },
-    ...(status === "failed" && { error: runnerFailed(control.runnerErrorMessage) }),
+    ...(status === "failed" && {
+      error: new CodedError("RUNNER_FAILED", 500, runnerErrorMessage || "The runner failed"),
+    }),
     ...(status === "aborted" && { abortReason: control.runnerAbortReason as AbortReason }),
   };
-}
-
-export function runnerFailed(message: string | undefined): CodedError {
-  return new CodedError("RUNNER_FAILED", 500, message || "The runner failed");
 }

@@ -62,7 +62,6 @@ beforeEach(() => {
   vi.stubGlobal("document", page);
   vi.stubGlobal("navigator", {});
   vi.stubGlobal("addEventListener", page.addEventListener.bind(page));
-  vi.stubGlobal("removeEventListener", page.removeEventListener.bind(page));
   atEnd(() => {
     vi.unstubAllGlobals();
     expect(page.listeners).toBe(0); // when all that the test has begun is over
@@ -148,7 +147,7 @@ describe("a follower that pauses while its page is hidden", () => {
 
   test("does so by long-poll and without a place, too", async () => {
     for (const [options, clientOptions, request] of [
-      [{ live: "long-poll" }, {}, "GET /1?offset=1&live=long-poll"],
+      [{ live: "long-poll" }, {}, "GET /1?offset=1&live=long-poll&acks=true"],
       [{}, { connections: 0 }, "GET /1?offset=1"],
     ] as const) {
       const { runner, taken, done, news } = follow(options, clientOptions);
@@ -217,16 +216,37 @@ describe("a follower that pauses while its page is hidden", () => {
     expect(taken).toEqual(runner.items);
   });
 
-  test("sends its sign of life again where it did not get through", async () => {
+  test("goes on to send signs of life where they do not get through", async () => {
     page.show(false);
-    const { runner, news } = follow();
-    let failures = 3;
-    runner.instead = () => (failures-- > 0 ? new Response(null, { status: 503 }) : undefined);
-    await vi.advanceTimersByTimeAsync(20_000);
-    news();
-    failures = 2;
+    const { runner, news, done } = follow();
+    runner.instead = () => new Response(null, { status: 503 });
+    await vi.advanceTimersByTimeAsync(2 * 60_000);
+    const signs = news();
+    expect(signs.length).toBeGreaterThanOrEqual(4); // in the time for which the server waits
+    expect(new Set(signs)).toEqual(new Set([signOf(0)]));
+    runner.instead = () => undefined;
+    await vi.advanceTimersByTimeAsync(31_000);
+    expect(news()).toContain(signOf(0));
+    runner.end();
+    page.show(true);
+    await done;
+  });
+
+  test.each([
+    ["a position", 500, 500],
+    ["the tail", "now", undefined],
+  ] as const)("and is to begin at %s: its signs of life tell no other place", async (_name, offset, place) => {
+    page.show(false);
+    const places = new Set<number>();
+    const { runner, news, done } = follow({ offset, onPlace: ({ offset }) => places.add(offset) });
+    runner.push(...Array.from({ length: 500 }, (_, i) => `item ${i}`));
     await vi.advanceTimersByTimeAsync(21_000);
-    expect(news().length).toBeGreaterThanOrEqual(3);
+    expect(news()).toEqual([signOf(place ?? 0)]);
+    expect([...places]).toEqual(place ? [place] : []);
+    runner.end();
+    page.show(true);
+    await done;
+    expect([...places].filter((place) => place !== 500)).toEqual([]);
   });
 
   test("says that the runner is gone when the page is seen again", async () => {
@@ -254,6 +274,7 @@ describe("a follower that pauses while its page is hidden", () => {
     await turns(10);
     expect(taken).toEqual(["a", "b"]);
     await vi.advanceTimersByTimeAsync(60_000);
+    expect(new Set(runner.requests.slice(1))).toEqual(new Set([signOf(2)]));
     expect(runner.requests.filter((request) => request.startsWith("GET"))).toEqual([]);
     expect(runner.requests.length).toBeGreaterThanOrEqual(3);
     runner.end();
@@ -304,15 +325,18 @@ describe("a back-off ends at once", () => {
     expect(runner.asked.map(({ at }) => at - runner.asked[0]!.at)).toEqual([0, 0]);
   });
 
-  test("for an acknowledgement", async () => {
-    const { runner } = follow();
-    runner.instead = ({ path }) => (path.includes("ack") ? new Response(null, { status: 503 }) : undefined);
+  test("after an acknowledgement that did not get through", async () => {
+    const { runner, done } = follow();
+    runner.instead = ({ path }) => (path.includes("/ack?") ? new Response(null, { status: 503 }) : undefined);
     runner.push(...Array.from({ length: 600 }, (_, i) => `item ${i}`));
     await turns(10);
+    expect(runner.requests).toEqual([streamFrom(-1), signOf(500)]);
     page.dispatchEvent(new Event("online"));
     await turns(10);
-    const acks = runner.asked.filter(({ path }) => path.includes("ack?"));
-    expect(acks.map(({ at }) => at - acks[0]!.at)).toEqual([0, 0]);
+    expect(runner.requests.slice(2)).toEqual([streamFrom(600)]); // says it as well
+    expect(new Set(runner.asked.map(({ at }) => at)).size).toBe(1);
+    runner.end();
+    await done;
   });
 
   test("and counts as a try: a network that goes on failing is not asked more and more often", async () => {

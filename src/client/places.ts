@@ -5,18 +5,26 @@
  */
 import { noop } from "../base/async.js";
 
+const unlimited = 1e9;
+
 let taken = 0;
 
-/** How many places there are, if the application does not say. */
-export function placesOf(connections: number | undefined): number {
-  // Without locks (a page that is not served securely) the other tabs are unknown: they are given some, too.
-  return connections ?? (isLimited() ? (globalThis.navigator?.locks ? 4 : 2) : Number.POSITIVE_INFINITY);
-}
-
-/** Takes one of so many places, if one is free, and returns what gives it back, once. */
-export async function takePlace(places: number): Promise<(() => void) | undefined> {
+/**
+ * Takes a place, if one is free, and returns what gives it back, which must be called once.
+ * @param connections how many there are, if the application says so
+ */
+export async function takePlace(connections: number | undefined): Promise<(() => void) | undefined> {
   const locks = globalThis.navigator?.locks;
-  if (!locks) return taken < places ? takeOwn() : undefined;
+  // Without locks (a page that is not served securely) the other tabs are unknown: they are given some, too.
+  const places = connections ?? (isLimited() ? (locks ? 4 : 2) : unlimited);
+  if (places >= unlimited) return noop;
+  if (!locks) {
+    if (taken >= places) return undefined;
+    taken++;
+    return () => {
+      taken--;
+    };
+  }
   for (let place = 0; place < places; place++) {
     const release = await tryLock(locks, `active-session ${place}`);
     if (release) return release;
@@ -24,24 +32,16 @@ export async function takePlace(places: number): Promise<(() => void) | undefine
   return undefined;
 }
 
+/** A page that did not come over HTTP/2 or 3. */
 function isLimited(): boolean {
-  if (typeof document === "undefined") return false;
+  if (!globalThis.document) return false;
   const [page] = performance.getEntriesByType("navigation") as PerformanceNavigationTiming[];
-  return !/^h[23]/.test(page?.nextHopProtocol ?? "");
-}
-
-function takeOwn(): () => void {
-  taken++;
-  let mine = 1;
-  return () => {
-    taken -= mine;
-    mine = 0;
-  };
+  return !/^h[23]/.test(page?.nextHopProtocol as string);
 }
 
 function tryLock(locks: LockManager, name: string): Promise<(() => void) | undefined> {
   return new Promise((resolve) => {
-    const hold = (lock: Lock | null) => (lock ? new Promise<void>((release) => resolve(release)) : resolve(undefined));
+    const hold = (lock: Lock | null) => (lock ? new Promise<void>(resolve) : resolve(undefined));
     // Where the page may not lock (it is being left, say), nothing is limited.
     locks.request(name, { ifAvailable: true }, hold).catch(() => resolve(noop));
   });

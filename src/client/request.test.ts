@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test, vi } from "vitest";
 import { atEnd } from "../../test/support/cleanup.js";
 import { isPending, turns } from "../../test/support/control.js";
 import { ActiveSessionError } from "../base/error.js";
-import { type ClientOptions, request, TemporaryError } from "./request.js";
+import { type ClientOptions, isTemporary, queryOf, request } from "./request.js";
 
 const url = "http://server.test/runners/1";
 
@@ -30,8 +30,8 @@ function foreign(status: number, body: unknown, headers: Record<string, string> 
 }
 
 /** What a request that is answered so rejects with. */
-async function rejection(answer: () => Response | Promise<Response>, init: RequestInit = {}): Promise<unknown> {
-  return request(url, { fetch: answering(answer).fetch }, init).then(
+async function rejection(answer: () => Response | Promise<Response>, signal?: AbortSignal): Promise<unknown> {
+  return request(url, { fetch: answering(answer).fetch }, signal).then(
     () => expect.fail("the request succeeded"),
     (error: unknown) => error,
   );
@@ -42,15 +42,15 @@ afterEach(() => {
 });
 
 describe("what is sent", () => {
-  async function initOf(options: ClientOptions, init: RequestInit = {}): Promise<RequestInit> {
+  async function initOf(options: ClientOptions, signal?: AbortSignal, init?: RequestInit): Promise<RequestInit> {
     const { fetch, inits } = answering(() => new Response("ok"));
-    await request(url, { ...options, fetch }, init);
+    await request(url, { ...options, fetch }, signal, init);
     return inits[0]!;
   }
 
   test("method and signal are those of the request", async () => {
     const { signal } = new AbortController();
-    expect(await initOf({}, { method: "POST", signal })).toMatchObject({ method: "POST", signal });
+    expect(await initOf({}, signal, { method: "POST" })).toMatchObject({ method: "POST", signal });
   });
 
   test("headers are sent with every request", async () => {
@@ -61,8 +61,8 @@ describe("what is sent", () => {
     const { fetch, inits } = answering(() => new Response("ok"));
     let count = 0;
     const options: ClientOptions = { fetch, headers: () => ({ "x-count": String(++count) }) };
-    await request(url, options);
-    await request(url, options);
+    await request(url, options, undefined);
+    await request(url, options, undefined);
     expect(inits.map(({ headers }) => new Headers(headers).get("x-count"))).toEqual(["1", "2"]);
   });
 
@@ -74,15 +74,75 @@ describe("what is sent", () => {
   test("without a fetch of its own it uses the global one of the moment of the request", async () => {
     const { fetch, inits } = answering(() => new Response("ok"));
     vi.stubGlobal("fetch", fetch);
-    await request(url, {}, { method: "HEAD" });
+    await request(url, {}, undefined, { method: "HEAD" });
     expect(inits).toMatchObject([{ method: "HEAD" }]);
+  });
+});
+
+describe("the address", () => {
+  /** The address, as `fetch` was given it. */
+  async function targetOf(url: string, options: ClientOptions = {}): Promise<unknown> {
+    const targets: unknown[] = [];
+    const send: typeof fetch = async (target) => {
+      targets.push(target);
+      return new Response("ok");
+    };
+    vi.stubGlobal("fetch", send);
+    await request(url, options.fetch ? { fetch: send } : {}, undefined);
+    return targets[0];
+  }
+
+  test.each([url, "/runners/1", "runners/1"])("%s goes to a fetch of one's own as it is", async (url) => {
+    expect(await targetOf(url, { fetch })).toBe(url);
+  });
+
+  test.each([
+    [url, url],
+    ["/runners/1", "http://page.test/runners/1"],
+    ["runners/1?offset=-1", "http://page.test/base/runners/1?offset=-1"],
+  ])("%s is, in a page, that of %s", async (url, whole) => {
+    vi.stubGlobal("document", { baseURI: "http://page.test/base/" });
+    vi.stubGlobal("location", { href: "http://page.test/elsewhere/" });
+    expect(await targetOf(url)).toEqual(new URL(whole));
+  });
+
+  test("is relative to that of a worker", async () => {
+    vi.stubGlobal("location", { href: "http://page.test/scripts/worker.js" });
+    expect(await targetOf("/runners/1")).toEqual(new URL("http://page.test/runners/1"));
+  });
+
+  test.each(["/runners/1", "runners", ""])(
+    "%j is no address where there is no page: a TypeError, at once",
+    async (url) => {
+      const { fetch, inits } = answering(() => new Response("ok"));
+      vi.stubGlobal("fetch", fetch);
+      await expect(request(url, {}, undefined)).rejects.toThrow(TypeError);
+      expect(inits).toEqual([]);
+    },
+  );
+});
+
+describe("a query", () => {
+  test("leaves out what is undefined, and nothing else", () => {
+    expect(queryOf({ offset: 0, live: undefined, cursor: "a b&", acks: true })).toBe(
+      "?offset=0&cursor=a+b%26&acks=true",
+    );
+  });
+
+  test.each([
+    [Number.NaN, "?offset=null"],
+    [1.5, "?offset=1.5"],
+    [-5, "?offset=-5"],
+    ["", "?offset="],
+  ])("with the offset %j is one that the server refuses, not the one without an offset", (offset, query) => {
+    expect(queryOf({ offset })).toBe(query);
   });
 });
 
 describe("what an answer means", () => {
   test.each([200, 204])("%i is a success and comes back as it is", async (status) => {
     const response = new Response(null, { status });
-    expect(await request(url, { fetch: answering(() => response).fetch })).toBe(response);
+    expect(await request(url, { fetch: answering(() => response).fetch }, undefined)).toBe(response);
   });
 
   test.each([
@@ -116,7 +176,7 @@ describe("what an answer means", () => {
     [500, "RUNNER_START_FAILED"],
   ])("%i %s keeps its code and message, and is no matter for another try", async (status, code) => {
     const error = await rejection(() => json(status, { code, message: "Cannot do that" }));
-    expect(ActiveSessionError.is(error)).toBe(true);
+    expect([ActiveSessionError.is(error), isTemporary(error)]).toEqual([true, false]);
     expect(error).toMatchObject({ code, message: "Cannot do that" });
   });
 
@@ -136,25 +196,25 @@ describe("what an answer means", () => {
   });
 
   test.each([408, 425, 429, 500, 502, 503, 504])("%i may be mended by another try", async (status) => {
-    expect(await rejection(() => new Response("busy", { status }))).toBeInstanceOf(TemporaryError);
+    expect(isTemporary(await rejection(() => new Response("busy", { status })))).toBe(true);
   });
 
   test("503 of a server that shuts down may be mended by another try", async () => {
     const answer = () => json(503, { code: "HOST_CLOSED", message: "closing" });
-    expect(await rejection(answer)).toBeInstanceOf(TemporaryError);
+    expect(isTemporary(await rejection(answer))).toBe(true);
   });
 
   test("429 of a gateway that has codes of its own may be mended by another try", async () => {
     const answer = () => foreign(429, { code: "RATE_LIMITED", message: "Too many requests" }, { "Retry-After": "3" });
     const error = await rejection(answer);
-    expect(error).toBeInstanceOf(TemporaryError);
+    expect(isTemporary(error)).toBe(true);
     expect(error).toMatchObject({ retryAfter: 3 });
   });
 
   test("a network error may be mended by another try, and is its cause", async () => {
     const cause = new TypeError("fetch failed");
     const error = await rejection(() => Promise.reject(cause));
-    expect(error).toBeInstanceOf(TemporaryError);
+    expect(isTemporary(error)).toBe(true);
     expect(error).toMatchObject({ cause });
   });
 
@@ -166,14 +226,14 @@ describe("what an answer means", () => {
           controller.error(new TypeError("terminated"));
         },
       });
-    expect(await rejection(() => new Response(cut(), { status }))).toBeInstanceOf(TemporaryError);
+    expect(isTemporary(await rejection(() => new Response(cut(), { status })))).toBe(true);
   });
 });
 
 describe("Retry-After", () => {
   const delayFor = async (value: string) => {
     const answer = () => new Response("busy", { status: 503, headers: { "Retry-After": value } });
-    return ((await rejection(answer)) as TemporaryError).retryAfter;
+    return ((await rejection(answer)) as ActiveSessionError).retryAfter;
   };
 
   test("is read in seconds", async () => {
@@ -207,7 +267,7 @@ describe("the signal", () => {
       new Promise<Response>((_, reject) => {
         controller.signal.addEventListener("abort", () => reject(new DOMException("aborted", "AbortError")));
       });
-    const result = rejection(answer, { signal: controller.signal });
+    const result = rejection(answer, controller.signal);
     expect(await isPending(result)).toBe(true);
     controller.abort(reason);
     expect(await result).toBe(reason);
@@ -221,7 +281,7 @@ describe("the signal", () => {
       },
     });
     atEnd(() => controller.abort());
-    const result = rejection(() => new Response(body, { status }), { signal: controller.signal });
+    const result = rejection(() => new Response(body, { status }), controller.signal);
     await turns();
     controller.abort(reason);
     expect(await result).toBe(reason);

@@ -1,5 +1,5 @@
 /** Requests to the routes of runners, and what their answers mean for whoever asked. */
-import { CodedError } from "../base/coded-error.js";
+import { type ActiveSessionErrorOptions, CodedError } from "../base/coded-error.js";
 import type { ErrorCode } from "../base/error-codes.js";
 import type { ErrorBody } from "../wire/names.js";
 
@@ -22,45 +22,48 @@ export interface ClientOptions {
 type RequestHeaders = NonNullable<RequestInit["headers"]>;
 
 /** Something that another try may mend: the network, a proxy, a server that is busy or restarting. */
-export class TemporaryError extends CodedError {
-  /** @param retryAfter what the server asks to wait, s */
-  constructor(message: string, cause?: unknown, retryAfter?: number, code: ErrorCode = "SERVER_UNAVAILABLE") {
-    super(code, 503, message, { cause, ...(retryAfter !== undefined && { retryAfter }) });
-  }
+export function temporary(message: string, facts?: ActiveSessionErrorOptions, code?: ErrorCode | null): CodedError {
+  return new CodedError(code ?? "SERVER_UNAVAILABLE", 503, message, facts);
+}
+
+export function isTemporary(error: unknown): error is CodedError {
+  return (error as CodedError | undefined)?.status === 503;
 }
 
 /**
  * Makes a request and returns its answer if that is a success.
  * @param init its headers replace those of the client; their names must be in lower case, for one and the same not to be sent twice
- * @throws `RUNNER_GONE` (404 and 410), the code of the server's error, `UNEXPECTED_RESPONSE`; a {@link TemporaryError},
- *   where another try makes sense; the reason of `init.signal`
+ * @throws `RUNNER_GONE` (404 and 410), the code of the server's error, `UNEXPECTED_RESPONSE`; with the status 503
+ *   what is {@link temporary}; the reason of `signal`
  */
 export async function request(
   url: string,
-  { credentials, fetch: send = fetch, headers }: ClientOptions,
+  { credentials, fetch: given, headers }: ClientOptions,
+  signal: AbortSignal | undefined,
   init: RequestInit = {},
 ): Promise<Response> {
-  const given = new Headers(typeof headers === "function" ? headers() : headers);
+  const always = new Headers(typeof headers === "function" ? headers() : headers);
   const all = {
-    ...init,
+    ...{ ...init, signal: signal as AbortSignal },
     ...(credentials && { credentials }),
-    headers: { ...Object.fromEntries(given), ...init.headers },
+    headers: { ...Object.fromEntries(always), ...init.headers },
   };
-  const response = await receive(() => send(url, all), init.signal);
+  // A relative URL outside of a page, `fetch` could not tell from a network that fails: this throws a TypeError.
+  const target = given ? url : new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href);
+  const response = await receive(() => (given ?? fetch)(target, all), signal);
   if (response.ok) return response;
-  const text = await receive(() => response.text(), init.signal);
-  throw errorOf(response, text);
+  throw errorOf(response, await receive(() => response.text(), signal));
 }
 
 function errorOf({ status, headers }: Response, text: string): CodedError {
   const code = headers.get("Runner-Error-Code") as ErrorCode | null;
   if ((status === 404 || status === 410) && code !== "POSITION_GONE") {
-    return new CodedError("RUNNER_GONE", 410, "The runner is not available any more");
+    return new CodedError("RUNNER_GONE", 410, "The runner is gone");
   }
   const { message, issues }: ErrorBody = code ? parseJson(text) : { message: `The server answered ${status}` };
   // What one of our own says with 500 is for good.
-  if (status > 500 || (status === 500 && !code) || status === 408 || status === 425 || status === 429) {
-    return new TemporaryError(message, undefined, retryAfter(headers), code ?? undefined);
+  if (status > (code ? 500 : 499) || status === 408 || status === 425 || status === 429) {
+    return temporary(message, retryAfter(headers), code);
   }
   const firstOffset = headers.get("Runner-First-Offset");
   return new CodedError(code ?? "UNEXPECTED_RESPONSE", code ? status : 502, message, {
@@ -70,22 +73,19 @@ function errorOf({ status, headers }: Response, text: string): CodedError {
 }
 
 /** Waits for the network; what goes wrong there is temporary. */
-export async function receive<R>(read: () => Promise<R>, signal?: AbortSignal | null): Promise<R> {
+export async function receive<R>(read: () => Promise<R>, signal?: AbortSignal): Promise<R> {
   try {
     return await read();
   } catch (cause) {
     if (signal?.aborted) throw signal.reason;
-    throw new TemporaryError("The connection failed", cause);
+    throw temporary("The connection failed", { cause });
   }
 }
 
 /** Makes a request and reads its answer, JSON that the server itself has written. */
-export async function requestJson<R>(url: string, options: ClientOptions, init: RequestInit = {}): Promise<R> {
-  return readJson(await request(url, options, init), init.signal);
-}
-
-export async function readJson<R>(response: Response, signal: AbortSignal | null | undefined): Promise<R> {
-  return parseJson(await receive(() => response.text(), signal));
+export async function requestJson<R>(url: string, options: ClientOptions, init?: RequestInit): Promise<R> {
+  const response = await request(url, options, undefined, init);
+  return parseJson(await receive(() => response.text()));
 }
 
 /** Throws `UNEXPECTED_RESPONSE` if it is none. */
@@ -98,18 +98,17 @@ export function parseJson<R>(text: string): R {
 }
 
 export function notOfARunner(): CodedError {
-  return new CodedError("UNEXPECTED_RESPONSE", 502, "The answer is none of a runner");
+  return new CodedError("UNEXPECTED_RESPONSE", 502, "No answer of a runner");
 }
 
-/** What is `undefined` is left out. */
+/** What is `undefined` is left out, as in JSON. */
 export function queryOf(parameters: Record<string, string | number | boolean | undefined>): string {
-  const given = Object.entries(parameters).filter(([, value]) => value !== undefined);
-  return given.length > 0 ? `?${new URLSearchParams(given as [string, string][])}` : "";
+  return `?${new URLSearchParams(JSON.parse(JSON.stringify(parameters)))}`;
 }
 
 /** Given in seconds or as a date. */
-function retryAfter(headers: Headers): number | undefined {
+function retryAfter(headers: Headers): { retryAfter?: number } {
   const value = headers.get("Retry-After");
-  const delay = Number(value) || (Date.parse(String(value)) - Date.now()) / 1000;
-  return delay > 0 ? delay : undefined;
+  const delay = Number(value) || (Date.parse(value as string) - Date.now()) / 1000;
+  return delay > 0 ? { retryAfter: delay } : {};
 }

@@ -3,6 +3,7 @@ import { act, cleanup, render } from "@testing-library/react";
 import { Component, type ReactNode, StrictMode, Suspense } from "react";
 import { renderToString } from "react-dom/server";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { firstPage } from "../../test/support/runner-server.js";
 import { createDeferred, type Deferred } from "../base/async.js";
 import { createClient } from "../client/client.js";
 import { createRunnerHooks, type UseRunnerOptions } from "./hooks.js";
@@ -18,7 +19,8 @@ interface Asked {
 function openServer() {
   const all: Asked[] = [];
   const fetch = (url: unknown, init: RequestInit = {}) => {
-    const what = `${init.method ?? "GET"} ${String(url).replace("http://server.test/runners", "")}`;
+    const path = String(url).replace("http://server.test/runners", "").replace(/\?$/, ""); // an empty query is none
+    const what = `${init.method ?? "GET"} ${path}`;
     const answer = createDeferred<Response>();
     init.signal?.addEventListener("abort", () => answer.reject(init.signal?.reason));
     all.push({ what, init, answer });
@@ -46,14 +48,10 @@ async function shown(): Promise<void> {
 }
 
 const key = "0-1-x";
-const created = (items: unknown[], more: object = {}) =>
-  new Response(
-    JSON.stringify({
-      ...{ key, name: "search", kind: "sequence", status: "progressed", offset: 0, position: items.length },
-      ...{ progress: { current: items.length }, closed: false, items, ...more },
-    }),
-    { status: 201, headers: { "Stream-Next-Offset": String(items.length) } },
-  );
+const created = (...[items, more]: Parameters<typeof firstPage>) => {
+  const page = firstPage(items, more, key);
+  return new Response(JSON.stringify(page), { status: 201, headers: page.headers });
+};
 const frame = (items: unknown[], next: number, more: object = {}) =>
   `event: data\ndata:${JSON.stringify(items)}\n\nevent: control\ndata:${JSON.stringify({
     ...{ streamNextOffset: String(next), runnerStatus: "progressed", runnerProgress: next },
@@ -135,7 +133,7 @@ describe("a component that creates a runner", () => {
     await shown();
     expect(asked()).toEqual(["POST /search", "POST /search/abort"]);
     const keys = all.map(({ init }) => new Headers(init.headers).get("Idempotency-Key"));
-    expect(keys[0]).toMatch(/^\d+(-\d+){3}$/);
+    expect(keys[0]).toMatch(/^\d+(,\d+){3}$/);
     expect(keys[1]).toBe(keys[0]);
   });
 

@@ -19,7 +19,7 @@ export class RunnersStore extends Store<RunnersView> {
   readonly #client: RunnerClient<Definitions>;
   #interval: number;
   #stopTimer = noop;
-  #offPage = noop;
+  #awake = new AbortController();
   /** Which look is the latest: an answer that comes late is not shown. */
   #look = 0;
 
@@ -54,17 +54,18 @@ export class RunnersStore extends Store<RunnersView> {
   };
 
   protected wake(): void {
-    this.#offPage = onPageChange(() => {
+    this.#awake = new AbortController();
+    onPageChange(() => {
       if (isHidden()) this.#stopTimer();
       else void this.refresh();
-    });
+    }, this.#awake.signal);
     void this.refresh();
   }
 
   protected sleep(): void {
     this.#look++;
     this.#stopTimer();
-    this.#offPage();
+    this.#awake.abort();
   }
 
   #lookLater(): void {

@@ -66,8 +66,9 @@ export class FakeRunner {
   }
 
   readonly fetch: typeof fetch = async (url, init = {}) => {
+    const path = String(url).slice(runnersUrl.length).replace(/\?$/, ""); // an empty query is none
     const asked: AskedOf = {
-      ...{ method: init.method ?? "GET", path: String(url).slice(runnersUrl.length), at: Date.now() },
+      ...{ method: init.method ?? "GET", path, at: Date.now() },
       ...{ headers: new Headers(init.headers), body: init.body as string | undefined },
       ...{ keepalive: init.keepalive ?? false, signal: init.signal ?? undefined },
     };
@@ -109,11 +110,7 @@ export class FakeRunner {
 
   #page(offset: number): Response {
     const items = this.items.slice(offset, offset + this.pageLimit);
-    const headers = Object.entries(this.#control(offset + items.length)).map(([field, value]) => {
-      const name = headerNames[field as keyof typeof headerNames];
-      return [name, name === headerNames.errorMessage ? encodeURIComponent(String(value)) : String(value)];
-    });
-    return Response.json(items, { headers: Object.fromEntries(headers) });
+    return Response.json(items, { headers: this.#headers(offset + items.length) });
   }
 
   /** The answer to a creation. */
@@ -122,7 +119,7 @@ export class FakeRunner {
     const { message } = this.#end?.more ?? {};
     const state = { ...this.#state(items.length), ...(message && { error: { code: "RUNNER_FAILED", message } }) };
     const body = { ...state, offset: 0, items, closed: this.#isClosed(items.length) };
-    return Response.json(body, { status: 201, headers: { [headerNames.nextOffset]: formatOffset(items.length) } });
+    return Response.json(body, { status: 201, headers: this.#headers(items.length) });
   }
 
   #state(position: number): object {
@@ -144,6 +141,15 @@ export class FakeRunner {
       ...(position >= this.items.length && { upToDate: true }),
       ...(isClosed && this.#end!.more.message && { errorMessage: this.#end!.more.message }),
     };
+  }
+
+  /** The same as the headers of an answer. */
+  #headers(position: number): Record<string, string> {
+    const headers = Object.entries(this.#control(position)).map(([field, value]) => {
+      const name = headerNames[field as keyof typeof headerNames];
+      return [name, name === headerNames.errorMessage ? encodeURIComponent(String(value)) : String(value)];
+    });
+    return Object.fromEntries(headers);
   }
 
   #stream(offset: number, signal: AbortSignal | undefined): Response {
@@ -209,14 +215,15 @@ export class FakePage extends EventTarget {
   /** How many listen. */
   listeners = 0;
 
-  override addEventListener(...args: Parameters<EventTarget["addEventListener"]>): void {
+  override addEventListener(
+    name: string,
+    callback: EventListener,
+    { signal, ...options }: AddEventListenerOptions & { readonly signal: AbortSignal },
+  ): void {
+    if (signal.aborted) return;
     this.listeners++;
-    super.addEventListener(...args);
-  }
-
-  override removeEventListener(...args: Parameters<EventTarget["removeEventListener"]>): void {
-    this.listeners--;
-    super.removeEventListener(...args);
+    super.addEventListener(name, callback, { ...options, signal });
+    signal.addEventListener("abort", () => this.listeners--, { once: true });
   }
 
   /** The page is hidden, or shown again. */

@@ -53,16 +53,18 @@ export class Page {
     for (const method of ["error", "warn"] as const) {
       vi.spyOn(console, method).mockImplementation((...said) => void this.warnings.push(said.map(String).join(" ")));
     }
-    const { addEventListener, removeEventListener } = globalThis;
-    const isOfPage = (type: string) => type === "online" || type === "visibilitychange";
-    vi.spyOn(globalThis, "addEventListener").mockImplementation((type: string, ...rest: unknown[]) => {
-      if (isOfPage(type)) this.#listeners.add(rest[0]);
-      Reflect.apply(addEventListener, globalThis, [type, ...rest]);
+    const { addEventListener } = globalThis;
+    vi.spyOn(globalThis, "addEventListener").mockImplementation((type: string, callback, ...[options]: unknown[]) => {
+      if (type === "online" || type === "visibilitychange") this.#count(callback, options);
+      Reflect.apply(addEventListener, globalThis, [type, callback, options]);
     });
-    vi.spyOn(globalThis, "removeEventListener").mockImplementation((type: string, ...rest: unknown[]) => {
-      if (isOfPage(type)) this.#listeners.delete(rest[0]);
-      Reflect.apply(removeEventListener, globalThis, [type, ...rest]);
-    });
+  }
+
+  /** Whoever listens says until when by a signal. */
+  #count(callback: unknown, options: unknown): void {
+    const { signal } = options as { readonly signal: AbortSignal };
+    this.#listeners.add(callback);
+    signal.addEventListener("abort", () => this.#listeners.delete(callback));
   }
 
   /** One turn after all components have gone, nothing of them may be left. @internal */

@@ -2,6 +2,8 @@
 import { expect } from "vitest";
 import { createDeferred } from "../../src/base/async.js";
 import { createClient, type RunnerClient } from "../../src/client.js";
+import { headerNames } from "../../src/wire/names.js";
+import { formatOffset } from "../../src/wire/offset.js";
 import { atEnd } from "./cleanup.js";
 
 const base = "http://server.test/runners";
@@ -18,7 +20,7 @@ export class Asked {
   #stream: ReadableStreamDefaultController<Uint8Array> | undefined;
 
   constructor(url: string, { method = "GET", signal, body, headers = {} }: RequestInit) {
-    this.what = `${method} ${url.slice(base.length)}`;
+    this.what = `${method} ${url.slice(base.length).replace(/\?$/, "")}`; // an empty query is none
     this.body = typeof body === "string" && body !== "" ? JSON.parse(body) : undefined;
     this.headers = new Headers(headers);
     this.signal = signal ?? undefined;
@@ -38,7 +40,8 @@ export class Asked {
 
   respond(body: object | string | null, status = 200, headers: Record<string, string> = {}): void {
     const text = typeof body === "object" && body ? JSON.stringify(body) : body;
-    this.#answer.resolve(new Response(text, { status, headers }));
+    const all = { ...(body instanceof FirstPage && body.headers), ...headers };
+    this.#answer.resolve(new Response(text, { status, headers: all }));
   }
 
   /** One of the server's own errors. */
@@ -107,12 +110,44 @@ function isFollowing(what: string): boolean {
   return what.includes("live=");
 }
 
-/** The first page of a runner that has been created. */
-export function firstPage(items: unknown[], more: object = {}, key = "0-1-x"): object {
-  return {
-    ...{ key, name: "search", kind: "sequence", status: "progressed", offset: 0, position: items.length },
-    ...{ progress: { current: items.length }, closed: false, items, ...more },
-  };
+/** The first page of a runner that has been created; its answer says in its headers, too, what holds for it. */
+export function firstPage(items: unknown[], more: Partial<FirstPage> = {}, key = "0-1-x"): FirstPage {
+  return Object.assign(new FirstPage(), {
+    key,
+    position: items.length,
+    progress: { current: items.length },
+    items,
+    ...more,
+  });
+}
+
+class FirstPage {
+  readonly key: string = "";
+  readonly name: string = "search";
+  readonly kind: string = "sequence";
+  readonly status: string = "progressed";
+  readonly offset: number = 0;
+  readonly position: number = 0;
+  readonly progress: { readonly current: number; readonly estimatedEnd?: number } = { current: 0 };
+  readonly closed: boolean = false;
+  readonly items: readonly unknown[] = [];
+  readonly error?: { readonly code: string; readonly message: string };
+  readonly abortReason?: string;
+
+  get headers(): Record<string, string> {
+    const { position, status, progress, closed, error, abortReason } = this;
+    return {
+      ...{ [headerNames.nextOffset]: formatOffset(position), [headerNames.status]: status },
+      [headerNames.progress]: String(progress.current),
+      ...(progress.estimatedEnd !== undefined && { [headerNames.estimatedEnd]: String(progress.estimatedEnd) }),
+      ...(closed && { [headerNames.closed]: "true" }),
+      ...(error && {
+        [headerNames.errorCode]: error.code,
+        [headerNames.errorMessage]: encodeURIComponent(error.message),
+      }),
+      ...(abortReason && { [headerNames.abortReason]: abortReason }),
+    };
+  }
 }
 
 /** A piece of an event stream: items, the offset behind them, and what else holds for them. */
