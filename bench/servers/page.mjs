@@ -5,7 +5,12 @@ import { activeSession, runnerRouter } from "../../dist/node.js";
 import { serve } from "./serve.mjs";
 
 const [variant] = process.argv.slice(2);
-const items = Array.from({ length: 100 }, (_, n) => ({ id: n, name: `The item ${n}`, isNew: n % 3 === 0, tags: ["a", "b"] }));
+const items = Array.from({ length: 100 }, (_, n) => ({
+  id: n,
+  name: `The item ${n}`,
+  isNew: n % 3 === 0,
+  tags: ["a", "b"],
+}));
 const sessions = createActiveSessions({ idleTimeout: Number.POSITIVE_INFINITY });
 const session = await sessions.get("ann");
 const runner = await session.createSequenceRunner(items, { retain: "all" });
@@ -19,7 +24,9 @@ const answers = {
   },
   bare(_request, response) {
     const text = JSON.stringify(items);
-    response.writeHead(200, { "content-type": "application/json", "content-length": Buffer.byteLength(text) }).end(text);
+    response
+      .writeHead(200, { "content-type": "application/json", "content-length": Buffer.byteLength(text) })
+      .end(text);
   },
 };
 await serve(createServer(answers[variant]), { path: () => `/runners/${runner.key}?offset=0` });
