@@ -34,7 +34,8 @@ function print(figure) {
   const spread = `(${min.toFixed(2)} to ${max.toFixed(2)})`;
   const mark = isMet(figure) ? "ok " : "NOT";
   const noise = isNoisy ? "  the machine was too noisy to tell" : "";
-  const absolute = rate === undefined ? "" : `  ${Math.round(rate).toLocaleString("en")}`;
+  const absolute =
+    rate === undefined ? "" : `  ${rate < 100 ? rate.toFixed(2) : Math.round(rate).toLocaleString("en")}`;
   console.log(
     `${mark} ${ratio.toFixed(2).padStart(6)} ${spread.padEnd(17)} ${limit.padEnd(7)} ${name}${absolute}${noise}`,
   );

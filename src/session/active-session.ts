@@ -64,8 +64,8 @@ export class ActiveSession<Services = unknown> extends Expirable {
   readonly suffix: string | undefined;
   /** The number of this incarnation: later sessions of the same client have larger ones, also after a restart. */
   readonly generation: number;
-  /** When it was made, or changed hands, by the monotonic clock. @internal */
-  createdAt = performance.now();
+  /** When it was made, or changed hands, by the monotonic clock, in whole ms: a fraction would be an object of its own. @internal */
+  createdAt = Math.ceil(performance.now());
   /** @internal */
   identity: TaggedIdentity;
 
@@ -398,7 +398,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
   moveTo(identity: TaggedIdentity): void {
     this.#id = this.id;
     this.identity = identity;
-    this.createdAt = performance.now();
+    this.createdAt = Math.ceil(performance.now());
   }
 
   /** It leaves the group that it was in for this one. @internal */

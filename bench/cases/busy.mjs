@@ -1,0 +1,18 @@
+// What others notice of work that computes and never waits.
+import { start } from "../lib/child.mjs";
+import { median } from "../lib/measure.mjs";
+
+export const name = "busy";
+
+export async function* run() {
+  const child = await start("inline/busy.mjs");
+  try {
+    const delays = [];
+    for (let i = 0; i < 3; i++) delays.push((await child.ask("delay")).answer);
+    const spread = { min: Math.min(...delays), max: Math.max(...delays) };
+    const what = "event-loop delay, p99, with 8 CPU-bound synchronous sources, ms";
+    yield { name: what, ratio: median(delays), ...spread, atMost: 20 };
+  } finally {
+    await child.stop();
+  }
+}
