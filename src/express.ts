@@ -4,7 +4,7 @@
  */
 import type { Request, RequestHandler } from "express";
 import { createRunnerHandler, type RunnerRouterOptions } from "./http/handler.js";
-import { activeSessionProperty, checkHost, type IdentityOptions } from "./http/install.js";
+import { checkHost, givePrototypeProperty, type IdentityOptions } from "./http/install.js";
 import { serveRunner, sessionInstaller } from "./http/node-request.js";
 import type { FrameworkSession } from "./http/request-session.js";
 import type { ActiveSession } from "./session/active-session.js";
@@ -72,7 +72,7 @@ export function activeSession<Services>(
     frameworkSession: (request) => frameworkSession(request as SessionedRequest),
   });
   return (request, response, next) => {
-    Object.defineProperty(request, "activeSession", activeSessionProperty);
+    givePrototypeProperty(request);
     const pending = install(request, request, response);
     if (pending === undefined) return next();
     pending.then(

@@ -5,7 +5,7 @@
 import type { Context, Middleware } from "koa";
 import { below, mountOf } from "./http/address.js";
 import { createRunnerHandler, type RunnerRouterOptions as HandlerOptions } from "./http/handler.js";
-import { activeSessionProperty, checkHost, type IdentityOptions } from "./http/install.js";
+import { checkHost, givePrototypeProperty, type IdentityOptions } from "./http/install.js";
 import { answerFor, sessionInstaller } from "./http/node-request.js";
 import { writeResponse } from "./http/node-response.js";
 import type { FrameworkSession } from "./http/request-session.js";
@@ -64,7 +64,7 @@ export function activeSession<Services>(
     frameworkSession,
   });
   return (context, next) => {
-    Object.defineProperty(context, "activeSession", activeSessionProperty);
+    givePrototypeProperty(context);
     const pending = install(context as never, context.req, context.res);
     return pending === undefined ? next() : pending.then(() => next());
   };

@@ -7,7 +7,7 @@ import { serve } from "./serve.mjs";
 
 const [framework, variant] = process.argv.slice(2);
 const sessions = createActiveSessions();
-const isBare = variant === "bare" || variant === "express-session";
+const isBare = variant === "bare" || variant === "noop" || variant === "express-session";
 const isTouched = variant === "touched";
 const answer = { hello: "world", items: [1, 2, 3] };
 const body = JSON.stringify(answer);
@@ -20,6 +20,7 @@ const frameworks = {
     const install = isBare ? undefined : activeSession(sessions);
     return createServer(async (req, res) => {
       if (install) use(await install(req, res));
+      else if (variant === "noop") await undefined;
       res.writeHead(200, json).end(body);
     });
   },

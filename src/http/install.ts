@@ -46,6 +46,16 @@ export const activeSessionProperty: PropertyDescriptor & ThisType<object> = {
   },
 };
 
+/**
+ * Gives all requests of an application that property, where the framework makes a prototype for them: once, not for each. One that
+ * has not passed says so when it is asked.
+ */
+export function givePrototypeProperty(request: object): void {
+  if (!("activeSession" in request)) {
+    Object.defineProperty(Object.getPrototypeOf(request), "activeSession", activeSessionProperty);
+  }
+}
+
 /** Makes the installer for a host. Throws `INVALID_OPTION`. */
 export function createInstaller<Request extends object>(
   sessions: ActiveSessions<unknown>,
