@@ -84,6 +84,33 @@ test.each([1, 10, 50, 100, 390, 391, 1000])(
   },
 );
 
+test("what does not fit into the limit is not encoded, for it would be again with each slice", () => {
+  let calls = 0;
+  const large = {
+    toJSON() {
+      calls++;
+      return "x".repeat(10_000);
+    },
+  };
+  const { count } = encode(Array(100).fill(large), 65_536);
+  expect(count).toBe(6);
+  expect(calls).toBe(6);
+});
+
+test("items that are larger than those before them do not go beyond the limit", () => {
+  const items = [...Array(20).fill(1), ...Array(80).fill("x".repeat(10_000))];
+  const { text, count } = encode(items, 65_536);
+  expect(text.length).toBeLessThanOrEqual(65_536);
+  expect(JSON.parse(text)).toEqual(items.slice(0, count));
+  expect(count).toBe(26);
+});
+
+test("what has no JSON form does not lift the limit", () => {
+  const { text, count } = encode([...Array(50).fill("x".repeat(10_000)), 5n], 65_536);
+  expect(text.length).toBeLessThanOrEqual(65_536);
+  expect(count).toBe(6);
+});
+
 describe("readers that wait at the same place", () => {
   /** Counts how often it is written. */
   const counted = (calls: unknown[], value: unknown) => ({
@@ -104,7 +131,7 @@ describe("readers that wait at the same place", () => {
     source.end();
     const [both, first] = ['["one","two"]', '["one"]'];
     expect((await reads).map(({ text }) => text)).toEqual([both, both, first, first, both]);
-    expect(calls.filter((value) => value === "two")).toHaveLength(3); // for those with room, with less, with room again
+    expect(calls.filter((value) => value === "two")).toHaveLength(2); // for those with room, before and after those with less, who never come to it
   });
 
   test("of a process have the value of their moment", async () => {

@@ -63,20 +63,41 @@ function forgetLatest(): void {
 /** Encodes as many of the items as JSON can carry and the limit allows; throws if it cannot carry the first. */
 export function encodeItems(items: readonly unknown[], textLimit: number): { text: string; count: number } {
   try {
-    const text = JSON.stringify(items);
-    if (text.length <= textLimit || items.length <= 1) return { text, count: items.length };
-    const count = Math.max(1, Math.floor((items.length * textLimit) / text.length));
-    return { text: JSON.stringify(items.slice(0, count)), count };
+    if (textLimit < Number.POSITIVE_INFINITY) return encodeWithin(items, textLimit);
+    return { text: JSON.stringify(items), count: items.length };
   } catch {
-    return encodeOneByOne(items);
+    return encodeOneByOne(items, textLimit);
   }
 }
 
-function encodeOneByOne(items: readonly unknown[]): { text: string; count: number } {
+/**
+ * In batches, each as large as those before let expect: what is encoded and does not fit is encoded again for the next slice, and with
+ * large items that would be nearly all of them each time.
+ */
+function encodeWithin(items: readonly unknown[], textLimit: number): { text: string; count: number } {
+  let count = Math.min(1, items.length);
+  let text = JSON.stringify(items.slice(0, count));
+  while (count < items.length) {
+    const fitting = Math.floor((textLimit - text.length) / (text.length / count));
+    if (fitting <= 0) break;
+    const batch = items.slice(count, count + Math.min(fitting, 16 * count));
+    const more = JSON.stringify(batch);
+    if (text.length + more.length > textLimit) return encodeOneByOne(items, textLimit);
+    text = `${text.slice(0, -1)},${more.slice(1)}`;
+    count += batch.length;
+  }
+  return { text, count };
+}
+
+function encodeOneByOne(items: readonly unknown[], textLimit: number): { text: string; count: number } {
   const texts: string[] = [];
+  let length = 2;
   for (const item of items) {
     try {
-      texts.push(JSON.stringify([item]).slice(1, -1)); // within an array, `undefined` and functions have a form: null
+      const text = JSON.stringify([item]).slice(1, -1); // within an array, `undefined` and functions have a form: null
+      length += text.length + 1;
+      if (texts.length > 0 && length > textLimit) break;
+      texts.push(text);
     } catch (cause) {
       if (texts.length > 0) break;
       throw new ActiveSessionError("RESULT_NOT_SERIALIZABLE", "Cannot answer: the result has no JSON form", { cause });
