@@ -77,24 +77,23 @@ export function activeSession<Services>(
   };
 }
 
-/** Whose variables they are. */
-const ownContext = Symbol("context");
+/** A context's variables. Hono's own are values; this one is made when it is looked at. */
+class SessionVariables {
+  readonly #context: Context;
 
-const lazySession: PropertyDescriptor & ThisType<{ [ownContext]: Context }> = {
-  configurable: true,
-  enumerable: true,
-  get() {
-    return sessionOf(this[ownContext]);
-  },
-};
+  constructor(context: Context) {
+    this.#context = context;
+  }
 
-/** Hono's variables are values; this one is made when it is looked at. */
+  get activeSession(): unknown {
+    return sessionOf(this.#context);
+  }
+}
+
 const lazyVariables: PropertyDescriptor & ThisType<Context> = {
   configurable: true,
   get() {
-    const variables: object = Reflect.get(Object.getPrototypeOf(this), "var", this);
-    Object.defineProperty(variables, ownContext, { value: this });
-    return Object.defineProperty(variables, "activeSession", lazySession);
+    return Object.assign(new SessionVariables(this), Reflect.get(Object.getPrototypeOf(this), "var", this));
   },
 };
 
