@@ -14,9 +14,9 @@ import type { Runner } from "../runner/runner.js";
 import type { Idempotency } from "../session/creations.js";
 import { nextCursor } from "./cursor.js";
 import { type EncodedSlice, readEncoded } from "./encode.js";
-import type { WireRequest, WireResponse } from "./exchange.js";
+import { jsonHeaders, noContent, type WireRequest, type WireResponse } from "./exchange.js";
 import { type FirstPageQuery, parseFirstPageQuery } from "./query.js";
-import { readHeaders } from "./read-headers.js";
+import { addReadHeaders } from "./read-headers.js";
 
 /** What limits a creation. */
 export interface CreationSettings {
@@ -78,7 +78,7 @@ export async function stopCreation(
   // Without an identity there is nothing that the creating request could have in common with this one.
   if (request.identity === undefined) throw new ActiveSessionError("RUNNER_NOT_FOUND", "There is no such runner");
   const runner = request.openSession().stopCreated(scoped(definition, key));
-  return runner ? answer(runner) : { status: 204, headers: {} };
+  return runner ? answer(runner) : noContent();
 }
 
 /** What was valid when it was created need not be checked again, and may not be valid any more. */
@@ -110,11 +110,12 @@ async function firstPage(
     request.signal.throwIfAborted(); // what is there at once, a read gives to whoever has gone as well
     const isKept = mayBeRepeated || !page.slice.closed;
     const body = bodyOf(runner, page, isKept);
-    const headers = { "Content-Type": "application/json", ...readHeaders(runner, page.slice, nextCursor(undefined)) };
-    if (!isKept) void runner.dispose("stopped");
-    // A relative reference: a proxy may have taken a part of the path away.
-    const location = isKept ? { Location: runner.key } : {};
-    return { status: page.slice.closed ? 200 : 201, headers: { ...headers, ...location }, body };
+    const headers = jsonHeaders();
+    addReadHeaders(headers, runner, page.slice, nextCursor(undefined));
+    if (isKept)
+      headers.Location = runner.key; // a relative reference: a proxy may have taken a part of the path away
+    else void runner.dispose("stopped");
+    return { status: page.slice.closed ? 200 : 201, headers, body };
   } catch (error) {
     // Nobody has been told of it, so nobody could come back to it.
     if (!mayBeRepeated || isNew) void runner.dispose("stopped");

@@ -2,6 +2,7 @@
 import { ActiveSessionError, describe } from "../base/error.js";
 import type { ActiveSession } from "../session/active-session.js";
 import type { TaggedIdentity } from "../session/identity.js";
+import { headerNames } from "../wire/names.js";
 
 /** A request to `{mount}`, to a runner's URL, `{mount}/{key}`, or to a definition's, `{mount}/{name}`, or below one. */
 export interface WireRequest {
@@ -35,10 +36,37 @@ export function checkEncoding(contentEncoding = "identity"): void {
   throw new ActiveSessionError("UNSUPPORTED_MEDIA_TYPE", message);
 }
 
+/** Headers of an answer that is being made. */
+export type ResponseHeaders = Record<string, string>;
+
+const exposedHeaders = ["ETag", "Location", "Retry-After", ...Object.values(headerNames)].join(", ");
+
+/** What every answer has. */
+export function commonHeaders(): ResponseHeaders {
+  return {
+    "Cache-Control": "private, no-cache, no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Access-Control-Expose-Headers": exposedHeaders,
+  };
+}
+
+/** What every answer with a JSON body has. */
+export function jsonHeaders(): ResponseHeaders {
+  const headers = commonHeaders();
+  headers["Content-Type"] = "application/json";
+  return headers;
+}
+
+/** The answer that there is nothing to say. */
+export function noContent(): WireResponse {
+  return { status: 204, headers: commonHeaders() };
+}
+
 /** The answer. */
 export interface WireResponse {
   readonly status: number;
-  readonly headers: Readonly<Record<string, string>>;
+  readonly headers: Readonly<ResponseHeaders>;
   /** The whole body, or its parts as they come; `undefined`: no body. */
   readonly body?: string | AsyncIterable<string>;
   /**

@@ -17,10 +17,17 @@ import { formatOffset } from "../wire/offset.js";
 import { type CreationSettings, create, exposedByName, stopCreation } from "./creation.js";
 import { nextCursor } from "./cursor.js";
 import { readEncoded } from "./encode.js";
-import type { WireRequest, WireResponse } from "./exchange.js";
+import {
+  commonHeaders,
+  jsonHeaders,
+  noContent,
+  type ResponseHeaders,
+  type WireRequest,
+  type WireResponse,
+} from "./exchange.js";
 import { checkOrigin } from "./origin.js";
 import { maxLongPollTimeout, parseAcknowledgement, parseReadQuery, type ReadQuery } from "./query.js";
-import { headHeaders, readHeaders } from "./read-headers.js";
+import { addAheadLimit, addHeadHeaders, addReadHeaders } from "./read-headers.js";
 import { renewResponses, SseResponse } from "./sse-response.js";
 
 /** Options of the routes of runners. */
@@ -61,38 +68,23 @@ interface Settings extends Choices, CreationSettings {
 /** Answers one request. Rejects only with what is no fault of the request: then the framework's own error handling is due. */
 export type RunnerHandler = (request: WireRequest) => Promise<WireResponse>;
 
-const alwaysHeaders = {
-  "Cache-Control": "private, no-cache, no-store",
-  "X-Content-Type-Options": "nosniff",
-  "Cross-Origin-Resource-Policy": "same-origin",
-  "Access-Control-Expose-Headers": ["ETag", "Location", "Retry-After", ...Object.values(headerNames)].join(", "),
-};
-
-const jsonHeaders = { "Content-Type": "application/json" };
-
 /** Makes the handler for a host's runners. Throws `INVALID_OPTION`. */
 export function createRunnerHandler(sessions: ActiveSessions, options: RunnerRouterOptions = {}): RunnerHandler {
   const settings = resolveSettings(options);
   return async (request) => {
     try {
-      const response = await answer(sessions, settings, request);
-      return { ...response, headers: { ...alwaysHeaders, ...response.headers } };
+      return await answer(sessions, settings, request);
     } catch (error) {
-      return { ...errorResponse(error, request.method === "HEAD") };
+      return errorResponse(error, request.method === "HEAD");
     }
   };
 }
 
 /** The answer to a request that failed by a rule of ours; rethrows every other error. */
-function errorResponse(error: unknown, isHead: boolean): WireResponse {
+function errorResponse(error: unknown, isHead: boolean, more?: ResponseHeaders): WireResponse {
   if (!ActiveSessionError.is(error)) throw error;
-  const headers = {
-    ...alwaysHeaders,
-    ...jsonHeaders,
-    [headerNames.errorCode]: error.code,
-    ...error.headers,
-    ...(error.firstPosition !== undefined && { [headerNames.firstOffset]: formatOffset(error.firstPosition) }),
-  };
+  const headers = Object.assign(jsonHeaders(), { [headerNames.errorCode]: error.code }, error.headers, more);
+  if (error.firstPosition !== undefined) headers[headerNames.firstOffset] = formatOffset(error.firstPosition);
   return isHead ? { status: error.status, headers } : { status: error.status, headers, body: JSON.stringify(error) };
 }
 
@@ -166,13 +158,10 @@ async function unlessGone(request: WireRequest, answerIt: () => Promise<WireResp
   try {
     return await answerIt();
   } catch (error) {
-    if (!ActiveSessionError.is(error) && request.signal.aborted) return goneClient;
+    if (!ActiveSessionError.is(error) && request.signal.aborted) return noContent(); // nobody is left to read it
     throw error;
   }
 }
-
-/** Nobody is left to read this. */
-const goneClient: WireResponse = { status: 204, headers: {} };
 
 /** What is there, at once. */
 async function page(runner: Runner, request: WireRequest, query: ReadQuery): Promise<WireResponse> {
@@ -180,12 +169,13 @@ async function page(runner: Runner, request: WireRequest, query: ReadQuery): Pro
   // A page does not wait, unless its runner has to be started first.
   const signal = runner.needsStart ? request.signal : undefined;
   const { slice, text } = await readEncoded(runner, { start, max: maxOf(runner, query, start), signal });
-  const headers = { ...jsonHeaders, ...readHeaders(runner, slice, nextCursor(query.cursor)) };
+  const headers = jsonHeaders();
+  addReadHeaders(headers, runner, slice, nextCursor(query.cursor));
   if (start === "tail") return { status: 200, headers, body: text };
   const etag = etagOf(runner, slice);
-  const tagged = { ...headers, ETag: etag };
-  if (matches(request.headers["if-none-match"], etag)) return { status: 304, headers: tagged };
-  return { status: 200, headers: tagged, body: text };
+  headers.ETag = etag;
+  if (matches(request.headers["if-none-match"], etag)) return { status: 304, headers };
+  return { status: 200, headers, body: text };
 }
 
 /** What is there once enough is, or when the time is up. */
@@ -193,9 +183,11 @@ async function poll(runner: Runner, { signal }: WireRequest, query: ReadQuery): 
   const { minItems: min, timeout } = query;
   const max = maxOf(runner, query, 0);
   const read = await readEncoded(runner, { start: startOf(query), min, max, timeout, signal });
-  const headers = readHeaders(runner, read.slice, nextCursor(query.cursor));
+  const headers = read.isEmpty ? commonHeaders() : jsonHeaders();
+  addReadHeaders(headers, runner, read.slice, nextCursor(query.cursor));
   if (read.isEmpty) return { status: 204, headers };
-  return { status: 200, headers: { ...jsonHeaders, ...headers, ETag: etagOf(runner, read.slice) }, body: read.text };
+  headers.ETag = etagOf(runner, read.slice);
+  return { status: 200, headers, body: read.text };
 }
 
 /** What comes, as it comes. */
@@ -204,7 +196,10 @@ async function tail(runner: Runner, request: WireRequest, query: ReadQuery, sett
   const { maxItems, cursor, acks } = query;
   const options = { start: startOf(query), maxItems, cursor, acks, heartbeat, rotateAfter };
   const { body, ended } = await SseResponse.open(runner, { ...options, signal: request.signal });
-  const headers = { "Content-Type": "text/event-stream", "X-Accel-Buffering": "no", ...aheadLimitHeader(runner) };
+  const headers = commonHeaders();
+  headers["Content-Type"] = "text/event-stream";
+  headers["X-Accel-Buffering"] = "no";
+  addAheadLimit(headers, runner);
   return { status: 200, headers, body, ended };
 }
 
@@ -218,17 +213,14 @@ function maxOf(runner: Runner, { maxItems }: ReadQuery, start: number | "tail"):
   return runner.kind === "process" ? Number.POSITIVE_INFINITY : maxItems;
 }
 
-function aheadLimitHeader(runner: Runner): Record<string, string> {
-  return "aheadLimit" in runner ? { [headerNames.aheadLimit]: String(runner.aheadLimit) } : {};
-}
-
 /** The status belongs to it: a stream that closes without a further item must not look unchanged. */
 function etagOf(runner: Runner, { start, position, status }: Slice<unknown>): string {
   return `"${runner.key}:${start}:${position}:${status}"`;
 }
 
 function matches(ifNoneMatch: string | string[] | undefined, etag: string): boolean {
-  const tags = String(ifNoneMatch ?? "").split(",");
+  if (ifNoneMatch === undefined) return false;
+  const tags = String(ifNoneMatch).split(",");
   return tags.some((tag) => tag.trim() === "*" || tag.trim().replace(/^W\//, "") === etag);
 }
 
@@ -238,25 +230,25 @@ function matches(ifNoneMatch: string | string[] | undefined, etag: string): bool
 async function list(sessions: ActiveSessions, { identity }: WireRequest): Promise<WireResponse> {
   const runners = identity === undefined ? [] : sessions.runnersOf(identity);
   const states = await Promise.all(runners.map((runner) => runner.state()));
-  return { status: 200, headers: jsonHeaders, body: JSON.stringify(states) };
+  return { status: 200, headers: jsonHeaders(), body: JSON.stringify(states) };
 }
 
 async function head(runner: Runner): Promise<WireResponse> {
-  return {
-    status: 200,
-    headers: { ...jsonHeaders, ...aheadLimitHeader(runner), ...headHeaders(runner, await runner.logState()) },
-  };
+  const headers = jsonHeaders();
+  addAheadLimit(headers, runner);
+  addHeadHeaders(headers, runner, await runner.logState());
+  return { status: 200, headers };
 }
 
 async function state(runner: Runner): Promise<WireResponse> {
-  return { status: 200, headers: jsonHeaders, body: JSON.stringify(await runner.state()) };
+  return { status: 200, headers: jsonHeaders(), body: JSON.stringify(await runner.state()) };
 }
 
 async function acknowledge(runner: Runner, { query }: WireRequest): Promise<WireResponse> {
   const position = parseAcknowledgement(query);
   await runner.acknowledge(position);
   renewResponses(runner, position);
-  return { status: 204, headers: {} };
+  return noContent();
 }
 
 async function abort(runner: Runner): Promise<WireResponse> {
@@ -268,7 +260,7 @@ async function abort(runner: Runner): Promise<WireResponse> {
 async function remove(runner: Runner): Promise<WireResponse> {
   const reason: AbortReason = "stopped";
   void runner.dispose(reason);
-  return { status: 204, headers: {} };
+  return noContent();
 }
 
 function notFound(): ActiveSessionError {
@@ -277,8 +269,7 @@ function notFound(): ActiveSessionError {
 
 function methodNotAllowed(method: string, allowed: readonly string[]): WireResponse {
   const message = `Cannot answer: the method must be one of ${allowed.join(", ")}, received ${describe(method)}`;
-  const response = errorResponse(new ActiveSessionError("METHOD_NOT_ALLOWED", message), false);
-  return { ...response, headers: { ...response.headers, Allow: allowed.join(", ") } };
+  return errorResponse(new ActiveSessionError("METHOD_NOT_ALLOWED", message), false, { Allow: allowed.join(", ") });
 }
 
 function resolveSettings(options: RunnerRouterOptions): Settings {

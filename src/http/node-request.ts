@@ -1,13 +1,15 @@
 /** What the adapters for `node:http`, and for the frameworks that stand on it, share: installing a session, serving runners. */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { ActiveSession } from "../session/active-session.js";
 import type { ActiveSessions } from "../session/active-sessions.js";
-import { addressOf } from "./address.js";
-import type { WireResponse } from "./exchange.js";
+import type { TaggedIdentity } from "../session/identity.js";
+import { type Address, addressOf } from "./address.js";
+import type { RequestBody, WireRequest, WireResponse } from "./exchange.js";
 import type { RunnerHandler } from "./handler.js";
 import { createInstaller, type IdentityOptions, installedFor, pathOf, queryOf } from "./install.js";
 import { readBody } from "./node-body.js";
 import { ConnectionSignal, writeResponse } from "./node-response.js";
-import type { FrameworkSession, RequestPort } from "./request-session.js";
+import type { FrameworkSession, RequestPort, RequestSession } from "./request-session.js";
 
 /** What is particular to a framework's requests. */
 export interface NodeFramework<Request> {
@@ -96,6 +98,49 @@ export function sessionInstaller<Request extends object>(
   };
 }
 
+/** A request to a runner's address; what most of them do not ask for is not made in advance. */
+class NodeWireRequest implements WireRequest {
+  readonly method: string;
+  readonly key: string;
+  readonly action: string | undefined;
+  readonly query: URLSearchParams;
+  readonly identity: TaggedIdentity | undefined;
+  readonly #own: RequestSession;
+  readonly #raw: IncomingMessage;
+  readonly #connection: ConnectionSignal;
+
+  constructor(own: RequestSession, { key, action }: Address, raw: IncomingMessage, response: ServerResponse) {
+    this.method = raw.method ?? "GET";
+    this.key = key;
+    this.action = action;
+    this.query = queryOf(raw.url ?? "");
+    this.identity = own.identity;
+    this.#own = own;
+    this.#raw = raw;
+    this.#connection = new ConnectionSignal(response);
+  }
+
+  get headers(): WireRequest["headers"] {
+    return this.#raw.headers;
+  }
+
+  get signal(): AbortSignal {
+    return this.#connection.signal;
+  }
+
+  findSession(): ActiveSession | undefined {
+    return this.#own.find();
+  }
+
+  openSession(): ActiveSession {
+    return this.#own.session;
+  }
+
+  readBody(limit: number): Promise<RequestBody> {
+    return readBody(this.#raw, limit);
+  }
+}
+
 /**
  * Answers a request to a path below the place where runners are served.
  * @param path the rest of the path, from its slash on
@@ -113,20 +158,7 @@ export async function answerFor(
   const method = raw.method ?? "GET";
   const address = addressOf(path, method, pathOf(raw.originalUrl ?? raw.url ?? "") === "/");
   if (!address) return undefined;
-  const own = installedFor(request, sessions);
-  const connection = new ConnectionSignal(response);
-  const wire = await handle({
-    ...{ method, ...address },
-    query: queryOf(raw.url ?? ""),
-    headers: raw.headers,
-    identity: own.identity,
-    get signal() {
-      return connection.signal;
-    },
-    findSession: () => own.find(),
-    openSession: () => own.session,
-    readBody: (limit) => readBody(raw, limit),
-  });
+  const wire = await handle(new NodeWireRequest(installedFor(request, sessions), address, raw, response));
   if (wire.status === 413) response.shouldKeepAlive = false; // the rest of the body is not waited for
   return wire;
 }

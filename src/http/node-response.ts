@@ -27,12 +27,8 @@ export class ConnectionSignal {
 export async function writeResponse(response: ServerResponse, wire: WireResponse): Promise<void> {
   const { body, ended } = wire;
   if (isOver(response)) return abandon(body);
-  response.statusCode = wire.status;
-  for (const [name, value] of Object.entries(wire.headers)) response.setHeader(name, value);
-  if (typeof body !== "object") {
-    response.end(body);
-    return;
-  }
+  if (typeof body !== "object") return writeWhole(response, wire.status, wire.headers, body);
+  response.writeHead(wire.status, wire.headers);
   response.on("error", noop); // a client that goes away in the middle is what `close` tells, and no error of ours
   response.flushHeaders();
   for await (const part of body) {
@@ -43,6 +39,17 @@ export async function writeResponse(response: ServerResponse, wire: WireResponse
     if (ended?.aborted) break;
   }
   await finish(response);
+}
+
+/** All headers at once: each set by itself would be looked at one more time. */
+function writeWhole(
+  response: ServerResponse,
+  status: number,
+  headers: WireResponse["headers"],
+  body: string | undefined,
+): void {
+  if (body === undefined) response.writeHead(status, headers).end();
+  else response.writeHead(status, { ...headers, "Content-Length": Buffer.byteLength(body) }).end(body);
 }
 
 /** Lets a body that nobody will read clean up behind itself. */

@@ -6,27 +6,32 @@ import { SequenceRunner } from "../runner/sequence-runner.js";
 import type { AbortReason } from "../runner/shapes.js";
 import { type ControlEvent, headerNames } from "../wire/names.js";
 import { formatOffset } from "../wire/offset.js";
+import type { ResponseHeaders } from "./exchange.js";
 
-/** The headers of a page or a long-poll. */
-export function readHeaders(runner: Runner, slice: Slice<unknown>, cursor: string): Record<string, string> {
-  return {
-    ...stateHeaders(runner, slice, slice.error),
-    [headerNames.nextOffset]: formatOffset(slice.position),
-    [headerNames.cursor]: cursor,
-    ...(isUpToDate(slice) && { [headerNames.upToDate]: "true" }),
-    ...(slice.closed && { [headerNames.closed]: "true" }),
-  };
+/**
+ * Adds the headers of a page or a long-poll. To one object step by step: putting objects together of which each may have other names
+ * costs as much as the rest of an answer.
+ */
+export function addReadHeaders(headers: ResponseHeaders, runner: Runner, slice: Slice<unknown>, cursor: string): void {
+  addStateHeaders(headers, runner, slice, slice.error);
+  headers[headerNames.nextOffset] = formatOffset(slice.position);
+  headers[headerNames.cursor] = cursor;
+  if (isUpToDate(slice)) headers[headerNames.upToDate] = "true";
+  if (slice.closed) headers[headerNames.closed] = "true";
 }
 
-/** The headers of HEAD: whoever asks stands at the tail, and has read nothing by it. */
-export function headHeaders(runner: Runner, state: LogState): Record<string, string> {
+/** Adds the headers of HEAD: whoever asks stands at the tail, and has read nothing by it. */
+export function addHeadHeaders(headers: ResponseHeaders, runner: Runner, state: LogState): void {
   const error = state.status === "failed" ? state.failure : undefined;
-  return {
-    ...stateHeaders(runner, state, error),
-    [headerNames.nextOffset]: formatOffset(state.progress.current),
-    [headerNames.upToDate]: "true",
-    ...(state.ended && { [headerNames.closed]: "true" }),
-  };
+  addStateHeaders(headers, runner, state, error);
+  headers[headerNames.nextOffset] = formatOffset(state.progress.current);
+  headers[headerNames.upToDate] = "true";
+  if (state.ended) headers[headerNames.closed] = "true";
+}
+
+/** Adds how far a client may fall behind, where that is limited. */
+export function addAheadLimit(headers: ResponseHeaders, runner: Runner): void {
+  if (runner instanceof SequenceRunner) headers[headerNames.aheadLimit] = String(runner.aheadLimit);
 }
 
 /** The control event that follows a data event. */
@@ -57,27 +62,24 @@ function abortReasonOf(runner: Runner, { status }: Pick<LogState, "status">): Ab
   return status === "aborted" ? runner.abortReason : undefined;
 }
 
-function stateHeaders(
+function addStateHeaders(
+  headers: ResponseHeaders,
   runner: Runner,
   state: Pick<LogState, "status" | "progress" | "firstPosition">,
   error: ActiveSessionError | undefined,
-): Record<string, string> {
+): void {
   const { status, progress, firstPosition } = state;
   const abortReason = abortReasonOf(runner, state);
-  return {
-    [headerNames.status]: status,
-    [headerNames.progress]: String(progress.current),
-    ...(progress.estimatedEnd !== undefined && { [headerNames.estimatedEnd]: String(progress.estimatedEnd) }),
-    ...(error && errorHeaders(error)),
-    ...(abortReason && { [headerNames.abortReason]: abortReason }),
-    [headerNames.firstOffset]: formatOffset(firstPosition),
-  };
+  headers[headerNames.status] = status;
+  headers[headerNames.progress] = String(progress.current);
+  if (progress.estimatedEnd !== undefined) headers[headerNames.estimatedEnd] = String(progress.estimatedEnd);
+  if (error) addErrorHeaders(headers, error);
+  if (abortReason) headers[headerNames.abortReason] = abortReason;
+  headers[headerNames.firstOffset] = formatOffset(firstPosition);
 }
 
 /** The message is what the application lets out, in any language and of any length; a cut may leave half a character. */
-function errorHeaders({ code, message }: ActiveSessionError): Record<string, string> {
-  return {
-    [headerNames.errorCode]: code,
-    [headerNames.errorMessage]: encodeURIComponent(Buffer.from(message.slice(0, 1000)).toString()),
-  };
+function addErrorHeaders(headers: ResponseHeaders, { code, message }: ActiveSessionError): void {
+  headers[headerNames.errorCode] = code;
+  headers[headerNames.errorMessage] = encodeURIComponent(Buffer.from(message.slice(0, 1000)).toString());
 }
