@@ -22,7 +22,11 @@ export async function* run() {
       const results = await compare(sides, { rounds, floor: "bare" });
       for (const variant of ["untouched", "touched"]) {
         const what = `${framework}: a route ${variant === "touched" ? "that uses its session" : "behind the adapter"}`;
-        yield { name: `${what}, against the bare one, requests per second of processor time`, ...results[variant], atLeast: 0.9 };
+        yield {
+          name: `${what}, against the bare one, requests per second of processor time`,
+          ...results[variant],
+          atLeast: 0.9,
+        };
       }
       if (framework === "express") {
         const { touched, "express-session": other } = results;

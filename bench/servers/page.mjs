@@ -1,4 +1,5 @@
-// A page of a hundred items: read from a runner by the routes of the library, or stringified by a bare route that has them.
+// A page of a hundred items: read from a runner by the routes of the library, or stringified by a bare route that has them and sends
+// the same headers.
 import { createServer } from "node:http";
 import { createActiveSessions } from "../../dist/index.js";
 import { activeSession, runnerRouter } from "../../dist/node.js";
@@ -18,15 +19,31 @@ await runner.getRequired({ advance: 100 });
 const withSession = activeSession(sessions, { identify: () => "ann" });
 const serveRunners = runnerRouter(sessions);
 
+const headers = {
+  "Cache-Control": "private, no-cache, no-store",
+  "X-Content-Type-Options": "nosniff",
+  "Cross-Origin-Resource-Policy": "same-origin",
+  "Access-Control-Expose-Headers":
+    "ETag, Location, Retry-After, Stream-Next-Offset, Stream-Up-To-Date, Stream-Cursor, Stream-Closed, Runner-Status, Runner-Progress, Runner-Estimated-End, Runner-Error-Code, Runner-Error-Message, Runner-Abort-Reason, Runner-First-Offset, Runner-Ahead-Limit",
+  "Content-Type": "application/json",
+  "Runner-Status": "completed",
+  "Runner-Progress": "100",
+  "Runner-Estimated-End": "100",
+  "Runner-First-Offset": "0000000000000000",
+  "Stream-Next-Offset": "0000000000000100",
+  "Stream-Cursor": "3423432",
+  "Stream-Up-To-Date": "true",
+  "Stream-Closed": "true",
+  ETag: `"${runner.key}:0:100:completed"`,
+};
+
 const answers = {
   async ours(request, response) {
     await serveRunners(await withSession(request, response), response);
   },
   bare(_request, response) {
     const text = JSON.stringify(items);
-    response
-      .writeHead(200, { "content-type": "application/json", "content-length": Buffer.byteLength(text) })
-      .end(text);
+    response.writeHead(200, { ...headers, "Content-Length": Buffer.byteLength(text) }).end(text);
   },
 };
 await serve(createServer(answers[variant]), { path: () => `/runners/${runner.key}?offset=0` });

@@ -165,7 +165,8 @@ export function checkHost(action: string, sessions: unknown): void {
 
 /** The path of an address. */
 export function pathOf(url: string): string {
-  return url.split("?", 1)[0]!;
+  const mark = url.indexOf("?");
+  return mark < 0 ? url : url.slice(0, mark);
 }
 
 /** The query of an address, as it came: a framework's own may have been through a parser that makes objects of it. */
