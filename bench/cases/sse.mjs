@@ -1,97 +1,101 @@
-// Items as Server-Sent Events.
-import { get as request } from "node:http";
+// Items as Server-Sent Events: one reader or many, all at once or paced, against hand-written ones and against peers.
 import { start } from "../lib/child.mjs";
-import { compare } from "../lib/measure.mjs";
+import { against, compare } from "../lib/measure.mjs";
+import { startRedis } from "../lib/redis.mjs";
+import { pacedDelay, readers, streams } from "../lib/streams.mjs";
 
 export const name = "sse";
 
-const marker = '"n":';
+const peers = {
+  hand: "SSE by hand",
+  "better-sse": "better-sse",
+  "durable-streams": "@durable-streams/server",
+  "resumable-stream": "resumable-stream, first reader",
+  resumed: "resumable-stream, resumed reader",
+  bullmq: "BullMQ, progress events",
+};
+const needRedis = ["resumable-stream", "resumed", "bullmq"];
 
-/** Reads a whole response; gives how many items were in it. */
-function items(url, onHead = () => {}) {
-  return new Promise((resolve, reject) => {
-    const asked = request(url, { agent: false }, (response) => {
-      onHead();
-      let count = 0;
-      let rest = "";
-      response.setEncoding("latin1");
-      response.on("data", (text) => {
-        const all = rest + text;
-        count += all.split(marker).length - 1;
-        rest = all.slice(-(marker.length - 1));
-      });
-      response.on("error", reject);
-      response.on("end", () => resolve(count));
-    });
-    asked.on("error", reject);
-  });
-}
+/** What is asked of each job, by peer. */
+const jobs = [
+  {
+    job: { number: 1, count: 10_000 },
+    atLeast: { hand: 0.9, "better-sse": 1.05, "durable-streams": 1.7, "resumable-stream": 1.6, resumed: 30 },
+  },
+  {
+    job: { number: 200, count: 500 },
+    atLeast: { hand: 0.85, "better-sse": 1.2, "durable-streams": 5, "resumable-stream": 1.8, resumed: 9 },
+  },
+];
 
-/** How many items a second come in responses of their own, `streams` at once. */
-async function streams({ port }, number, count) {
-  const began = performance.now();
-  const url = `http://127.0.0.1:${port}/one?count=${count}`;
-  const counts = await Promise.all(Array.from({ length: number }, () => items(url)));
-  check(counts, count);
-  return (number * count) / ((performance.now() - began) / 1000);
-}
-
-/** How many items a second are delivered to all readers of one producer together. */
-async function readers(server, number) {
-  let arrived = 0;
-  const isAll = Promise.withResolvers ? Promise.withResolvers() : deferred();
-  const url = `http://127.0.0.1:${server.port}/all`;
-  const all = Array.from({ length: number }, () => items(url, () => ++arrived === number && isAll.resolve()));
-  await isAll.promise;
-  const began = performance.now();
-  await server.ask("begin");
-  check(await Promise.all(all), 2000);
-  return (number * 2000) / ((performance.now() - began) / 1000);
-}
-
-function deferred() {
-  let resolve;
-  const promise = new Promise((settle) => {
-    resolve = settle;
-  });
-  return { promise, resolve };
-}
-
-function check(counts, count) {
-  const wrong = counts.find((one) => one !== count);
-  if (wrong !== undefined) throw new Error(`A response had ${wrong} items of ${count}`);
-}
+const fanOut = [
+  { number: 100, atLeast: 4 },
+  { number: 1000, atLeast: 3 },
+];
 
 export async function* run() {
-  const variants = ["hand", "better-sse", "ours"];
-  const servers = await Promise.all(variants.map((variant) => start("servers/sse.mjs", [variant])));
-  const [hand, better, ours] = servers;
+  const redis = await startRedis();
+  if (redis) process.env.REDIS_URL = redis.url;
+  else console.log("There is no redis-server: what needs one is left out");
+  const names = Object.keys(peers).filter((peer) => redis || !needRedis.includes(peer));
   try {
-    const own = [
-      ["one reader, 10,000 items", (server) => () => streams(server, 1, 10_000), { hand: 0.9, better: 1.05 }],
-      ["200 streams of 500", (server) => () => streams(server, 200, 500), { hand: 0.85, better: 1.2 }],
-    ];
-    for (const [what, side, limits] of own) {
-      const sides = { hand: side(hand), better: side(better), ours: side(ours) };
-      const byHand = await compare(sides, { rounds: 11, floor: "hand" });
-      yield { name: `${what}: against SSE by hand, items/s (aheadLimit 20,000)`, ...byHand.ours, atLeast: limits.hand };
-      const ratio = byHand.ours.ratio / byHand.better.ratio;
-      const spread = { min: byHand.ours.min / byHand.better.max, max: byHand.ours.max / byHand.better.min };
-      yield { name: `${what}: against better-sse`, ...byHand.ours, ratio, ...spread, atLeast: limits.better };
+    const servers = await startAll(["ours", ...names.filter((peer) => peer !== "resumed")]);
+    try {
+      for (const { job, atLeast } of jobs) yield* throughput(servers, names, job, atLeast);
+      for (const { number, atLeast } of fanOut) {
+        const sides = { ours: () => readers(servers.ours, number), peer: () => readers(servers["better-sse"], number) };
+        const { ours } = await compare(sides, { rounds: 7, floor: "peer" });
+        const what = `${number} readers of one producer: against better-sse push, items/s delivered`;
+        yield { name: what, ...ours, atLeast };
+      }
+      const paced = { number: 200, count: 150, every: 20 };
+      const sides = { ours: () => pacedDelay(servers.ours, paced), hand: () => pacedDelay(servers.hand, paced) };
+      const { ours } = await compare(sides, { rounds: 5, floor: "hand" });
+      yield { name: "200 streams of 50 items a second: p99 delay against SSE by hand, ms", ...ours, atMost: 1.2 };
+    } finally {
+      await stopAll(servers);
     }
-    for (const [number, atLeast] of [
-      [100, 4],
-      [1000, 3],
-    ]) {
-      const sides = { better: () => readers(better, number), ours: () => readers(ours, number) };
-      const results = await compare(sides, { rounds: 7, floor: "better" });
-      yield {
-        name: `${number} readers of one producer: against better-sse push, items/s delivered`,
-        ...results.ours,
-        atLeast,
-      };
-    }
+    yield* memory();
   } finally {
-    await Promise.all(servers.map((server) => server.stop()));
+    await redis?.stop();
   }
+}
+
+async function* throughput(servers, names, job, atLeast) {
+  const side = (peer) => {
+    const [server, path] = peer === "resumed" ? ["resumable-stream", "resumed"] : [peer, "one"];
+    return () => streams(servers[server], { ...job, path });
+  };
+  const sides = Object.fromEntries(["ours", ...names].map((peer) => [peer, side(peer)]));
+  const results = await compare(sides, { rounds: 7, floor: "hand" });
+  const what = job.number === 1 ? "one reader, 10,000 items" : `${job.number} streams of ${job.count}`;
+  for (const peer of names) {
+    const figure = { name: `${what}: against ${peers[peer]}, items/s (aheadLimit 20,000)`, atLeast: atLeast[peer] };
+    yield { ...figure, ...against(results.ours, results[peer]) };
+  }
+}
+
+/** How much more memory a server that is new takes for the job of 200 streams. */
+async function* memory() {
+  const side = (variant) => async () => {
+    const server = await start("servers/sse.mjs", [variant]);
+    try {
+      const { answer: before } = await server.ask("rss");
+      for (let i = 0; i < 3; i++) await streams(server, { number: 200, count: 500 });
+      return ((await server.ask("peak")).answer - before) / 2 ** 20;
+    } finally {
+      await server.stop();
+    }
+  };
+  const { ours } = await compare({ ours: side("ours"), peer: side("better-sse") }, { rounds: 7, floor: "peer" });
+  yield { name: "200 streams of 500: extra RSS of the server against better-sse, MiB", ...ours, atMost: 1.3 };
+}
+
+async function startAll(variants) {
+  const all = await Promise.all(variants.map((variant) => start("servers/sse.mjs", [variant])));
+  return Object.fromEntries(variants.map((variant, i) => [variant, all[i]]));
+}
+
+async function stopAll(servers) {
+  await Promise.all(Object.values(servers).map((server) => server.stop()));
 }

@@ -9,7 +9,8 @@ const noisyFrom = 1.35;
  * @param {Record<Name, () => Promise<number>>} sides each measures once, and gives a rate: more is better
  * @param {{ rounds: number, floor: Name }} options
  * @returns {Promise<Record<Name, Comparison>>} each side against the floor
- * @typedef {{ ratio: number, min: number, max: number, rate: number, isNoisy: boolean }} Comparison
+ * @typedef {{ ratio: number, min: number, max: number, rate: number, floorRate: number, rates: number[], isNoisy: boolean }} Comparison
+ *   medians over the rounds of the ratio and of both rates, and the side's rate in each round
  */
 export async function compare(sides, { rounds, floor }) {
   const names = Object.keys(sides);
@@ -21,12 +22,18 @@ export async function compare(sides, { rounds, floor }) {
     }
   }
   const isNoisy = Math.max(...rates[floor]) / Math.min(...rates[floor]) > noisyFrom;
-  return Object.fromEntries(names.map((name) => [name, { ...against(rates[name], rates[floor]), isNoisy }]));
+  return Object.fromEntries(names.map((name) => [name, { ...ofRates(rates[name], rates[floor]), isNoisy }]));
 }
 
-function against(rates, floor) {
+/** One side of a comparison against another one than the floor. */
+export function against(side, other) {
+  return { ...ofRates(side.rates, other.rates), isNoisy: side.isNoisy };
+}
+
+function ofRates(rates, floor) {
   const ratios = rates.map((rate, i) => rate / floor[i]);
-  return { ratio: median(ratios), min: Math.min(...ratios), max: Math.max(...ratios), rate: median(rates) };
+  const spread = { min: Math.min(...ratios), max: Math.max(...ratios) };
+  return { ratio: median(ratios), ...spread, rate: median(rates), floorRate: median(floor), rates };
 }
 
 export function median(values) {

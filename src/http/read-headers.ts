@@ -38,19 +38,23 @@ export function addAheadLimit(headers: ResponseHeaders, runner: Runner): void {
 export function controlEvent(runner: Runner, slice: Slice<unknown>, cursor: string): ControlEvent {
   const { progress, error } = slice;
   const abortReason = abortReasonOf(runner, slice);
-  return {
-    streamNextOffset: formatOffset(slice.position),
-    ...(!slice.closed && { streamCursor: cursor }),
-    ...(isUpToDate(slice) && { upToDate: true }),
-    ...(slice.closed && { streamClosed: true }),
-    runnerStatus: slice.status,
-    runnerProgress: progress.current,
-    ...(progress.estimatedEnd !== undefined && { runnerEstimatedEnd: progress.estimatedEnd }),
-    ...(error && { runnerErrorCode: error.code, runnerErrorMessage: error.message }),
-    ...(abortReason && { runnerAbortReason: abortReason }),
-    runnerFirstOffset: formatOffset(slice.firstPosition),
-    ...(runner instanceof SequenceRunner && { runnerAheadLimit: runner.aheadLimit }),
+  const event = { streamNextOffset: formatOffset(slice.position) } as {
+    -readonly [Name in keyof ControlEvent]: ControlEvent[Name];
   };
+  if (!slice.closed) event.streamCursor = cursor;
+  if (isUpToDate(slice)) event.upToDate = true;
+  if (slice.closed) event.streamClosed = true;
+  event.runnerStatus = slice.status;
+  event.runnerProgress = progress.current;
+  if (progress.estimatedEnd !== undefined) event.runnerEstimatedEnd = progress.estimatedEnd;
+  if (error) {
+    event.runnerErrorCode = error.code;
+    event.runnerErrorMessage = error.message;
+  }
+  if (abortReason) event.runnerAbortReason = abortReason;
+  event.runnerFirstOffset = formatOffset(slice.firstPosition);
+  if (runner instanceof SequenceRunner) event.runnerAheadLimit = runner.aheadLimit;
+  return event;
 }
 
 function isUpToDate({ position, progress }: Slice<unknown>): boolean {

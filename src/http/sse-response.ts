@@ -17,6 +17,7 @@
 import { noop, onAbort, startTimer } from "../base/async.js";
 import { ActiveSessionError } from "../base/error.js";
 import { LazySignal } from "../base/lazy-signal.js";
+import type { Wait } from "../log/result-log.js";
 import type { Runner } from "../runner/runner.js";
 import { SequenceRunner } from "../runner/sequence-runner.js";
 import { nextCursor } from "./cursor.js";
@@ -70,6 +71,10 @@ export class SseResponse {
   #received = 0;
   #offSignal: () => void = noop;
   #stopRotation: () => void = noop;
+  #stopHeartbeat: () => void = noop;
+  /** The latest read that had to wait, and since when. */
+  #wait: Wait | undefined;
+  #waitsSince = 0;
   #onSignOfLife: () => void = noop;
 
   private constructor(runner: Runner, options: SseOptions) {
@@ -80,6 +85,7 @@ export class SseResponse {
     const siblings = openResponses.get(runner) ?? new Set();
     openResponses.set(runner, siblings.add(this));
     this.renew(0);
+    this.#beatIn(options.heartbeat);
   }
 
   /**
@@ -178,11 +184,24 @@ export class SseResponse {
 
   /** The opening read takes what is there and acknowledges; the later ones wait, and acknowledge nothing. */
   #read(start: number | "tail", isOpening: boolean): Promise<EncodedSlice> {
-    const request = {
-      ...{ start, max: this.#mostItems, passive: true, acknowledge: isOpening, signal: this.ended },
-      ...(!isOpening && { min: 1, timeout: this.#options.heartbeat }),
-    };
-    return readEncoded(this.#runner, request, textPerEvent);
+    const request = { start, max: this.#mostItems, passive: true, acknowledge: isOpening };
+    if (isOpening) return readEncoded(this.#runner, { ...request, signal: this.ended }, textPerEvent);
+    this.#waitsSince = performance.now();
+    return readEncoded(this.#runner, { ...request, min: 1, onWait: this.#onWait }, textPerEvent);
+  }
+
+  readonly #onWait = (wait: Wait): void => {
+    this.#wait = wait;
+  };
+
+  /** Ends a wait of `heartbeat`, for a comment to be written. One timer for all waits: nearly every one is over long before. */
+  #beatIn(delay: number): void {
+    const { heartbeat } = this.#options;
+    this.#stopHeartbeat = startTimer(delay, () => {
+      const left = this.#waitsSince + heartbeat - performance.now();
+      if (left <= 0) this.#wait?.giveUp();
+      this.#beatIn(left > 0 ? left : heartbeat);
+    });
   }
 
   /** A process has one value. Of a sequence, some events must fit into the allowance, for the client to acknowledge between. */
@@ -217,10 +236,13 @@ export class SseResponse {
   /** From here on the response pins nothing, and no timer or listener of it is left. */
   #end(): void {
     this.#stopRotation();
+    this.#stopHeartbeat();
     this.#offSignal();
     this.#release();
     this.#onSignOfLife();
     openResponses.get(this.#runner)?.delete(this);
-    this.#ended.abort(new ActiveSessionError("RUNNER_GONE", "The response has ended"));
+    const reason = new ActiveSessionError("RUNNER_GONE", "The response has ended");
+    this.#ended.abort(reason);
+    this.#wait?.cancel(reason);
   }
 }

@@ -10,13 +10,13 @@
  * settled once and leaves nothing behind.
  */
 import { noop, onAbort, startTimer } from "../base/async.js";
-import type { ReadRequest, Slice } from "./result-log.js";
+import type { ReadRequest, Slice, Wait } from "./result-log.js";
 
 /** Where very many producers keep the loop busy, a read that has what it needs waits no longer than this for its own. */
 const mostTurns = 32;
 
 /** One waiting read. */
-export class PendingRead<R> {
+export class PendingRead<R> implements Wait {
   ripe = false;
   /** The progress at which it became ripe. */
   ripeAt = 0;
@@ -24,6 +24,7 @@ export class PendingRead<R> {
   patience = mostTurns;
   /** What keeps it until its turn is over; a read that is settled before lets go of its slice at once. */
   ticket: { read: PendingRead<R> | undefined } | undefined;
+  #reads: PendingReads<R> | undefined;
   #release: () => void = noop;
 
   constructor(
@@ -49,16 +50,26 @@ export class PendingRead<R> {
     return this.request.start === undefined;
   }
 
-  /** Lets the signal cancel and the time-out give up this read. */
-  arm(cancel: (reason: unknown) => void, giveUp: () => void): void {
-    const { signal, timeout } = this.request;
+  /** Lets the request's signal cancel and its time-out give up this read, and its reader do either. */
+  arm(reads: PendingReads<R>): void {
+    this.#reads = reads;
+    const { signal, timeout, onWait } = this.request;
+    onWait?.(this);
     if (signal === undefined && timeout === undefined) return;
-    const offAbort = onAbort(signal, () => cancel(signal?.reason));
-    const offTimer = timeout === undefined ? noop : startTimer(timeout, giveUp);
+    const offAbort = onAbort(signal, () => this.cancel(signal?.reason));
+    const offTimer = timeout === undefined ? noop : startTimer(timeout, () => this.giveUp());
     this.#release = () => {
       offAbort();
       offTimer();
     };
+  }
+
+  cancel(reason: unknown): void {
+    this.#reads?.cancel(this, reason);
+  }
+
+  giveUp(): void {
+    this.#reads?.giveUp(this);
   }
 
   /** Hands out its slice. The log must be consistent: code of the reader may run in here. */
@@ -69,6 +80,7 @@ export class PendingRead<R> {
 
   /** Takes off listener and timer: the read is ripe, or settled. */
   disarm(): void {
+    this.#reads = undefined;
     this.#release();
     this.#release = noop;
   }
@@ -77,6 +89,17 @@ export class PendingRead<R> {
 /** The set of a log's waiting reads; made only when the first read has to wait. */
 export class PendingReads<R> implements Iterable<PendingRead<R>> {
   readonly #reads = new Set<PendingRead<R>>();
+  readonly #changed: () => void;
+  readonly #giveUp: (read: PendingRead<R>) => void;
+
+  /**
+   * @param changed is called when a read has been cancelled
+   * @param giveUp is called with a read that shall not wait any longer
+   */
+  constructor(changed: () => void, giveUp: (read: PendingRead<R>) => void) {
+    this.#changed = changed;
+    this.#giveUp = giveUp;
+  }
 
   [Symbol.iterator](): Iterator<PendingRead<R>> {
     return this.#reads.values();
@@ -86,21 +109,26 @@ export class PendingReads<R> implements Iterable<PendingRead<R>> {
     return this.#reads.has(read);
   }
 
-  /** Adds an unripe read; `changed` is called after its signal has cancelled it, `giveUp` when its time is up. */
-  add(read: PendingRead<R>, changed: () => void, giveUp: (read: PendingRead<R>) => void): void {
+  /** Adds an unripe read. */
+  add(read: PendingRead<R>): void {
     if (read.request.signal?.aborted) {
       read.reject(read.request.signal.reason);
       return;
     }
     this.#reads.add(read);
-    read.arm(
-      (reason) => {
-        this.remove(read);
-        changed();
-        read.reject(reason);
-      },
-      () => giveUp(read),
-    );
+    read.arm(this);
+  }
+
+  /** Rejects an unripe read. */
+  cancel(read: PendingRead<R>, reason: unknown): void {
+    this.remove(read);
+    this.#changed();
+    read.reject(reason);
+  }
+
+  /** Settles an unripe read with what there is. */
+  giveUp(read: PendingRead<R>): void {
+    this.#giveUp(read);
   }
 
   /** Marks a read as ripe: from now on it settles with a slice, whatever its signal does. */

@@ -13,6 +13,7 @@
  * - **aborted**: nothing is dropped; `position` becomes the progress, and all reads get the newest value.
  * - A final status never changes, and `position` does not move in it.
  */
+import { noop } from "../base/async.js";
 import { type ActiveSessionError, runnerFailed } from "../base/error.js";
 import { Lifecycle } from "./lifecycle.js";
 import { PendingRead, PendingReads } from "./pending-reads.js";
@@ -71,12 +72,8 @@ export class ProcessLog<T> implements ResultLog<T | undefined>, ProcessSink<T> {
         this.#life.announce();
         return;
       }
-      this.#reads ??= new PendingReads();
-      this.#reads.add(
-        read,
-        () => {},
-        (givenUp) => this.#settle(givenUp),
-      );
+      this.#reads ??= new PendingReads(noop, (givenUp) => this.#settle(givenUp));
+      this.#reads.add(read);
     });
   }
 

@@ -37,6 +37,8 @@ export interface ReadRequest {
   readonly signal?: AbortSignal | undefined;
   /** After so many ms the read settles with what is there. Default: never. */
   readonly timeout?: number | undefined;
+  /** Is called in the step in which the read begins to wait, with what else can end its waiting. */
+  readonly onWait?: ((wait: Wait) => void) | undefined;
   /**
    * Looks at the items that are about to be handed out and tells how many of them the reader takes: 1 at least, if there is
    * one. Called in the step that forms the slice, again if the first call has led to an abort. What it throws rejects the read,
@@ -55,6 +57,14 @@ export interface ReadRequest {
    * acknowledged away. Default: false.
    */
   readonly passive?: boolean;
+}
+
+/** A read that waits, for a reader who has something better than a signal and a timer for each. Both do nothing once it has what it waits for. */
+export interface Wait {
+  /** Rejects the read with `reason`; it has taken nothing. */
+  cancel(reason: unknown): void;
+  /** Settles the read with what is there. */
+  giveUp(): void;
 }
 
 /** A stretch of results and what holds for it, as of the moment at which its read was settled. */

@@ -264,18 +264,15 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
   }
 
   #wait(read: PendingRead<T[]>): void {
-    this.#reads ??= new PendingReads();
+    this.#reads ??= new PendingReads(
+      () => this.#readsChanged(),
+      (givenUp) => {
+        this.#linger(givenUp);
+        this.#readsChanged();
+      },
+    );
     if (this.#isRipe(read)) this.#linger(read);
-    else {
-      this.#reads.add(
-        read,
-        () => this.#readsChanged(),
-        (givenUp) => {
-          this.#linger(givenUp);
-          this.#readsChanged();
-        },
-      );
-    }
+    else this.#reads.add(read);
     this.#readsChanged();
   }
 

@@ -1,0 +1,74 @@
+// Readers of event streams that count what they get, and must get all of it.
+import { get } from "node:http";
+import { clock } from "../ways/produce.mjs";
+
+const marker = '{"n":';
+const stamp = /"at":(\d+)/g;
+
+/** Reads a whole response; gives how many items were in it, and, if asked for, how long each was on its way, µs. */
+function readItems(url, { onHead = () => {}, delays } = {}) {
+  return new Promise((resolve, reject) => {
+    const asked = get(url, { agent: false }, (response) => {
+      const { location } = response.headers;
+      if (location) {
+        response.resume();
+        readItems(location, { onHead, delays }).then(resolve, reject);
+        return;
+      }
+      onHead();
+      let count = 0;
+      let rest = "";
+      response.setEncoding("latin1");
+      response.on("data", (text) => {
+        const all = rest + text;
+        count += all.split(marker).length - 1;
+        rest = all.slice(-(marker.length - 1));
+        if (!delays) return;
+        const now = clock();
+        for (const [, at] of text.matchAll(stamp)) delays.push(now - Number(at));
+      });
+      response.on("error", reject);
+      response.on("end", () => resolve(count));
+    });
+    asked.on("error", reject);
+  });
+}
+
+/** How many items a second come in responses of their own, `number` at once. */
+export async function streams({ port }, { number, count, path = "one" }) {
+  const began = performance.now();
+  const url = `http://127.0.0.1:${port}/${path}?count=${count}`;
+  check(await Promise.all(Array.from({ length: number }, () => readItems(url))), count);
+  return (number * count) / ((performance.now() - began) / 1000);
+}
+
+/** The 99th percentile of how long an item is on its way, ms, when each of `number` streams has one every `every` ms. */
+export async function pacedDelay({ port }, { number, count, every }) {
+  const delays = [];
+  const url = `http://127.0.0.1:${port}/one?count=${count}&every=${every}`;
+  const all = Array.from({ length: number }, async (_, i) => {
+    await new Promise((resolve) => setTimeout(resolve, (i * every) / number)); // not all at the same moment
+    return readItems(url, { delays });
+  });
+  check(await Promise.all(all), count);
+  return delays.sort((a, b) => a - b)[Math.floor(delays.length * 0.99)] / 1000;
+}
+
+/** How many items a second are delivered to all readers of one producer together. */
+export async function readers(server, number) {
+  let arrived = 0;
+  let all;
+  await new Promise((resolve) => {
+    const onHead = () => ++arrived === number && resolve();
+    all = Array.from({ length: number }, () => readItems(`http://127.0.0.1:${server.port}/all`, { onHead }));
+  });
+  const began = performance.now();
+  await server.ask("begin");
+  check(await Promise.all(all), 2000);
+  return (number * 2000) / ((performance.now() - began) / 1000);
+}
+
+function check(counts, count) {
+  const wrong = counts.find((one) => one !== count);
+  if (wrong !== undefined) throw new Error(`A response had ${wrong} items of ${count}`);
+}
