@@ -1,6 +1,6 @@
 // What others notice of work that computes and never waits.
 import { start } from "../lib/child.mjs";
-import { median } from "../lib/measure.mjs";
+import { spreadOf } from "../lib/measure.mjs";
 
 export const name = "busy";
 
@@ -9,9 +9,8 @@ export async function* run() {
   try {
     const delays = [];
     for (let i = 0; i < 3; i++) delays.push((await child.ask("delay")).answer);
-    const spread = { min: Math.min(...delays), max: Math.max(...delays) };
     const what = "event-loop delay, p99, with 8 CPU-bound synchronous sources, ms";
-    yield { name: what, ratio: median(delays), ...spread, atMost: 20 };
+    yield { name: what, ...spreadOf(delays), atMost: 20 };
   } finally {
     await child.stop();
   }

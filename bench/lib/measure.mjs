@@ -36,6 +36,11 @@ function ofRates(rates, floor) {
   return { ratio: median(ratios), ...spread, rate: median(rates), floorRate: median(floor), rates };
 }
 
+/** A figure that is compared with no other one. */
+export function spreadOf(values) {
+  return { ratio: median(values), min: Math.min(...values), max: Math.max(...values) };
+}
+
 export function median(values) {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length >> 1;

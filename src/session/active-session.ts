@@ -83,7 +83,8 @@ export class ActiveSession<Services = unknown> extends Expirable {
   #needsPublication = false;
   /** Requests that have got the session from an adapter and are not over. */
   #visitors = 0;
-  #isCleanedUp = false;
+  /** How the clean-up went, once it is over. */
+  #summary: CleanupSummary | undefined;
 
   /** @internal */
   constructor(host: SessionHost, identity: TaggedIdentity, suffix: string | undefined, generation: number) {
@@ -117,7 +118,10 @@ export class ActiveSession<Services = unknown> extends Expirable {
 
   /** Resolves when the session has ended and everything it held has been released. */
   get cleanup(): Promise<CleanupSummary> {
-    this.#cleanup ??= createDeferred();
+    if (!this.#cleanup) {
+      this.#cleanup = createDeferred();
+      if (this.#summary) this.#cleanup.resolve(this.#summary);
+    }
     return this.#cleanup.promise;
   }
 
@@ -423,7 +427,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
   }
 
   #leaveGroup(): void {
-    if (this.#isCleanedUp && this.#visitors === 0) this.#group?.release();
+    if (this.#summary && this.#visitors === 0) this.#group?.release();
   }
 
   /** Starts the idle time anew, unless something holds the session. @internal */
@@ -433,7 +437,13 @@ export class ActiveSession<Services = unknown> extends Expirable {
 
   /** @internal */
   end(reason: AbortReason): Promise<CleanupSummary> {
-    if (this.#endReason) return this.cleanup;
+    this.endFor(reason);
+    return this.cleanup;
+  }
+
+  /** As {@link end}, for who does not wait: of very many sessions that idle out, nobody does. @internal */
+  endFor(reason: AbortReason): void {
+    if (this.#endReason) return;
     this.#endReason = reason;
     this.#host.idleSessions.remove(this);
     this.#host.forget(this);
@@ -442,21 +452,24 @@ export class ActiveSession<Services = unknown> extends Expirable {
     this.#locks?.close(sessionEnded("acquire a lock", reason));
     for (const runner of runners) runner.abortFor(reason);
     this.#belongings?.close(sessionEnded("go on", reason));
-    const { cleanup } = this;
-    void this.#cleanUp(reason);
-    return cleanup;
+    if (this.#runners || this.#belongings) void this.#cleanUp(reason);
+    else this.#finishCleanup(nothingReleased, nothingReleased);
   }
 
   async #cleanUp(reason: AbortReason): Promise<void> {
     const timeout = this.#host.settings.cleanupTimeout;
     this.#runners?.dispose(reason);
     const ofRunners = (await this.#runners?.disposed()) ?? [];
-    const ofBelongings = (await this.#belongings?.release(timeout)) ?? { timedOut: false, errors: [] };
-    const summary = mergeSummaries([...ofRunners, ofBelongings]);
-    // The runners and the creations that failed have told of their own.
-    this.#host.events.emit("session.cleaned-up", () => ({ ...this.#names, ...ofBelongings }));
+    const ofBelongings = (await this.#belongings?.release(timeout)) ?? nothingReleased;
+    this.#finishCleanup(mergeSummaries([...ofRunners, ofBelongings]), ofBelongings);
+  }
+
+  /** The runners and the creations that failed have told of their own. */
+  #finishCleanup(summary: CleanupSummary, ofBelongings: CleanupSummary): void {
+    const isTrouble = ofBelongings.timedOut || ofBelongings.errors.length > 0;
+    this.#host.events.emit("session.cleaned-up", () => ({ ...this.#names, ...ofBelongings }), isTrouble);
     this.#host.cleanedUp(this);
-    this.#isCleanedUp = true;
+    this.#summary = summary;
     this.#cleanup?.resolve(summary);
     this.#leaveGroup();
   }
@@ -524,6 +537,8 @@ export class ActiveSession<Services = unknown> extends Expirable {
     };
   }
 }
+
+const nothingReleased: CleanupSummary = { timedOut: false, errors: [] };
 
 /** Settles as the first of two that succeeds; as the second one, if none does. */
 async function anyOf(first: Promise<void> | undefined, second: Promise<void>): Promise<void> {

@@ -71,7 +71,7 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
   constructor(options: ActiveSessionsOptions<ActiveSession, Services, SessionGroup<ActiveSession>>) {
     this.#settings = resolveOptions(options);
     this.#events = new Events(this.#settings.logger);
-    this.#idleSessions = new ExpiryList(this.#settings.idleTimeout, (session) => void session.end("idle"));
+    this.#idleSessions = new ExpiryList(this.#settings.idleTimeout, (session) => session.endFor("idle"));
     this.#host = {
       settings: this.#settings,
       idleSessions: this.#idleSessions,
@@ -246,7 +246,7 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     );
     const endIdle = () => {
       const idle = this.#idleSessions.find(({ isVisited }) => !isVisited);
-      if (idle) void idle.end("idle");
+      idle?.endFor("idle");
       return idle !== undefined;
     };
     admit("sessions", () => this.#sessions.size, endIdle);
@@ -365,7 +365,7 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
         this.#lifetime.setFor(deadline);
         return;
       }
-      void session.end("lifetime");
+      session.endFor("lifetime");
     }
   }
 
@@ -398,7 +398,7 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
 /** Ends the least recently used of the sessions that nobody is using; returns whether there was one. */
 function endIdlest(sessions: Iterable<ActiveSession>): boolean {
   const idlest = leastOf(sessions, ({ expiresAt, isVisited }) => (expiresAt > 0 && !isVisited ? expiresAt : undefined));
-  if (idlest) void idlest.end("idle");
+  idlest?.endFor("idle");
   return idlest !== undefined;
 }
 

@@ -127,10 +127,17 @@ export class Events {
     this.#logger = logger;
   }
 
-  /** Tells of an event. Whatever listeners and logger throw, it does not come back here. */
-  emit<Name extends EventName>(name: Name, payload: () => ActiveSessionEvents[Name]): void {
+  /**
+   * Tells of an event. Whatever listeners and logger throw, it does not come back here.
+   * @param isTrouble whether somebody has to be told although nobody listens
+   */
+  emit<Name extends EventName>(
+    name: Name,
+    payload: () => ActiveSessionEvents[Name],
+    isTrouble = untold.includes(name),
+  ): void {
     const to = channels[name];
-    if (!to.hasSubscribers && !this.#logger && !untold.includes(name)) return;
+    if (!to.hasSubscribers && !this.#logger && !isTrouble) return;
     const told = payload();
     if (to.hasSubscribers) to.publish(told);
     try {
