@@ -20,5 +20,6 @@ export async function* run() {
       await child.stop();
     }
   }
-  for (const [figure, limits] of Object.entries(figures)) yield { ...limits, ...spreadOf(runs.map((one) => one[figure])) };
+  for (const [figure, limits] of Object.entries(figures))
+    yield { ...limits, ...spreadOf(runs.map((one) => one[figure])) };
 }

@@ -1,0 +1,64 @@
+// Wants more than it may have: beyond its limit it is refused, and what it has stays.
+import { Ledger } from "../lib/ledger.mjs";
+import { check } from "../lib/wrong.mjs";
+import { roomy } from "../settings.mjs";
+
+export const share = 1;
+
+const { runnersPerClient, openReadsPerClient } = roomy.options.limits;
+const init = { method: "POST", headers: { "content-type": "application/json" } };
+
+export async function turn(visitor) {
+  visitor.forget();
+  await tooManyRunners(visitor);
+  await tooManyReads(visitor);
+  visitor.forget();
+  await whereRoomIsMade(visitor);
+  visitor.forget();
+}
+
+async function tooManyRunners(visitor) {
+  const { key, ledger } = await visitor.createQuietly("kept", { count: 40, every: 100 });
+  const wanted = Array.from({ length: runnersPerClient + 4 }, (_, seed) =>
+    visitor.ask([201, 429], "kept?timeout=0", { ...init, body: JSON.stringify({ seed, count: 10, every: 1000 }) }),
+  );
+  const refused = (await Promise.all(wanted)).filter(({ status }) => status === 429).length;
+  // A creation waits for its first items, which is a read: of those that are asked for at once some are refused for that.
+  check(refused >= 5, `${refused} of ${runnersPerClient + 5} runners are refused, not 5`);
+  const list = await visitor.client.list();
+  check(list.length <= runnersPerClient, `${list.length} runners, and ${runnersPerClient} may be`);
+  await ledger.follow(visitor.follow(key));
+}
+
+async function tooManyReads(visitor) {
+  const [{ key }] = await visitor.client.list();
+  const wait = `${key}?live=long-poll&offset=now&timeout=1`;
+  await visitor.client.abort(key); // its end is there already: nothing waits
+  await visitor.ask(204, wait);
+  const { key: slow } = (await visitor.client.list()).find(({ isBackgroundCompleted }) => !isBackgroundCompleted) ?? {};
+  if (!slow) return;
+  const waits = Array.from({ length: openReadsPerClient + 6 }, () =>
+    visitor.ask([200, 204, 429], `${slow}?live=long-poll&offset=0&min-items=10000&timeout=1`),
+  );
+  await Promise.all(waits);
+}
+
+/** Sessions end of age there, too: with 200 the answer tells the end of what was begun. Its own runners, and those of others, go where nobody uses them; what it reads is right all the same. */
+async function whereRoomIsMade(visitor) {
+  for (let i = 0; i < 10; i++) {
+    const input = { seed: visitor.random(1000), count: 200 };
+    const { status, json } = await visitor.ask([200, 201, 410, 429, 503], "/tight/fast?max-items=20", {
+      ...init,
+      body: JSON.stringify(input),
+    });
+    if (status !== 201) continue;
+    const { key, items, position } = json();
+    const ledger = new Ledger("fast", input);
+    ledger.takeFrom(0, items, position);
+    const page = await visitor.ask([200, 410, 404], `/tight/${key}?offset=${position}`);
+    if (page.status === 200) ledger.takeFrom(position, page.json(), Number(page.headers.get("stream-next-offset")));
+    void visitor
+      .ask([200, 204, 404, 410, 429, 503], `/tight/${key}?offset=200&live=long-poll&timeout=1`)
+      .catch(() => {});
+  }
+}

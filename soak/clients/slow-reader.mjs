@@ -1,0 +1,36 @@
+// Reads a little and then nothing for a while: what it does not take must not pile up, and who takes nothing for too long is cut off.
+// It comes back with its offset.
+import { readEvents } from "../lib/stream.mjs";
+import { router } from "../settings.mjs";
+
+export const share = 1;
+
+/** Longer than a response may last without a sign of life, and be drained after its end. */
+const tooLong = router.rotateAfter + 6_000;
+
+export async function turn(visitor) {
+  const { key, ledger } = await visitor.createQuietly("big", { count: 90 });
+  const freezesAt = visitor.random(2);
+  for (let [place, times] = [{ offset: 0 }, 0]; !place.closed; times++) {
+    const onPart = times === freezesAt ? freezing(visitor) : slowly(visitor);
+    place = await readEvents(visitor, { key, offset: place.offset, ledger, acks: times === freezesAt, onPart });
+  }
+}
+
+function freezing(visitor) {
+  let hasFrozen = false;
+  return async (bytes) => {
+    if (hasFrozen || bytes < 50_000) return;
+    hasFrozen = true;
+    await visitor.pause(tooLong);
+  };
+}
+
+function slowly(visitor) {
+  let next = 0;
+  return async (bytes) => {
+    if (bytes < next) return;
+    next = bytes + 500_000;
+    await visitor.pause(visitor.random(300));
+  };
+}

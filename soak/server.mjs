@@ -1,0 +1,115 @@
+// The server of the soak, a process of its own: answers clients over HTTP, and questions of its parent about itself over IPC.
+import { createServer } from "node:http";
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import { queryObjects } from "node:v8";
+import { createActiveSessions } from "../dist/index.js";
+import { activeSession, runnerRouter } from "../dist/node.js";
+import { Runner } from "../dist/runner/runner.js";
+import { ActiveSession } from "../dist/session/active-session.js";
+import { SessionGroup } from "../dist/session/session-group.js";
+import { connections, roomy, router, tight } from "./settings.mjs";
+import { definitions, sources } from "./work.mjs";
+
+const answers = new Map();
+const problems = [];
+const delay = monitorEventLoopDelay({ resolution: 10 });
+let idle = performance.eventLoopUtilization();
+
+for (const event of ["unhandledRejection", "uncaughtException", "warning"]) {
+  process.on(event, (error) => isOurs(error) || note(event, error));
+}
+
+/** `queryObjects` is experimental. */
+function isOurs(error) {
+  return error?.name === "ExperimentalWarning";
+}
+
+function note(what, error) {
+  if (problems.length < 100) problems.push(`${what}: ${error?.stack ?? error}`);
+}
+
+function isRefusal(error) {
+  return error?.code === "CLIENT_LIMIT_REACHED" || error?.code === "SERVER_LIMIT_REACHED";
+}
+
+/** What goes wrong; that work fails is what some of it is for. */
+const logger = {
+  warn: ({ error, errors, ...details }, message) =>
+    isRefusal(error ?? errors?.[0]) || note(`logged: ${message}`, error ?? errors?.[0] ?? details),
+};
+
+const places = [roomy, tight].map(({ path, options }) => {
+  const sessions = createActiveSessions({ ...options, logger });
+  const withSession = activeSession(sessions);
+  const serve = runnerRouter(sessions, { ...router, path, expose: definitions });
+  return { path, sessions, answer: async (req, res) => serve(await withSession(req, res), res) };
+});
+
+const server = createServer(connections, (req, res) => {
+  res.setHeader("Server", "soak"); // with a header set before, Node keeps those that are written with the head
+  res.once("close", () => count(req, res));
+  const place = places.find(({ path }) => req.url.startsWith(path));
+  const answered = place ? place.answer(req, res) : Promise.resolve(false);
+  answered.then(
+    (isAnswered) => isAnswered || res.writeHead(404).end(),
+    (error) => {
+      note(`${req.method} ${req.url}`, error);
+      if (!res.headersSent) res.writeHead(500);
+      res.end();
+    },
+  );
+});
+server.keepAliveTimeout = 20_000; // longer than the clients keep theirs: a request must not meet the end of its connection
+
+function count(req, res) {
+  const code = res.getHeader("Runner-Error-Code");
+  const place = req.url.startsWith(tight.path) ? " tight" : "";
+  const name = `${res.statusCode}${res.statusCode >= 400 && code ? ` ${code}` : ""}${place}`;
+  add(name);
+  if (res.writableEnded && !res.writableFinished) add("cut off, not drained");
+}
+
+function add(name) {
+  answers.set(name, (answers.get(name) ?? 0) + 1);
+}
+
+// --- what the parent asks ----------------------------------------------------------------------------------------------
+
+const questions = {
+  sample() {
+    const p99 = delay.percentile(99) / 1e6;
+    const { utilization } = performance.eventLoopUtilization(idle);
+    idle = performance.eventLoopUtilization();
+    globalThis.gc();
+    const { heapUsed, rss } = process.memoryUsage();
+    setImmediate(() => delay.reset()); // the collection is ours
+    const held = places.map(({ sessions }) => sessions.stats());
+    return { heap: heapUsed, rss, p99, utilization, held, sources: { ...sources }, handles: handles() };
+  },
+  answers: () => ({ answers: Object.fromEntries(answers), problems }),
+  /** Of what is over nothing may be left. */
+  objects() {
+    const kept = { ActiveSession, Runner, SessionGroup };
+    return Object.fromEntries(Object.entries(kept).map(([name, of]) => [name, queryObjects(of, { format: "count" })]));
+  },
+  async close() {
+    const closed = new Promise((resolve) => server.close(resolve));
+    const summaries = await Promise.all(places.map(({ sessions }) => sessions.close()));
+    server.closeAllConnections();
+    await closed;
+    return { summaries: summaries.map(({ unfinished, errors }) => ({ unfinished, errors: errors.map(String) })) };
+  },
+};
+
+function handles() {
+  const counts = {};
+  for (const type of process.getActiveResourcesInfo()) counts[type] = (counts[type] ?? 0) + 1;
+  return counts;
+}
+
+process.on("message", async ({ id, question }) => process.send({ id, answer: await questions[question]() }));
+process.on("disconnect", () => process.exit());
+server.listen(0, "127.0.0.1", 4096, () => {
+  delay.enable();
+  process.send({ id: 0, answer: { port: server.address().port } });
+});

@@ -1,0 +1,40 @@
+// What server, clients and judge have agreed on.
+
+/** Where well-behaved clients are served; its limits are theirs, and nothing that they use may be taken from them. */
+export const roomy = {
+  path: "/runners",
+  options: {
+    idleTimeout: 30_000,
+    runnerIdleTimeout: 20_000,
+    maxLifetime: 180_000,
+    limits: {
+      ...{ sessions: 50_000, runners: 50_000, openReads: 50_000, retainedItems: 20_000_000 },
+      ...{ sessionsPerClient: 2, runnersPerClient: 10, openReadsPerClient: 6 },
+      whenReached: "refuse",
+    },
+  },
+};
+
+/** Where there is never enough for all: whoever is idle makes room, and sessions end of age. */
+export const tight = {
+  path: "/tight",
+  options: {
+    idleTimeout: 3_000,
+    runnerIdleTimeout: 2_000,
+    maxLifetime: 8_000,
+    limits: {
+      ...{ sessions: 60, runners: 100, openReads: 40, retainedItems: 20_000 },
+      ...{ sessionsPerClient: 1, runnersPerClient: 6, openReadsPerClient: 4 },
+      whenReached: "end-idle",
+    },
+  },
+};
+
+/** Short, so that responses end and begin all the time. */
+export const router = { longPollTimeout: 4, rotateAfter: 8_000, heartbeat: 2_000 };
+
+/** Connections that say nothing are cut by Node after so long, ms. */
+export const connections = { headersTimeout: 5_000, requestTimeout: 8_000, connectionsCheckingInterval: 1_000 };
+
+/** What a client does in one go must be over after so long, ms; else it hangs. */
+export const turnDeadline = 80_000;
