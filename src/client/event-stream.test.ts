@@ -1,6 +1,7 @@
 import { createParser } from "eventsource-parser";
 import fc from "fast-check";
 import { afterEach, describe, expect, test, vi } from "vitest";
+import { inputs } from "../../test/support/fuzz.js";
 import { eventParser } from "./event-stream.js";
 
 interface Event {
@@ -88,7 +89,7 @@ describe("any bytes", () => {
       fc.property(anyBytes, (bytes) => {
         expect(parse([bytes])).toEqual(reference(bytes));
       }),
-      { numRuns: 3000 },
+      { numRuns: inputs(15_000) },
     );
   });
 
@@ -97,7 +98,7 @@ describe("any bytes", () => {
       fc.property(anyBytes, places, (bytes, places) => {
         expect(parse(cut(bytes, places))).toEqual(reference(bytes));
       }),
-      { numRuns: 3000 },
+      { numRuns: inputs(15_000) },
     );
   });
 
@@ -106,7 +107,7 @@ describe("any bytes", () => {
       fc.property(anyBytes, (bytes) => {
         expect(parse(Array.from(bytes, (byte) => Uint8Array.of(byte)))).toEqual(reference(bytes));
       }),
-      { numRuns: 1000 },
+      { numRuns: inputs(5_000) },
     );
   });
 });

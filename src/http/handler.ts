@@ -269,7 +269,8 @@ function notFound(): ActiveSessionError {
 
 function methodNotAllowed(method: string, allowed: readonly string[]): WireResponse {
   const message = `Cannot answer: the method must be one of ${allowed.join(", ")}, received ${describe(method)}`;
-  return errorResponse(new ActiveSessionError("METHOD_NOT_ALLOWED", message), false, { Allow: allowed.join(", ") });
+  const error = new ActiveSessionError("METHOD_NOT_ALLOWED", message);
+  return errorResponse(error, method === "HEAD", { Allow: allowed.join(", ") });
 }
 
 function resolveSettings(options: RunnerRouterOptions): Settings {
