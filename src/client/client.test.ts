@@ -200,6 +200,24 @@ describe("read", () => {
     await expect(client.read("1")).rejects.toMatchObject({ code: "UNEXPECTED_RESPONSE" });
   });
 
+  test.each<[string, unknown, Record<string, string>]>([
+    ["a body that is no array", { items: [] }, {}],
+    ["a body that is nothing", null, {}],
+    ["an error message in no legal form", [], { [headerNames.errorMessage]: "%" }],
+  ])("throws UNEXPECTED_RESPONSE for %s", async (_name, body, headers) => {
+    const { client } = clientOf(() =>
+      Response.json(body, { headers: { [headerNames.nextOffset]: "0000000000000000", ...headers } }),
+    );
+    await expect(client.read("1")).rejects.toMatchObject({ code: "UNEXPECTED_RESPONSE" });
+  });
+
+  test("an error whose body says nothing has its status for a message", async () => {
+    const { client } = clientOf(() =>
+      Response.json(null, { status: 400, headers: { [headerNames.errorCode]: "INVALID_ARGUMENT" } }),
+    );
+    await expect(client.read("1")).rejects.toMatchObject({ code: "INVALID_ARGUMENT", message: "Status 400" });
+  });
+
   test("throws SERVER_UNAVAILABLE when the page was cut off, and gives nothing of it", async () => {
     const { client } = clientOf(
       () => new Response('[{"id":1},{"i', { headers: { [headerNames.nextOffset]: "0000000000000002" } }),

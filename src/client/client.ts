@@ -117,7 +117,7 @@ export class RunnerClient<D extends Definitions = Untyped> {
       // It has been taken as a whole. Whoever wants to come back to it has said so.
       if (!idempotencyKey && !following.onPlace) this.remove(body.key).catch(noop);
     };
-    const created = { first: toUpdate(body.items, control), offset: body.offset, onTaken };
+    const created = { first: toUpdate(body?.items, control), offset: body.offset, onTaken };
     return new RunnerFollower(this.#urlOf(body.key), body.key, this.#options, following, created);
   }
 

@@ -7,7 +7,7 @@
 import type { CodedError } from "../base/coded-error.js";
 import type { ControlEvent } from "../wire/names.js";
 import { eventParser } from "./event-stream.js";
-import { type ClientOptions, notOfARunner, parseJson, receive, request, temporary } from "./request.js";
+import { type ClientOptions, decode, notOfARunner, receive, request, temporary } from "./request.js";
 
 /** What holds for a piece: the fields of a control event, or, all of them as text, the headers of an answer. */
 export type Control = { readonly [K in keyof ControlEvent]?: ControlEvent[K] | string } & {
@@ -28,7 +28,7 @@ const silentAtMost = 45_000;
 const pollAtMost = 75_000;
 
 /** Event streams do not get through here. */
-export const noStream = temporary("No event stream");
+export const noStream = temporary("No stream");
 const silence = temporary("Silence");
 
 /**
@@ -67,9 +67,9 @@ export async function* connect<T>(
       if (done) return;
       onBytes();
       for (const { type, data } of parse(decoder.decode(value, { stream: true }))) {
-        if (type === "data") items = parseJson(data);
+        if (type === "data") items = decode(data);
         if (type !== "control") continue;
-        yield { body: items, control: checked(parseJson(data)) };
+        yield { body: items, control: checked(decode(data)) };
         items = [];
       }
       expectWithin(silentAtMost, silence);
@@ -100,7 +100,7 @@ function controlOf(headers: Headers): Control {
   headers.forEach((value, name) => {
     control[name.toLowerCase().replace(/-(.)/g, (_, letter) => letter.toUpperCase())] = value;
   });
-  control.runnerErrorMessage = decodeURIComponent(control.runnerErrorMessage ?? "");
+  control.runnerErrorMessage = decode(control.runnerErrorMessage ?? "", decodeURIComponent);
   return checked(control);
 }
 

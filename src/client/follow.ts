@@ -14,7 +14,7 @@
 import { CodedError } from "../base/coded-error.js";
 import { type Control, connect, noStream } from "./connection.js";
 import { takePlace } from "./places.js";
-import { type ClientOptions, isTemporary, queryOf, request, temporary } from "./request.js";
+import { type ClientOptions, isTemporary, notOfARunner, queryOf, request, temporary } from "./request.js";
 import { backOff, onPageChange, pause } from "./waiting.js";
 
 /** A runner's status, as the server tells it. */
@@ -278,7 +278,7 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
     const isStream = mayStand && this.#isStream;
     onPageChange(({ type }) => {
       // Frozen, it would hold its connection, and with it the runner, until the server ends that.
-      if (type === "pagehide" || this.#isUnseen) cut.abort(temporary("The page is hidden"));
+      if (type === "pagehide" || this.#isUnseen) cut.abort(temporary("Hidden"));
     }, cut.signal);
     const onBytes = () => {
       this.#hasBytes = true;
@@ -372,6 +372,7 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
 /** What holds for what has arrived. */
 export function toUpdate<T>(items: T[], control: Control): RunnerUpdate<T> {
   const { runnerEstimatedEnd: end, runnerErrorMessage, runnerProgress, streamNextOffset, streamClosed } = control;
+  if (!Array.isArray(items)) throw notOfARunner();
   const status = control.runnerStatus as RunnerStatus;
   return {
     ...{ items, position: Number(streamNextOffset), status, closed: Boolean(streamClosed) },

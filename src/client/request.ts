@@ -60,7 +60,9 @@ function errorOf({ status, headers }: Response, text: string): CodedError {
   if ((status === 404 || status === 410) && code !== "POSITION_GONE") {
     return new CodedError("RUNNER_GONE", 410, "The runner is gone");
   }
-  const { message, issues }: ErrorBody = code ? parseJson(text) : { message: `The server answered ${status}` };
+  const { message, issues }: ErrorBody = (code && decode<ErrorBody>(text)) || {
+    message: `Status ${status}`,
+  };
   // What one of our own says with 500 is for good.
   if (status > (code ? 500 : 499) || status === 408 || status === 425 || status === 429) {
     return temporary(message, retryAfter(headers), code);
@@ -85,13 +87,13 @@ export async function receive<R>(read: () => Promise<R>, signal?: AbortSignal): 
 /** Makes a request and reads its answer, JSON that the server itself has written. */
 export async function requestJson<R>(url: string, options: ClientOptions, init?: RequestInit): Promise<R> {
   const response = await request(url, options, undefined, init);
-  return parseJson(await receive(() => response.text()));
+  return decode(await receive(() => response.text()));
 }
 
-/** Throws `UNEXPECTED_RESPONSE` if it is none. */
-export function parseJson<R>(text: string): R {
+/** Reads JSON, or another form of text; throws `UNEXPECTED_RESPONSE` for what is none. */
+export function decode<R>(text: string, by: (text: string) => R = JSON.parse): R {
   try {
-    return JSON.parse(text) as R;
+    return by(text);
   } catch {
     throw notOfARunner();
   }

@@ -1028,3 +1028,10 @@ describe("a live response to a client that acknowledges", () => {
     }
   });
 });
+
+test("HEAD where there is no HEAD is refused without a body", async () => {
+  const { ask, push } = open();
+  const { runner } = await push();
+  const { status, headers, body } = await ask(runner, "ack", { method: "HEAD" });
+  expect({ status, allow: headers.Allow, body }).toEqual({ status: 405, allow: "POST", body: undefined });
+});
