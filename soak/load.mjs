@@ -45,7 +45,7 @@ async function live(behaviour, delayed) {
   const visitor = new Visitor(port);
   while (!isOver) {
     await takeTurn(behaviour, visitor);
-    if (!isOver) await pause(10_000 + Math.random() * 50_000);
+    if (!isOver) await pause(20_000 + Math.random() * 100_000);
   }
 }
 
