@@ -274,15 +274,17 @@ export class SessionRunners {
       ended: (runner, { status, position, progress, failure }) => {
         const { abortReason: reason } = runner;
         const outcome = { status, position, progress, ...(reason && { reason }) };
-        const error = status === "failed" ? { error: failure?.cause } : {};
-        host.events.emit("runner.final", () => ({ ...namesOf(runner), ...outcome, ...error }));
+        const hasFailed = status === "failed";
+        const error = hasFailed ? { error: failure?.cause } : {};
+        host.events.emit("runner.final", () => ({ ...namesOf(runner), ...outcome, ...error }), hasFailed);
       },
       failedLate: (runner, error) => {
         const message = "a runner's work failed after it had been stopped";
         host.events.emit("warning", () => ({ message, ...namesOf(runner), error }));
       },
       cleanedUp: (runner, summary) => {
-        host.events.emit("runner.cleaned-up", () => ({ ...namesOf(runner), ...summary }));
+        const isTrouble = summary.timedOut || summary.errors.length > 0;
+        host.events.emit("runner.cleaned-up", () => ({ ...namesOf(runner), ...summary }), isTrouble);
       },
     };
   }
