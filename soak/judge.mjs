@@ -1,8 +1,8 @@
 // What a soak has come to: what must not be, in words, and a table of the rest.
 
 const megabyte = 2 ** 20;
-/** A run below so many minutes ends before everything has its size; then so much may be gained, bytes. */
-const shortRun = 5;
+/** A run below so many minutes ends before everything has its size (a session may live for three); then so much may be gained, bytes. */
+const shortRun = 10;
 const slack = { heap: 12 * megabyte, rss: 60 * megabyte };
 /** The heap may grow by so much after the warm-up; what the process has from the system is in larger pieces. */
 const growthAtMost = { heap: 0.05, rss: 0.1 };
