@@ -23,6 +23,7 @@ export async function turn(visitor) {
   for (const [method, rest] of tries) {
     if (foreign) await visitor.ask(404, foreign + rest, { method });
     await stranger.ask(404, key + rest, { method });
+    await visitor.ask(200, key); // what strangers ask is no use of the runner
   }
   const { status } = await visitor.client.state(key);
   check(status !== "aborted", "a stranger has stopped a runner");
