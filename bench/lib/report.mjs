@@ -73,7 +73,7 @@ export function picture(figures, subtitle) {
   <style>${style}
   </style>
   <text x="0" y="16" font-weight="600">active-session against floors and peers, as ratios</text>
-  <text class="quiet" x="0" y="34">${escape(subtitle)}</text>
+  <text class="quiet" x="0" y="34">${escapeText(subtitle)}</text>
   ${grid.join("\n  ")}
   ${ratios.map(row).join("\n  ")}
 </svg>
@@ -90,7 +90,7 @@ function row(figure, number) {
     limit === undefined
       ? ""
       : `<line class="limit" x1="${x(limit)}" y1="${middle - 8}" x2="${x(limit)}" y2="${middle + 8}"/>`;
-  return `<text x="0" y="${middle + 4}">${escape(name.length > 92 ? `${name.slice(0, 91)}…` : name)}</text>
+  return `<text x="0" y="${middle + 4}">${escapeText(name.length > 92 ? `${name.slice(0, 91)}…` : name)}</text>
   <rect class="${kind}" x="${from}" y="${middle - 5}" width="${Math.max(1, to - from)}" height="10"/>
   <line class="spread" x1="${x(min)}" y1="${middle}" x2="${x(max)}" y2="${middle}"/>${mark}
   <text x="${labelWidth + plotWidth + 8}" y="${middle + 4}">${short(ratio)}</text>`;
@@ -102,6 +102,6 @@ function x(ratio) {
   return Math.round((labelWidth + share * plotWidth) * 10) / 10;
 }
 
-function escape(text) {
+function escapeText(text) {
   return text.replace(/[&<>]/g, (sign) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[sign]);
 }
