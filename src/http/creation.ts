@@ -184,11 +184,10 @@ async function readInput(
   limit: number,
 ): Promise<{ readonly input: unknown; readonly text: string }> {
   const body = await request.readBody(limit);
-  if ("value" in body) return { input: body.value, text: JSON.stringify(body.value) ?? "" };
-  const { text } = body;
-  if (text === "") return { input: undefined, text };
   try {
-    return { input: JSON.parse(text), text };
+    if ("value" in body) return { input: body.value, text: JSON.stringify(body.value) ?? "" }; // throws where it is nested too deeply
+    const { text } = body;
+    return { input: text === "" ? undefined : JSON.parse(text), text };
   } catch (cause) {
     const issues = [{ message: "the body must be JSON" }];
     const message = `Cannot create ${describe(definition.name)}: its input must be valid (the body must be JSON)`;
