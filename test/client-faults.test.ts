@@ -156,7 +156,7 @@ describe("where event streams stop getting through in the middle of a run, long-
       source.end();
       await done;
       expect(taken).toEqual(numbers(30));
-      expect(problems).toMatchObject([{ message: "The connection failed" }, { message: "No stream" }]);
+      expect(problems).toMatchObject([{ message: "Connection failed" }, { message: "No stream" }]);
       const queries = queriesOf(proxy.asked);
       expect(queries.slice(0, 3)).toEqual([
         "offset=-1&live=sse&acks=true",

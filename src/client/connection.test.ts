@@ -175,6 +175,7 @@ describe("stream", () => {
   test.each([
     ["a control event that is no JSON", "event: control\ndata:{\n\n"],
     ["a control event without an offset", "event: control\ndata:{}\n\n"],
+    ["a control event that is null", "event: control\ndata:null\n\n"],
     ["a data event that is no JSON", `event: data\ndata:[\n\n${controlFrame(4)}`],
   ])("%s is no answer of ours", async (_name, text) => {
     const { exchange, received, result } = stream();
@@ -403,6 +404,14 @@ describe("a page", () => {
     expect(await answered(new Response("[]"))).toMatchObject({ code: "UNEXPECTED_RESPONSE" });
     expect(await answered(new Response("<h1>Please log in</h1>"))).toMatchObject({ code: "UNEXPECTED_RESPONSE" });
   });
+
+  test.each(["%", "100%", "%ff"])(
+    "whose error message is not encoded, but %j, is UNEXPECTED_RESPONSE",
+    async (text) => {
+      const headers = { [headerNames.nextOffset]: "2", [headerNames.errorMessage]: text };
+      expect(await answered(new Response("[]", { headers }))).toMatchObject({ code: "UNEXPECTED_RESPONSE" });
+    },
+  );
 
   test.each(['["a","', "", "<"])(
     "that is ours, and has the body %j, has been cut off: another try may mend that",

@@ -104,7 +104,7 @@ function controlOf(headers: Headers): Control {
   return checked(control);
 }
 
-function checked(control: Control): Control {
-  if (/^\d+$/.test(control.streamNextOffset as string)) return control;
+function checked(control: Control | null): Control {
+  if (/^\d+$/.test(control?.streamNextOffset as string)) return control!;
   throw notOfARunner();
 }

@@ -602,6 +602,19 @@ describe("an application that is slow to take what has arrived", () => {
   });
 });
 
+test.each([0, -5])(
+  "an allowance of %i, which no server of ours gives, is not acknowledged without end",
+  async (runnerAheadLimit) => {
+    const wire = new Wire();
+    // Else it would be asked in one turn of the loop, and the test would never end.
+    wire.answer = (exchange) => exchange.asked.startsWith("/ack") && wire.acks.length < 20 && exchange.respond(204);
+    await runItems(wire);
+    wire.read.open(frame(["a", "b"], 2, { runnerAheadLimit }));
+    await turns(20);
+    expect(wire.acknowledged).toEqual([1, 2]);
+  },
+);
+
 describe("an acknowledgement that fails", () => {
   const limit = { runnerAheadLimit: 4 };
 

@@ -327,7 +327,7 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
 
   get #isDue(): boolean {
     const limit = Number(this.#control.runnerAheadLimit); // NaN, which nothing exceeds, of a process
-    return this.#isStream && this.#taken - this.#acknowledged >= limit / 2;
+    return this.#isStream && this.#taken - this.#acknowledged >= Math.max(1, limit / 2);
   }
 
   #acknowledgeIfDue(): void {

@@ -79,6 +79,11 @@ describe("what is sent", () => {
   });
 });
 
+test.each(["null", "5", '"no"', "[]"])("an error of a server whose body is %s is known by its code", async (text) => {
+  const answer = () => new Response(text, { status: 400, headers: { "Runner-Error-Code": "INVALID_ARGUMENT" } });
+  expect(await rejection(answer)).toMatchObject({ code: "INVALID_ARGUMENT", status: 400 });
+});
+
 describe("the address", () => {
   /** The address, as `fetch` was given it. */
   async function targetOf(url: string, options: ClientOptions = {}): Promise<unknown> {

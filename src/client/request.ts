@@ -80,7 +80,7 @@ export async function receive<R>(read: () => Promise<R>, signal?: AbortSignal): 
     return await read();
   } catch (cause) {
     if (signal?.aborted) throw signal.reason;
-    throw temporary("The connection failed", { cause });
+    throw temporary("Connection failed", { cause });
   }
 }
 
@@ -100,7 +100,7 @@ export function decode<R>(text: string, by: (text: string) => R = JSON.parse): R
 }
 
 export function notOfARunner(): CodedError {
-  return new CodedError("UNEXPECTED_RESPONSE", 502, "No answer of a runner");
+  return new CodedError("UNEXPECTED_RESPONSE", 502, "No runner answered");
 }
 
 /** What is `undefined` is left out, as in JSON. */

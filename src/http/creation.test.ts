@@ -1078,7 +1078,9 @@ describe("methods and addresses", () => {
   ])("%s %s is 405 and says what is allowed: %s", async (method, target, allow) => {
     const { ask, sessions } = open([count]);
     const response = await ask(target, { method });
-    expect([...outcome(response), response.headers.Allow]).toEqual([405, "METHOD_NOT_ALLOWED", allow]);
+    const { status, headers } = response;
+    expect([status, headers["Runner-Error-Code"], headers.Allow]).toEqual([405, "METHOD_NOT_ALLOWED", allow]);
+    expect(bodyOf(response)?.code).toBe(method === "HEAD" ? undefined : "METHOD_NOT_ALLOWED");
     expect(sessions.stats().sessions).toBe(0);
   });
 
