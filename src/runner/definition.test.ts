@@ -3,7 +3,7 @@ import { describe, expect, it, vi } from "vitest";
 import { z } from "zod";
 import { isPending, openHost, PushSource, turns } from "../../test/support/control.js";
 import { createDeferred } from "../base/async.js";
-import type { Issue } from "../base/error.js";
+import type { ActiveSessionError, Issue } from "../base/error.js";
 import type { ActiveSession } from "../session/active-session.js";
 import { defineProcessRunner, defineSequenceRunner } from "../session/define.js";
 import type { ProcessDefinition, StandardSchema } from "./definition.js";
@@ -252,6 +252,21 @@ describe("an input", () => {
     expect(error).toMatchObject({ code: "INVALID_INPUT", status: 422, expose: true, issues, message });
     expect(JSON.parse(JSON.stringify(error))).toEqual({ code: "INVALID_INPUT", message, issues });
     expect([run.mock.calls.length, host.stats().runners, session.isFresh]).toEqual([0, 0, true]);
+  });
+
+  it("that is refused in very many places, or at very long names, is told of the first of them, and briefly", async () => {
+    const session = await open();
+    const issues = Array.from({ length: 50_000 }, (_, i) => ({
+      message: "m".repeat(1000),
+      path: Array.from({ length: 30 }, (_, step) => `${i}.${step}.${"k".repeat(1000)}`),
+    }));
+    const definition = defineProcessRunner({ name: "deep", input: schema(() => ({ issues })), run: async () => 1 });
+    const error = (await session.createRunner(definition, {}).catch((reason: unknown) => reason)) as ActiveSessionError;
+    expect(error.issues).toHaveLength(20);
+    const path = Array.from({ length: 10 }, (_, step) => `3.${step}.${"k".repeat(196)}…`);
+    expect(error.issues?.[3]).toEqual({ message: `${"m".repeat(200)}…`, path });
+    expect(error.message).toMatch(/; and 49980 more\)$/);
+    expect(JSON.stringify(error).length).toBeLessThan(100_000);
   });
 
   it("that is refused burns its number and gives back the holds, the last one first (parity 128, 160)", async () => {

@@ -104,21 +104,32 @@ export function checkDefinition(value: unknown): asserts value is RunnerDefiniti
   );
 }
 
-/** What the definition's validator makes of an input; throws `INVALID_INPUT` with its issues. */
+/** An input that is wrong in very many places, or at a very long name, is no reason for an answer that is longer than the input. */
+const mostIssues = 20;
+const mostSteps = 10;
+const longestText = 200;
+
+/** What the definition's validator makes of an input; throws `INVALID_INPUT` with its first issues. */
 export async function validateInput({ name, input }: RunnerDefinition, given: unknown): Promise<unknown> {
   if (!input) return given;
   // Awaited whatever it is: a promise of another realm or library, taken for the answer, would let everything pass.
   const result = await input["~standard"].validate(given);
   if (!result.issues) return result.value;
-  const issues = result.issues.map(toIssue);
-  const what = issues.map(({ message, path }) => (path ? `${path.join(".")}: ${message}` : message)).join("; ");
-  const message = `Cannot create ${describe(name)}: its input must be valid (${what})`;
+  const issues = result.issues.slice(0, mostIssues).map(toIssue);
+  const texts = issues.map(({ message, path }) => (path ? `${path.join(".")}: ${message}` : message));
+  if (result.issues.length > mostIssues) texts.push(`and ${result.issues.length - mostIssues} more`);
+  const message = `Cannot create ${describe(name)}: its input must be valid (${texts.join("; ")})`;
   throw new ActiveSessionError("INVALID_INPUT", message, { issues });
 }
 
 function toIssue({ message, path }: StandardIssue): Issue {
-  if (!path || path.length === 0) return { message };
-  return { message, path: path.map((step) => String(typeof step === "object" ? step.key : step)) };
+  if (!path || path.length === 0) return { message: cut(message) };
+  const steps = path.slice(0, mostSteps);
+  return { message: cut(message), path: steps.map((step) => cut(String(typeof step === "object" ? step.key : step))) };
+}
+
+function cut(text: string): string {
+  return text.length > longestText ? `${text.slice(0, longestText)}…` : text;
 }
 
 /** The source of a defined sequence. */
