@@ -185,7 +185,7 @@ async function readInput(
 ): Promise<{ readonly input: unknown; readonly text: string }> {
   const body = await request.readBody(limit);
   try {
-    if ("value" in body) return { input: body.value, text: JSON.stringify(body.value) ?? "" }; // throws where it is nested too deeply
+    if ("value" in body) return { input: body.value, text: JSON.stringify(body.value) ?? "" }; // may throw: nested too deeply
     const { text } = body;
     return { input: text === "" ? undefined : JSON.parse(text), text };
   } catch (cause) {

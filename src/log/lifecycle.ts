@@ -74,11 +74,9 @@ export class Lifecycle {
     return this.outcome ?? (this.#started ? "stalled" : "not-started");
   }
 
-  /** What a slice that ends at `position` tells of the whole. */
-  verdictAt(position: number, progress: number): { status: RunnerStatus; closed: boolean; error?: ActiveSessionError } {
-    const status = this.statusAt(position, progress);
-    const closed = this.#ended && position >= progress;
-    return status === "failed" && this.#failure ? { status, closed, error: this.#failure } : { status, closed };
+  /** Why the background failed, if it has. */
+  get failure(): ActiveSessionError | undefined {
+    return this.#failure;
   }
 
   /** The whole state, for somebody who reads nothing. */

@@ -20,10 +20,10 @@ export class PendingRead<R> implements Wait {
   ripe = false;
   /** The progress at which it became ripe. */
   ripeAt = 0;
+  /** Whether it was ripe when the turn began that is waited for. */
+  isWatched = false;
   /** For how many more turns it may wait for a source that has not had its own yet. */
   patience = mostTurns;
-  /** What keeps it until its turn is over; a read that is settled before lets go of its slice at once. */
-  ticket: { read: PendingRead<R> | undefined } | undefined;
   #reads: PendingReads<R> | undefined;
   #release: () => void = noop;
 
@@ -36,8 +36,7 @@ export class PendingRead<R> implements Wait {
 
   /** The read is pending until this position exists. */
   get target(): number {
-    const { min } = this.request;
-    return min === undefined ? 0 : this.start + min;
+    return targetOf(this.start, this.request);
   }
 
   /** The end of what it may hand out. */
@@ -86,9 +85,16 @@ export class PendingRead<R> implements Wait {
   }
 }
 
+/** A read from `start` on waits until this position exists. */
+export function targetOf(start: number, { min }: ReadRequest): number {
+  return min === undefined ? 0 : start + min;
+}
+
 /** The set of a log's waiting reads; made only when the first read has to wait. */
-export class PendingReads<R> implements Iterable<PendingRead<R>> {
+export class PendingReads<R> {
   readonly #reads = new Set<PendingRead<R>>();
+  /** What follows from them, as of the latest {@link measure}. */
+  readonly demand: Demand = { ...noDemand };
   readonly #changed: () => void;
   readonly #giveUp: (read: PendingRead<R>) => void;
 
@@ -101,8 +107,9 @@ export class PendingReads<R> implements Iterable<PendingRead<R>> {
     this.#giveUp = giveUp;
   }
 
-  [Symbol.iterator](): Iterator<PendingRead<R>> {
-    return this.#reads.values();
+  /** As of the call, in order of arrival. */
+  all(): PendingRead<R>[] {
+    return [...this.#reads];
   }
 
   has(read: PendingRead<R>): boolean {
@@ -141,7 +148,6 @@ export class PendingReads<R> implements Iterable<PendingRead<R>> {
   remove(read: PendingRead<R>): void {
     this.#reads.delete(read);
     read.disarm();
-    if (read.ticket) read.ticket.read = undefined;
   }
 
   /** Whether a read at the default position is pending. */
@@ -150,33 +156,31 @@ export class PendingReads<R> implements Iterable<PendingRead<R>> {
     return false;
   }
 
-  /** What follows from them: see {@link Demand}. */
-  get demand(): Demand {
-    let wakeAt = Number.POSITIVE_INFINITY;
-    let lowestStart = Number.POSITIVE_INFINITY;
-    let furthestTarget = 0;
+  /** Brings {@link demand} up to date. */
+  measure(): void {
+    const { demand } = this;
+    Object.assign(demand, noDemand);
     for (const read of this.#reads) {
-      wakeAt = Math.min(wakeAt, read.ripe ? read.limit + 1 : read.target);
+      demand.wakeAt = Math.min(demand.wakeAt, read.ripe ? read.limit + 1 : read.target);
       if (read.request.passive) continue;
-      lowestStart = Math.min(lowestStart, read.start);
-      if (!read.ripe) furthestTarget = Math.max(furthestTarget, read.target);
+      demand.lowestStart = Math.min(demand.lowestStart, read.start);
+      if (!read.ripe) demand.furthestTarget = Math.max(demand.furthestTarget, read.target);
     }
-    return { wakeAt, lowestStart, furthestTarget };
   }
 }
 
 /** What the waiting reads ask of their log. */
 export interface Demand {
   /** At this progress one of them has to be looked at. */
-  readonly wakeAt: number;
+  wakeAt: number;
   /** The lowest start of those whose items must stay (all but passive ones), or `Infinity`. */
-  readonly lowestStart: number;
+  lowestStart: number;
   /** The furthest position that an unripe one (not a passive one) waits for, or 0. */
-  readonly furthestTarget: number;
+  furthestTarget: number;
 }
 
 /** As long as nobody waits. */
-export const noDemand: Demand = {
+export const noDemand: Readonly<Demand> = {
   wakeAt: Number.POSITIVE_INFINITY,
   lowestStart: Number.POSITIVE_INFINITY,
   furthestTarget: 0,

@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from "vitest";
-import { isPending, listenerCount } from "../../test/support/control.js";
+import { isPending, listenerCount, promised } from "../../test/support/control.js";
 import { ProcessLog } from "./process-log.js";
 import type { ReadRequest } from "./result-log.js";
 
@@ -11,10 +11,10 @@ function openLog() {
 }
 
 const available = (log: ProcessLog<string>, more: Partial<ReadRequest> = {}) =>
-  log.read({ min: 0, max: Number.POSITIVE_INFINITY, ...more });
+  promised(() => log.read({ min: 0, max: Number.POSITIVE_INFINITY, ...more }));
 
 const required = (log: ProcessLog<string>, advance: number, more: Partial<ReadRequest> = {}) =>
-  log.read({ min: advance, max: advance, ...more });
+  promised(() => log.read({ min: advance, max: advance, ...more }));
 
 test("before the first report there is no value", async () => {
   const { log } = openLog();

@@ -16,8 +16,8 @@
 import { noop } from "../base/async.js";
 import { type ActiveSessionError, runnerFailed } from "../base/error.js";
 import { Lifecycle } from "./lifecycle.js";
-import { PendingRead, PendingReads } from "./pending-reads.js";
-import type { LogEvents, LogState, ReadRequest, ResultLog, RunnerProgress, Slice } from "./result-log.js";
+import { PendingRead, PendingReads, targetOf } from "./pending-reads.js";
+import type { LogEvents, LogState, ReadRequest, ResultLog, RunnerProgress, RunnerStatus, Slice } from "./result-log.js";
 
 /** The body's side of a process log. */
 export interface ProcessSink<T> {
@@ -57,23 +57,27 @@ export class ProcessLog<T> implements ResultLog<T | undefined>, ProcessSink<T> {
     return this.#position;
   }
 
+  get status(): RunnerStatus {
+    return this.#life.final ?? this.#life.statusAt(this.#position, this.#reported);
+  }
+
   async state(): Promise<LogState> {
     return this.current;
   }
 
   // --- the reader's side -------------------------------------------------------------------------------------------
 
-  read(request: ReadRequest): Promise<Slice<T | undefined>> {
+  read(request: ReadRequest): Slice<T | undefined> | Promise<Slice<T | undefined>> {
+    const start = request.start === "tail" ? this.#reported : (request.start ?? this.#position);
+    if (this.#life.ended || targetOf(start, request) <= this.#reported) {
+      const slice = this.#handOut(start, request);
+      request.deliver?.(slice);
+      this.#life.announce();
+      return slice;
+    }
     return new Promise((resolve, reject) => {
-      const start = request.start === "tail" ? this.#reported : (request.start ?? this.#position);
-      const read = new PendingRead<T | undefined>(start, request, resolve, reject);
-      if (this.#life.ended || read.target <= this.#reported) {
-        this.#settle(read);
-        this.#life.announce();
-        return;
-      }
       this.#reads ??= new PendingReads(noop, (givenUp) => this.#settle(givenUp));
-      this.#reads.add(read);
+      this.#reads.add(new PendingRead(start, request, resolve, reject));
     });
   }
 
@@ -104,7 +108,7 @@ export class ProcessLog<T> implements ResultLog<T | undefined>, ProcessSink<T> {
     this.#value = value;
     this.#reported++;
     this.#estimatedEnd = estimatedEnd;
-    for (const read of [...(this.#reads ?? [])]) if (read.target <= this.#reported) this.#settle(read);
+    for (const read of this.#reads?.all() ?? []) if (read.target <= this.#reported) this.#settle(read);
   }
 
   end(value: T | undefined): void {
@@ -128,36 +132,41 @@ export class ProcessLog<T> implements ResultLog<T | undefined>, ProcessSink<T> {
   // --- settling ----------------------------------------------------------------------------------------------------
 
   #settleAll(): void {
-    for (const read of [...(this.#reads ?? [])]) this.#settle(read);
+    for (const read of this.#reads?.all() ?? []) this.#settle(read);
   }
 
   /** Forms the slice of a read and settles it, all in this step. */
   #settle(read: PendingRead<T | undefined>): void {
     this.#reads?.remove(read);
-    const position = this.#life.final === "aborted" ? this.#reported : Math.min(this.#reported, read.limit);
+    let slice: Slice<T | undefined>;
     try {
-      if (position > read.start) read.request.accept?.([this.#value]);
+      slice = this.#handOut(read.start, read.request);
     } catch (error) {
       read.reject(error);
       return;
     }
-    const moves = position > read.start || read.request.start !== "tail";
+    read.resolve(slice);
+  }
+
+  /** Forms the slice that a read gets; throws if its reader cannot take it. */
+  #handOut(start: number, request: ReadRequest): Slice<T | undefined> {
+    const limit = start + request.max;
+    const position = this.#life.final === "aborted" ? this.#reported : Math.min(this.#reported, limit);
+    if (position > start) request.accept?.([this.#value]);
+    const moves = position > start || request.start !== "tail";
     if (!this.#life.final && moves) {
       this.#position = Math.max(this.#position, position);
       if (this.#life.ended && position === this.#reported) this.#life.finish();
     }
-    read.resolve(this.#slice(read.start, position));
+    return this.#slice(start, position);
   }
 
   #slice(start: number, position: number): Slice<T | undefined> {
-    return {
-      result: this.#value,
-      start,
-      position,
-      ...this.#life.verdictAt(position, this.#reported),
-      progress: this.#progress(),
-      firstPosition: 0,
-    };
+    const status = this.#life.statusAt(position, this.#reported);
+    const closed = this.#life.ended && position >= this.#reported;
+    const progress = this.#progress();
+    const slice = { result: this.#value, start, position, status, progress, firstPosition: 0, closed };
+    return status === "failed" ? { ...slice, error: this.#life.failure! } : slice;
   }
 
   #progress(): RunnerProgress {

@@ -3,8 +3,8 @@
  * they have been produced, handed out and acknowledged, and holds the reads that wait. Whoever reads gets a
  * {@link Slice}: result, position and status, formed by the log in the very step that settles the read.
  *
- * Every read is a promise, also when the items are at hand: a log that lives outside this process has the same contract,
- * and nothing above may assume that items are in memory.
+ * A read gives its slice at once where the log has it at hand, else a promise: a log that lives outside this process always
+ * does, and nothing above may assume that items are in memory.
  */
 import type { ActiveSessionError } from "../base/error.js";
 
@@ -47,7 +47,7 @@ export interface ReadRequest {
   readonly accept?: ((items: readonly unknown[]) => number) | undefined;
   /**
    * Gets the slice in the very step that settles the read, when position and status have moved: for a reader who may be gone
-   * when the promise is heard. It may run code that reads or aborts; it must not throw.
+   * when a promise is heard. It may run code that reads or aborts; it must not throw.
    */
   readonly deliver?: ((slice: Slice<unknown>) => void) | undefined;
   /** Whether the read, once accepted, acknowledges everything before a numeric or defaulted `start`. Default: true. */
@@ -104,14 +104,16 @@ export interface LogState {
 export interface ResultLog<R> {
   /** The last known state; {@link state} gives the exact one. */
   readonly current: LogState;
+  /** The status in {@link current}. */
+  readonly status: RunnerStatus;
   /** How many items are kept. */
   readonly size: number;
   state(): Promise<LogState>;
   /**
-   * Reads a slice. Rejects with `POSITION_GONE`, `POSITION_AHEAD`, `READ_CONFLICT`, or the reason of its signal; it has
-   * taken nothing then. A read that is refused acknowledges nothing either.
+   * Reads a slice. Throws, or rejects with, `POSITION_GONE`, `POSITION_AHEAD`, `READ_CONFLICT`, or the reason of its signal; it
+   * has taken nothing then. A read that is refused acknowledges nothing either.
    */
-  read(request: ReadRequest): Promise<Slice<R>>;
+  read(request: ReadRequest): Slice<R> | Promise<Slice<R>>;
   /** Acknowledges everything before `position`; `POSITION_AHEAD` if that has not been handed out. */
   acknowledge(position: number): Promise<void>;
   /** The furthest acknowledged position. */

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test, vi } from "vitest";
-import { isPending, listenerCount, turns } from "../../test/support/control.js";
+import { isPending, listenerCount, promised, turns } from "../../test/support/control.js";
 import type { ReadRequest, Slice } from "./result-log.js";
 import { SequenceLog, type SequenceLogOptions } from "./sequence-log.js";
 
@@ -23,12 +23,12 @@ function required(
   advance: number,
   more: Partial<ReadRequest> = {},
 ): Promise<Slice<number[]>> {
-  return log.read({ min: advance, max: advance, ...more });
+  return promised(() => log.read({ min: advance, max: advance, ...more }));
 }
 
 /** Takes at most `max` items of what there is. */
 function available(log: SequenceLog<number>, more: Partial<ReadRequest> = {}): Promise<Slice<number[]>> {
-  return log.read({ min: 0, max: Number.POSITIVE_INFINITY, ...more });
+  return promised(() => log.read({ min: 0, max: Number.POSITIVE_INFINITY, ...more }));
 }
 
 describe("an accept that refuses", () => {

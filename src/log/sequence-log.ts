@@ -26,7 +26,7 @@
 import { createDeferred, type Deferred } from "../base/async.js";
 import { ActiveSessionError, runnerFailed } from "../base/error.js";
 import { Lifecycle } from "./lifecycle.js";
-import { noDemand, PendingRead, PendingReads } from "./pending-reads.js";
+import { type Demand, noDemand, PendingRead, PendingReads, targetOf } from "./pending-reads.js";
 import type {
   ItemTally,
   LogEvents,
@@ -35,6 +35,7 @@ import type {
   ResultLog,
   Retain,
   RunnerProgress,
+  RunnerStatus,
   Slice,
 } from "./result-log.js";
 import { afterTurn } from "./turn.js";
@@ -79,7 +80,9 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
   #formerProgress = 0;
   #reads: PendingReads<T[]> | undefined;
   /** What the pending reads ask for. */
-  #demand = noDemand;
+  #demand: Readonly<Demand> = noDemand;
+  /** Whether {@link afterTurn} will call back for those that are ripe. */
+  #isWatching = false;
   /** At this progress the producer pauses. */
   #bound: number;
   #room: Deferred<void> | undefined;
@@ -104,23 +107,28 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
     return this.#acknowledged;
   }
 
+  get status(): RunnerStatus {
+    return this.#life.final ?? this.#life.statusAt(this.#position, this.#window.end);
+  }
+
   async state(): Promise<LogState> {
     return this.current;
   }
 
   // --- the reader's side -------------------------------------------------------------------------------------------
 
-  read(request: ReadRequest): Promise<Slice<T[]>> {
-    return new Promise((resolve, reject) => {
-      const start = this.#locate(request);
-      const read = new PendingRead<T[]>(start, request, resolve, reject);
-      if (request.signal?.aborted && !this.#isRipe(read)) throw request.signal.reason;
-      if (request.start !== "tail" && request.acknowledge !== false) this.#acknowledge(start);
-      if (this.#isDue(read)) {
-        this.#settle(read);
-        this.#life.announce();
-      } else this.#wait(read);
-    });
+  read(request: ReadRequest): Slice<T[]> | Promise<Slice<T[]>> {
+    const start = this.#locate(request);
+    const isRipe = this.#isRipe(targetOf(start, request));
+    if (request.signal?.aborted && !isRipe) throw request.signal.reason;
+    if (request.start !== "tail" && request.acknowledge !== false) this.#acknowledge(start);
+    if (!this.#isDue(isRipe, start + request.max)) {
+      return new Promise((resolve, reject) => this.#wait(new PendingRead(start, request, resolve, reject), isRipe));
+    }
+    const slice = this.#handOut(start, request);
+    request.deliver?.(slice);
+    this.#life.announce();
+    return slice;
   }
 
   async acknowledge(position: number): Promise<void> {
@@ -140,7 +148,7 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
   abort(): boolean {
     if (this.#life.final) return false;
     const taken = this.#takeReads().flatMap((read) => {
-      const items = this.#itemsFor(read);
+      const items = this.#tryItemsFor(read);
       return items ? [{ read, items }] : [];
     });
     const ends = taken.map(({ read, items }) => (items.length > 0 ? read.start + items.length : 0));
@@ -165,7 +173,7 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
   append(item: T): void {
     if (this.#life.ended) return;
     this.#window.push(item);
-    if (this.#window.end >= this.#demand.wakeAt) this.#wake();
+    if (this.#window.end >= this.#demand.wakeAt) this.#wake(this.#reads!);
   }
 
   get isFull(): boolean {
@@ -243,7 +251,7 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
 
   /** A passive reader's next item may have been acknowledged away by another reader: a gap, which it has to learn of. */
   #rejectOvertaken(reads: PendingReads<T[]>): void {
-    for (const read of [...reads]) {
+    for (const read of reads.all()) {
       if (read.start >= this.#window.first) continue;
       reads.remove(read);
       read.reject(this.#gone(read.start));
@@ -252,65 +260,84 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
 
   // --- waiting -----------------------------------------------------------------------------------------------------
 
-  /** Whether the read can have what it asked for. */
-  #isRipe(read: PendingRead<T[]>): boolean {
-    return this.#life.ended || this.#window.end >= read.target;
+  /** Whether a read that waits for this position can have what it asked for. */
+  #isRipe(target: number): boolean {
+    return this.#life.ended || this.#window.end >= target;
   }
 
-  /** Whether nothing that could still happen would change what the read gets. */
-  #isDue(read: PendingRead<T[]>): boolean {
-    if (this.#life.ended) return true;
-    return this.#isRipe(read) && (!this.#life.started || this.#window.end > read.limit);
+  /** Whether nothing that could still happen would change what a read gets. */
+  #isDue(isRipe: boolean, limit: number): boolean {
+    return this.#life.ended || (isRipe && (!this.#life.started || this.#window.end > limit));
   }
 
-  #wait(read: PendingRead<T[]>): void {
-    this.#reads ??= new PendingReads(
-      () => this.#readsChanged(),
+  #wait(read: PendingRead<T[]>, isRipe: boolean): void {
+    this.#reads ??= this.#makeReads();
+    if (isRipe) this.#linger(this.#reads, read);
+    else this.#reads.add(read);
+    this.#readsChanged(this.#reads);
+  }
+
+  #makeReads(): PendingReads<T[]> {
+    const reads: PendingReads<T[]> = new PendingReads(
+      () => this.#readsChanged(reads),
       (givenUp) => {
-        this.#linger(givenUp);
-        this.#readsChanged();
+        this.#linger(reads, givenUp);
+        this.#readsChanged(reads);
       },
     );
-    if (this.#isRipe(read)) this.#linger(read);
-    else this.#reads.add(read);
-    this.#readsChanged();
+    this.#demand = reads.demand;
+    return reads;
   }
 
   /** The read has what it needs; the source gets one turn to report its end first. */
-  #linger(read: PendingRead<T[]>): void {
-    this.#reads!.ripen(read);
+  #linger(reads: PendingReads<T[]>, read: PendingRead<T[]>): void {
+    reads.ripen(read);
     read.ripeAt = this.#window.end;
-    this.#settleAfterTurn(read);
+    read.isWatched = !this.#isWatching; // else its turn begins with the next call
+    this.#watch(reads);
   }
 
-  #settleAfterTurn(ripe: PendingRead<T[]>): void {
-    const ticket: NonNullable<typeof ripe.ticket> = { read: ripe };
-    ripe.ticket = ticket;
-    afterTurn(() => {
-      const { read } = ticket;
-      if (!read) return;
-      // Its turn is not over while the source waits for its share of the loop and has not made a step since.
-      if (this.isYielding && read.ripeAt === this.#window.end && read.patience-- > 0)
-        return this.#settleAfterTurn(read);
-      this.#settle(read);
-      this.#readsChanged();
-      this.#life.announce();
-    });
+  #watch(reads: PendingReads<T[]>): void {
+    if (this.#isWatching) return;
+    this.#isWatching = true;
+    afterTurn(() => this.#turnIsOver(reads));
+  }
+
+  #turnIsOver(reads: PendingReads<T[]>): void {
+    this.#isWatching = false;
+    let hasMore = false;
+    for (const read of reads.all()) {
+      if (!read.ripe || !reads.has(read)) continue; // settled meanwhile, by an abort from another one's `accept`
+      if (read.isWatched && !this.#isAsleep(read)) this.#settle(read);
+      else {
+        read.isWatched = true;
+        hasMore = true;
+      }
+    }
+    if (hasMore) this.#watch(reads);
+    this.#readsChanged(reads);
+    this.#life.announce();
+  }
+
+  /** A turn does not count while the source waits for its share of the loop and has not made a step since. */
+  #isAsleep(read: PendingRead<T[]>): boolean {
+    return this.isYielding && read.ripeAt === this.#window.end && read.patience-- > 0;
   }
 
   /** The progress has reached a point that some read waits for. */
-  #wake(): void {
-    for (const read of [...this.#reads!]) {
-      if (!this.#reads!.has(read)) continue; // settled meanwhile, by an abort from another one's `accept`
-      if (this.#isDue(read)) this.#settle(read);
-      else if (!read.ripe && this.#isRipe(read)) this.#linger(read);
+  #wake(reads: PendingReads<T[]>): void {
+    for (const read of reads.all()) {
+      if (!reads.has(read)) continue; // as above
+      const isRipe = read.ripe || this.#isRipe(read.target);
+      if (this.#isDue(isRipe, read.limit)) this.#settle(read);
+      else if (isRipe && !read.ripe) this.#linger(reads, read);
     }
-    this.#readsChanged();
+    this.#readsChanged(reads);
   }
 
   /** Recomputes what follows from the set of pending reads: when to wake them and how far the producer may go. */
-  #readsChanged(): void {
-    this.#demand = this.#reads!.demand;
+  #readsChanged(reads: PendingReads<T[]>): void {
+    reads.measure();
     this.#dropAcknowledged();
     this.#moveBound();
   }
@@ -330,27 +357,41 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
   /** Forms the slice of a read and settles it, all in this step. */
   #settle(read: PendingRead<T[]>): void {
     this.#reads?.remove(read);
-    const items = this.#itemsFor(read);
-    if (!items) return;
-    const end = read.start + items.length;
-    if (!this.#life.final && (items.length > 0 || read.request.start !== "tail")) {
+    let slice: Slice<T[]>;
+    try {
+      slice = this.#handOut(read.start, read.request);
+    } catch (error) {
+      read.reject(error);
+      return;
+    }
+    read.resolve(slice);
+  }
+
+  /** Takes what a read gets, and forms its slice; throws if its reader can take none of it. */
+  #handOut(start: number, request: ReadRequest): Slice<T[]> {
+    const items = this.#itemsFor(start, request);
+    const end = start + items.length;
+    if (!this.#life.final && (items.length > 0 || request.start !== "tail")) {
       this.#position = Math.max(this.#position, end);
       if (this.#life.ended && end === this.#window.end) this.#life.finish();
     }
-    read.resolve(this.#slice(read.start, items));
+    return this.#slice(start, items);
   }
 
-  /** What a read gets; nothing if its reader can take none of it, which rejects the read. */
-  #itemsFor(read: PendingRead<T[]>): T[] | undefined {
-    const { start, limit, request, reject } = read;
+  #itemsFor(start: number, request: ReadRequest): T[] {
     const { final } = this.#life;
-    const items = this.#window.slice(start, Math.max(start, Math.min(limit, this.#window.end)));
+    const items = this.#window.slice(start, Math.max(start, Math.min(start + request.max, this.#window.end)));
     if (!request.accept) return items;
+    const count = request.accept(items);
+    // The items' own code ran in there, and may have aborted this very runner: then the log ends where it was cut.
+    if (this.#life.final !== final) return this.#itemsFor(start, request);
+    return count < items.length ? items.slice(0, count) : items;
+  }
+
+  /** As {@link #itemsFor}; a read whose reader can take none of them is rejected. */
+  #tryItemsFor({ start, request, reject }: PendingRead<T[]>): T[] | undefined {
     try {
-      const count = request.accept(items);
-      // The items' own code ran in there, and may have aborted this very runner: then the log ends where it was cut.
-      if (this.#life.final !== final) return this.#itemsFor(read);
-      return count < items.length ? items.slice(0, count) : items;
+      return this.#itemsFor(start, request);
     } catch (error) {
       reject(error);
       return undefined;
@@ -359,14 +400,11 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
 
   #slice(start: number, result: T[]): Slice<T[]> {
     const position = start + result.length;
-    return {
-      result,
-      start,
-      position,
-      ...this.#life.verdictAt(position, this.#window.end),
-      progress: this.#progress(),
-      firstPosition: this.#window.first,
-    };
+    const { end, first: firstPosition } = this.#window;
+    const status = this.#life.statusAt(position, end);
+    const closed = this.#life.ended && position >= end;
+    const slice = { result, start, position, status, progress: this.#progress(), firstPosition, closed };
+    return status === "failed" ? { ...slice, error: this.#life.failure! } : slice;
   }
 
   #end(failure: ActiveSessionError | undefined): void {
@@ -380,9 +418,10 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
   }
 
   #takeReads(): PendingRead<T[]>[] {
-    const reads = [...(this.#reads ?? [])];
-    for (const read of reads) this.#reads!.remove(read);
-    this.#demand = noDemand;
+    if (!this.#reads) return [];
+    const reads = this.#reads.all();
+    for (const read of reads) this.#reads.remove(read);
+    this.#reads.measure();
     return reads;
   }
 

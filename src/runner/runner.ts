@@ -48,10 +48,12 @@ export interface RunnerOwner {
   readonly cleanupTimeout: number;
   /** Counts what the runners of the whole host keep. */
   readonly tally: ItemTally;
-  /** Keeps the runner from idling out until the returned function is called; both are a use of it. */
-  hold(runner: Runner): () => void;
-  /** As `hold`, for a read that waits or a response that stays open; throws where there are too many of these. */
-  openRead(runner: Runner): () => void;
+  /** Keeps the runner from idling out until `release` has been called as often; both are a use of it. */
+  hold(runner: Runner): void;
+  release(runner: Runner): void;
+  /** As `hold` and `release`, for a read that waits or a response that stays open; throws where there are too many of these. */
+  openRead(runner: Runner): void;
+  closeRead(runner: Runner): void;
   /** The runner is not to be found any more; its clean-up goes on until `disposal` resolves. */
   remove(runner: Runner, disposal: Promise<CleanupSummary>): void;
   /** The background runs. */
@@ -139,7 +141,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
 
   /** The last known status; {@link state} tells the exact one. */
   get status(): RunnerStatus {
-    return this.#log.current.status;
+    return this.#log.status;
   }
 
   /** How many positions have been handed out so far: the end of the furthest item. */
@@ -203,7 +205,8 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
    */
   async getAvailable(options: ReadOptions = {}): Promise<RunnerResult<R>> {
     const { start, max } = this.#range("read what is available", options, Number.POSITIVE_INFINITY);
-    return toResult(await this.#readLog({ start, max }));
+    this.#checkReadable();
+    return toResult(await this.#readHeld({ start, max }));
   }
 
   /**
@@ -218,16 +221,12 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   }
 
   /**
-   * Reads as the request says, starting the runner if need be.
+   * Reads as the request says, starting the runner if need be. Throws or rejects.
    * @internal
    */
-  read(request: ReadRequest): Promise<Slice<R>> {
-    if (!this.needsStart || this.#isAhead(request)) return this.#readLog(request);
-    return this.#readNew(request);
-  }
-
-  async #readNew(request: ReadRequest): Promise<Slice<R>> {
+  read(request: ReadRequest): Slice<R> | Promise<Slice<R>> {
     this.#checkReadable();
+    if (!this.needsStart || this.#isAhead(request)) return this.#readHeld(request);
     return request.min === undefined ? this.#readStarted(request) : this.#readStarting(request);
   }
 
@@ -239,10 +238,11 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   /** A read that does not wait for items waits for the start all the same: there is nothing before. */
   async #readStarted(request: ReadRequest): Promise<Slice<R>> {
     request.signal?.throwIfAborted(); // nothing is started for somebody who has gone
-    const release = this.#parts.owner.hold(this);
+    const release = this.hold();
     try {
       await abortable(this.start(), request.signal);
-      return await this.#readLog(request);
+      this.#checkReadable();
+      return await this.#log.read(request);
     } finally {
       release();
     }
@@ -252,32 +252,50 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   async #readStarting(request: ReadRequest): Promise<Slice<R>> {
     const { signal } = request;
     if (request.min) signal?.throwIfAborted();
-    const release = this.#holdFor(request); // who is refused has started nothing
+    const release = request.passive ? noop : this.openRead(); // who is refused has started nothing
     const cancel = new AbortController();
     const off = onAbort(signal, () => cancel.abort(signal?.reason));
     this.start().catch((error: unknown) => cancel.abort(error));
     try {
-      return await this.#readLog({ ...request, signal: cancel.signal }, release);
+      this.#checkReadable();
+      return await this.#log.read({ ...request, signal: cancel.signal });
     } finally {
       off();
-    }
-  }
-
-  async #readLog(request: ReadRequest, held?: () => void): Promise<Slice<R>> {
-    const release = held ?? this.#holdFor(request);
-    try {
-      this.#checkReadable();
-      return await this.#log.read(request);
-    } finally {
       release();
     }
   }
 
-  /** Keeps the runner for a read; throws where there are too many that wait. */
-  #holdFor({ min, passive }: ReadRequest): () => void {
+  /** Keeps the runner for as long as the read lasts, which mostly is over at once; throws where there are too many that wait. */
+  #readHeld(request: ReadRequest): Slice<R> | Promise<Slice<R>> {
+    if (request.passive) return this.#log.read(request);
+    this.#holdFor(request);
+    let slice: Slice<R> | Promise<Slice<R>> | undefined;
+    try {
+      slice = this.#log.read(request);
+    } finally {
+      if (!(slice instanceof Promise)) this.#releaseFrom(request);
+    }
+    return slice instanceof Promise ? this.#releaseAfter(slice, request) : slice;
+  }
+
+  async #releaseAfter(slice: Promise<Slice<R>>, request: ReadRequest): Promise<Slice<R>> {
+    try {
+      return await slice;
+    } finally {
+      this.#releaseFrom(request);
+    }
+  }
+
+  #holdFor({ min }: ReadRequest): void {
     const { owner } = this.#parts;
-    if (passive) return noop;
-    return min === undefined ? owner.hold(this) : owner.openRead(this);
+    if (min === undefined) owner.hold(this);
+    else owner.openRead(this);
+  }
+
+  #releaseFrom({ min }: ReadRequest): void {
+    const { owner } = this.#parts;
+    if (min === undefined) owner.release(this);
+    else owner.closeRead(this);
   }
 
   #range(action: string, { advance, start }: ReadOptions, whenOmitted: number) {
@@ -465,7 +483,9 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
 
   /** Pins the runner and its session until the returned function is called. @internal */
   hold(): () => void {
-    return this.#parts.owner.hold(this);
+    const { owner } = this.#parts;
+    owner.hold(this);
+    return once(() => owner.release(this));
   }
 
   /** Aborts when the runner is not to be found any more. @internal */
@@ -475,7 +495,9 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
 
   /** As {@link hold}, for a response that stays open; throws where there are too many. @internal */
   openRead(): () => void {
-    return this.#parts.owner.openRead(this);
+    const { owner } = this.#parts;
+    owner.openRead(this);
+    return once(() => owner.closeRead(this));
   }
 }
 
@@ -484,6 +506,15 @@ export type { ReadRequest as InternalReadRequest };
 /** An aborted sequence has nothing left to produce; an aborted body may still be running. */
 function isBackgroundCompleted(state: LogState, kind: RunnerKind, closed: boolean): boolean {
   return kind === "process" && state.outcome === "aborted" ? closed : state.ended;
+}
+
+function once(act: () => void): () => void {
+  let isDone = false;
+  return () => {
+    if (isDone) return;
+    isDone = true;
+    act();
+  };
 }
 
 function toResult<R>({ result, status, position, error }: Slice<R>): RunnerResult<R> {

@@ -354,11 +354,11 @@ export class ActiveSession<Services = unknown> extends Expirable {
     this.#checkAvailable("acquire a lock");
     checkOptions("acquire a lock", options, ["timeout", "signal"]);
     this.#locks ??= new SessionLocks();
-    const release = this.#pin();
+    this.#hold();
     try {
       return await this.#locks.acquire(name, options);
     } finally {
-      release();
+      this.#release();
     }
   }
 
@@ -505,7 +505,8 @@ export class ActiveSession<Services = unknown> extends Expirable {
       checkAvailable: (action) => this.#checkAvailable(action),
       admitRunner: () => this.#host.admitRunner(this),
       admitRead: () => this.#host.admitRead(this),
-      pin: (release) => this.#pin(release),
+      hold: () => this.#hold(),
+      release: () => this.#release(),
       published: () => this.#published(),
       warn: (message, error) => this.#warn(message, error),
     });
@@ -524,17 +525,14 @@ export class ActiveSession<Services = unknown> extends Expirable {
     }
   }
 
-  /** Keeps the session from idling out, until the returned function is called; that calls `release`, once. */
-  #pin(release: () => void = noop): () => void {
+  /** Keeps the session from idling out until {@link #release} has been called as often. */
+  #hold(): void {
     if (this.#holders++ === 0) this.#host.idleSessions.remove(this);
-    let held = true;
-    return () => {
-      if (!held) return;
-      held = false;
-      release();
-      this.#holders--;
-      this.touch();
-    };
+  }
+
+  #release(): void {
+    this.#holders--;
+    this.touch();
   }
 }
 

@@ -74,15 +74,16 @@ export class RunnerTable {
     return Promise.all(this.#disposals);
   }
 
-  /** Keeps a runner from idling out until the returned function is called, which may happen once. */
-  hold(runner: Runner): () => void {
+  /** Keeps a runner from idling out until {@link release} has been called as often. */
+  hold(runner: Runner): void {
     const entry = this.#entries.get(runner.number);
-    if (!entry) return () => {};
-    if (entry.holders++ === 0) entry.idle.remove(entry);
-    return () => {
-      const isThere = this.#entries.get(runner.number) === entry;
-      entry.usedAt = performance.now();
-      if (--entry.holders === 0 && isThere) entry.idle.touch(entry);
-    };
+    if (entry && entry.holders++ === 0) entry.idle.remove(entry);
+  }
+
+  release(runner: Runner): void {
+    const entry = this.#entries.get(runner.number);
+    if (!entry) return;
+    entry.usedAt = performance.now();
+    if (--entry.holders === 0) entry.idle.touch(entry);
   }
 }

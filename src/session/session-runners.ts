@@ -48,8 +48,9 @@ export interface RunnersHome {
   admitRunner(): void;
   /** Throws where there may not be one more open read. */
   admitRead(): void;
-  /** Keeps the session from idling out until the returned function is called; that calls `release`, once. */
-  pin(release?: () => void): () => void;
+  /** Keeps the session from idling out until `release` has been called as often. */
+  hold(): void;
+  release(): void;
   /** Resolves when a client that is told of a runner can come back to it; rejects if it never can. */
   published(): Promise<void>;
   warn(message: string, error: unknown): void;
@@ -167,23 +168,23 @@ export class SessionRunners {
 
   /** Starts a new runner if it is to start now, and waits until its client can come back; it cannot idle out meanwhile. */
   async #launch(runner: Runner, { start, signal }: RunnerChoices): Promise<void> {
-    const release = this.#hold(runner);
+    this.#hold(runner);
     try {
       runner.follow(signal);
       if (start === "now") await runner.start();
       await this.#home.published();
     } finally {
-      release();
+      this.#release(runner);
     }
   }
 
   /** The session does not idle out while a creation waits for the application's code, which waits no longer than it lives. */
   async #pinned<R>(promise: Promise<R>): Promise<R> {
-    const release = this.#home.pin();
+    this.#home.hold();
     try {
       return await abortable(promise, this.#home.session.signal);
     } finally {
-      release();
+      this.#home.release();
     }
   }
 
@@ -206,7 +207,8 @@ export class SessionRunners {
     const runner = this.#table.get(typeof key === "number" ? key : this.#numberOf(key));
     if (!runner || !fits(runner)) return undefined;
     this.#isFresh = false;
-    this.#hold(runner)();
+    this.#hold(runner);
+    this.#release(runner);
     return runner;
   }
 
@@ -218,21 +220,28 @@ export class SessionRunners {
   }
 
   /** Keeps a runner, and with it the session, from idling out. Taking and releasing are a use of both. */
-  #hold(runner: Runner): () => void {
-    return this.#home.pin(this.#table.hold(runner));
+  #hold(runner: Runner): void {
+    this.#table.hold(runner);
+    this.#home.hold();
   }
 
-  #openRead(runner: Runner): () => void {
+  #release(runner: Runner): void {
+    this.#table.release(runner);
+    this.#home.release();
+  }
+
+  #openRead(runner: Runner): void {
     const { tally } = this.#home.host;
     this.#home.admitRead();
     this.#openReads++;
     tally.openReads++;
-    const release = this.#table.hold(runner);
-    return this.#home.pin(() => {
-      this.#openReads--;
-      tally.openReads--;
-      release();
-    });
+    this.#hold(runner);
+  }
+
+  #closeRead(runner: Runner): void {
+    this.#openReads--;
+    this.#home.host.tally.openReads--;
+    this.#release(runner);
   }
 
   // --- ending ------------------------------------------------------------------------------------------------------
@@ -264,7 +273,9 @@ export class SessionRunners {
       cleanupTimeout: host.settings.cleanupTimeout,
       tally: host.tally,
       hold: (runner) => this.#hold(runner),
+      release: (runner) => this.#release(runner),
       openRead: (runner) => this.#openRead(runner),
+      closeRead: (runner) => this.#closeRead(runner),
       remove: (runner, disposal) => {
         if (!this.#table.remove(runner, disposal)) return;
         host.tally.runners--;

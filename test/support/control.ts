@@ -105,3 +105,12 @@ export function openHost<Services = unknown>(
   atEnd(() => host.close());
   return host;
 }
+
+/** A promise for what may be had at once, or thrown; one that it gives is passed on as it is. */
+export function promised<T>(get: () => T | Promise<T>): Promise<T> {
+  try {
+    return Promise.resolve(get());
+  } catch (error) {
+    return Promise.reject(error);
+  }
+}
