@@ -10,13 +10,7 @@ const running = new Set();
 /** Starts a file of this folder, which answers questions: `ask("cpu")` and the like. */
 export async function start(file, args = []) {
   const path = fileURLToPath(new URL(`../${file}`, import.meta.url));
-  const node = [
-    process.execPath,
-    "--expose-gc",
-    ...(process.env.PROF ? ["--cpu-prof", "--cpu-prof-dir=/tmp/prof"] : []),
-    path,
-    ...args,
-  ];
+  const node = [process.execPath, ...process.execArgv, "--expose-gc", path, ...args];
   const [command, ...rest] = hasTaskset ? ["taskset", "-c", "0", ...node] : node;
   const child = spawn(command, rest, {
     stdio: ["ignore", "inherit", "inherit", "ipc"],

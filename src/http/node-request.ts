@@ -46,6 +46,10 @@ class NodePort<Request> implements RequestPort {
     return cookiesOf(this.#raw.rawHeaders);
   }
 
+  get connection(): object | undefined {
+    return this.#raw.httpVersionMajor === 1 ? this.#raw.socket : undefined;
+  }
+
   get headersSent(): boolean {
     return this.#response.headersSent;
   }

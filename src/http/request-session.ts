@@ -42,6 +42,8 @@ export interface RequestPort {
   readonly isSecure: boolean;
   /** The `Cookie` header. */
   readonly cookies: string | undefined;
+  /** What lives as long as the client's connection, where that is known. */
+  readonly connection: object | undefined;
   /** Whether it is too late to set a cookie. */
   readonly headersSent: boolean;
   setCookie(header: string): void;
@@ -51,6 +53,17 @@ export interface RequestPort {
   onOver(callback: () => void): void;
   /** The framework's session as of now; `undefined` where there is none. */
   readonly frameworkSession: FrameworkSession | undefined;
+}
+
+const latestCookie = Symbol("latest cookie");
+
+/** A connection, and who the latest `Cookie` header that came over it stands for. */
+interface Connection {
+  [latestCookie]?: {
+    readonly header: string;
+    readonly cookie: SessionCookie;
+    readonly identity: TaggedIdentity | undefined;
+  };
 }
 
 /** See the top of the file. */
@@ -174,9 +187,18 @@ export class RequestSession<Services = unknown> {
     return this.#port.isSecure ? https : http;
   }
 
+  /** Whoever keeps its connection sends the same header each time: that is read once. */
   #readCookie(): TaggedIdentity | undefined {
-    const value = this.#cookie.read(this.#port.cookies);
-    return value === undefined ? undefined : tagIdentity("cookie", value);
+    const header = this.#port.cookies;
+    if (header === undefined) return undefined;
+    const cookie = this.#cookie;
+    const connection = this.#port.connection as Connection | undefined;
+    const latest = connection?.[latestCookie];
+    if (latest?.header === header && latest.cookie === cookie) return latest.identity;
+    const value = cookie.read(header);
+    const identity = value === undefined ? undefined : tagIdentity("cookie", value);
+    if (connection) connection[latestCookie] = { header, cookie, identity };
+    return identity;
   }
 
   /** The cookie is set only when there is a session for it. */

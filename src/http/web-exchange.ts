@@ -45,6 +45,10 @@ export class WebArrival<Request> implements RequestPort {
     return this.#web.headers.get("cookie") ?? undefined;
   }
 
+  get connection(): undefined {
+    return undefined;
+  }
+
   get headersSent(): boolean {
     return this.#isOver;
   }
