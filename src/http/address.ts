@@ -12,8 +12,10 @@ export interface Address {
  * @param isHome whether the whole path is that of the application's home page, which is never taken for a list of runners
  */
 export function addressOf(path: string, method: string, isHome: boolean): Address | undefined {
-  const [, key = "", action, ...rest] = path.split("/");
-  if (action === "" || rest.length > 0 || (key === "" && (method !== "GET" || isHome))) return undefined;
+  const slash = path.indexOf("/", 1);
+  const key = slash < 0 ? path.slice(1) : path.slice(1, slash);
+  const action = slash < 0 ? undefined : path.slice(slash + 1);
+  if (action === "" || action?.includes("/") || (key === "" && (method !== "GET" || isHome))) return undefined;
   return { key, action };
 }
 

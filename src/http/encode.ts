@@ -13,23 +13,27 @@ export interface EncodedSlice {
   readonly isEmpty: boolean;
 }
 
+type OwnReadRequest = { -readonly [Name in keyof InternalReadRequest]: InternalReadRequest[Name] };
+
 /**
  * Reads a slice that can be sent, of about `textLimit` characters at most, but of one item at least.
- * @throws what a read throws, and `RESULT_NOT_SERIALIZABLE` if the first item has no JSON form
+ * @param request is completed here: a copy of it would cost as much as the rest of the read
+ * @throws what a read throws, also as one that rejects, and `RESULT_NOT_SERIALIZABLE` if the first item has no JSON form
  */
-export async function readEncoded(
+export function readEncoded(
   runner: Runner,
-  request: InternalReadRequest,
+  request: OwnReadRequest,
   textLimit = Number.POSITIVE_INFINITY,
-): Promise<EncodedSlice> {
+): EncodedSlice | Promise<EncodedSlice> {
   let text = "[]";
-  const accept = (items: readonly unknown[]) => {
-    const encoded = encodeShared(runner, request.start, items, textLimit);
+  request.accept = (items) => {
+    const encoded = encodeShared(runner, request, items, textLimit);
     text = encoded.text;
     return encoded.count;
   };
-  const slice = await runner.read({ ...request, accept });
-  return { slice, text, isEmpty: text === "[]" };
+  const asEncoded = (slice: Slice<unknown>) => ({ slice, text, isEmpty: text === "[]" });
+  const slice = runner.read(request);
+  return slice instanceof Promise ? slice.then(asEncoded) : asEncoded(slice);
 }
 
 type Encoded = ReturnType<typeof encodeItems>;
@@ -42,19 +46,21 @@ let latest:
 /** Those who wait at the same place are given the same items one after the other, in one step: it is encoded once for all of them. */
 function encodeShared(
   runner: Runner,
-  start: number | "tail" | undefined,
+  { start, min }: InternalReadRequest,
   items: readonly unknown[],
   textLimit: number,
 ): Encoded {
   const { length } = items;
-  if (typeof start !== "number") return encodeItems(items, textLimit);
+  if (typeof start !== "number" || min === undefined) return encodeItems(items, textLimit);
   const isSame = latest?.start === start && latest.length === length && latest.first === items[0];
   if (isSame && latest?.runner === runner && latest.textLimit === textLimit) return latest.encoded;
   const encoded = encodeItems(items, textLimit);
-  if (!latest) queueMicrotask(forgetLatest);
+  if (!latest) void settled.then(forgetLatest);
   latest = { runner, start, first: items[0], length, textLimit, encoded };
   return encoded;
 }
+
+const settled = Promise.resolve();
 
 function forgetLatest(): void {
   latest = undefined;

@@ -66,7 +66,8 @@ export function noContent(): WireResponse {
 /** The answer. */
 export interface WireResponse {
   readonly status: number;
-  readonly headers: Readonly<ResponseHeaders>;
+  /** Nobody else's: who writes the answer may add to them. */
+  readonly headers: ResponseHeaders;
   /** The whole body, or its parts as they come; `undefined`: no body. */
   readonly body?: string | AsyncIterable<string>;
   /**

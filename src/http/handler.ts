@@ -16,7 +16,7 @@ import { headerNames } from "../wire/names.js";
 import { formatOffset } from "../wire/offset.js";
 import { type CreationSettings, create, exposedByName, stopCreation } from "./creation.js";
 import { nextCursor } from "./cursor.js";
-import { readEncoded } from "./encode.js";
+import { type EncodedSlice, readEncoded } from "./encode.js";
 import {
   commonHeaders,
   jsonHeaders,
@@ -73,12 +73,16 @@ export function createRunnerHandler(sessions: ActiveSessions, options: RunnerRou
   const settings = resolveSettings(options);
   return async (request) => {
     try {
-      return await answer(sessions, settings, request);
+      const response = answer(sessions, settings, request);
+      return response instanceof Promise ? await response : response;
     } catch (error) {
       return errorResponse(error, request.method === "HEAD");
     }
   };
 }
+
+/** At once where nothing has to be waited for: most pages are. Throws, or rejects. */
+type Answer = WireResponse | Promise<WireResponse>;
 
 /** The answer to a request that failed by a rule of ours; rethrows every other error. */
 function errorResponse(error: unknown, isHead: boolean, more?: ResponseHeaders): WireResponse {
@@ -92,27 +96,25 @@ function errorResponse(error: unknown, isHead: boolean, more?: ResponseHeaders):
 type Routes<Route> = Readonly<Record<string, Readonly<Record<string, Route>>>>;
 
 /** `{mount}` */
-const mountRoutes: Routes<(sessions: ActiveSessions, request: WireRequest) => Promise<WireResponse>> = {
+const mountRoutes: Routes<(sessions: ActiveSessions, request: WireRequest) => Answer> = {
   "": { GET: list },
 };
 
 /** `{mount}/{name}` */
-const definitionRoutes: Routes<
-  (definition: RunnerDefinition, request: WireRequest, settings: Settings) => Promise<WireResponse>
-> = {
+const definitionRoutes: Routes<(definition: RunnerDefinition, request: WireRequest, settings: Settings) => Answer> = {
   "": { POST: (...asked) => unlessGone(asked[1], () => create(...asked)) },
   abort: { POST: (definition, request) => stopCreation(definition, request, state) },
 };
 
 /** `{mount}/{key}` */
-const runnerRoutes: Routes<(runner: Runner, request: WireRequest, settings: Settings) => Promise<WireResponse>> = {
+const runnerRoutes: Routes<(runner: Runner, request: WireRequest, settings: Settings) => Answer> = {
   "": { GET: read, HEAD: head, DELETE: remove },
   state: { GET: state },
   ack: { POST: acknowledge },
   abort: { POST: abort },
 };
 
-async function answer(sessions: ActiveSessions, settings: Settings, request: WireRequest): Promise<WireResponse> {
+function answer(sessions: ActiveSessions, settings: Settings, request: WireRequest): Answer {
   const { key } = request;
   if (key === "") return dispatch(mountRoutes, request, (route) => route(sessions, request));
   const definition = settings.exposed.get(key);
@@ -125,11 +127,11 @@ async function answer(sessions: ActiveSessions, settings: Settings, request: Wir
   });
 }
 
-async function dispatch<Route>(
+function dispatch<Route>(
   routes: Routes<Route>,
   { action = "", method }: WireRequest,
-  answerBy: (route: Route) => Promise<WireResponse>,
-): Promise<WireResponse> {
+  answerBy: (route: Route) => Answer,
+): Answer {
   const methods = Object.hasOwn(routes, action) ? routes[action]! : undefined;
   if (!methods) throw notFound();
   return Object.hasOwn(methods, method) ? answerBy(methods[method]!) : methodNotAllowed(method, Object.keys(methods));
@@ -146,15 +148,16 @@ function locate(sessions: ActiveSessions, request: WireRequest, { allowedOrigins
 
 // --- reads -----------------------------------------------------------------------------------------------------------
 
-function read(runner: Runner, request: WireRequest, settings: Settings): Promise<WireResponse> {
+function read(runner: Runner, request: WireRequest, settings: Settings): Answer {
   const query = parseReadQuery(request.query, settings);
-  return unlessGone(request, () => {
-    if (query.live === "sse") return tail(runner, request, query, settings);
-    return query.live === "long-poll" ? poll(runner, request, query) : page(runner, request, query);
-  });
+  if (query.live === "sse") return unlessGone(request, () => tail(runner, request, query, settings));
+  if (query.live === "long-poll") return unlessGone(request, () => poll(runner, request, query));
+  // A page does not wait, unless its runner has to be started first.
+  if (runner.needsStart) return unlessGone(request, () => page(runner, request, query, request.signal));
+  return page(runner, request, query, undefined);
 }
 
-async function unlessGone(request: WireRequest, answerIt: () => Promise<WireResponse>): Promise<WireResponse> {
+async function unlessGone(request: WireRequest, answerIt: () => Answer): Promise<WireResponse> {
   try {
     return await answerIt();
   } catch (error) {
@@ -164,14 +167,22 @@ async function unlessGone(request: WireRequest, answerIt: () => Promise<WireResp
 }
 
 /** What is there, at once. */
-async function page(runner: Runner, request: WireRequest, query: ReadQuery): Promise<WireResponse> {
+function page(runner: Runner, request: WireRequest, query: ReadQuery, signal: AbortSignal | undefined): Answer {
   const start = startOf(query);
-  // A page does not wait, unless its runner has to be started first.
-  const signal = runner.needsStart ? request.signal : undefined;
-  const { slice, text } = await readEncoded(runner, { start, max: maxOf(runner, query, start), signal });
+  const read = readEncoded(runner, { start, max: maxOf(runner, query, start), signal });
+  const answerWith = (encoded: EncodedSlice) => pageOf(runner, request, query, encoded);
+  return read instanceof Promise ? read.then(answerWith) : answerWith(read);
+}
+
+function pageOf(
+  runner: Runner,
+  request: WireRequest,
+  { offset, cursor }: ReadQuery,
+  { slice, text }: EncodedSlice,
+): WireResponse {
   const headers = jsonHeaders();
-  addReadHeaders(headers, runner, slice, nextCursor(query.cursor));
-  if (start === "tail") return { status: 200, headers, body: text };
+  addReadHeaders(headers, runner, slice, nextCursor(cursor));
+  if (offset === "tail") return { status: 200, headers, body: text };
   const etag = etagOf(runner, slice);
   headers.ETag = etag;
   if (matches(request.headers["if-none-match"], etag)) return { status: 304, headers };

@@ -76,10 +76,18 @@ export function createInstaller<Request extends object>(
     (request as Arrived)[key] = own;
     return own;
   };
-  if (!identify && !scopes) return (request, port) => settle(request, port, undefined, everything);
-  return async (request, port) => {
-    const user = await identify?.(request);
-    return settle(request, port, user, await select(request, port.path, warn));
+  const settleLater = async (request: Request, port: RequestPort, user: unknown) => {
+    const known = await user;
+    return settle(request, port, known, await select(request, port.path, warn));
+  };
+  return (request, port) => {
+    try {
+      const user = identify?.(request);
+      const isKnown = !scopes && typeof Object(user).then !== "function";
+      return isKnown ? settle(request, port, user, everything) : settleLater(request, port, user);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   };
 }
 

@@ -23,12 +23,24 @@ export class ConnectionSignal {
   }
 }
 
-/** Writes the whole response. Resolves when nothing is left to do for it; a client that has gone is no error. */
-export async function writeResponse(response: ServerResponse, wire: WireResponse): Promise<void> {
-  const { body, ended } = wire;
+/**
+ * Writes the whole response, at once unless its body comes in parts: then the promise resolves when nothing is left to do for it. A
+ * client that has gone is no error.
+ */
+export function writeResponse(response: ServerResponse, wire: WireResponse): Promise<void> | undefined {
+  const { status, headers, body } = wire;
+  if (typeof body === "object") return writeParts(response, wire, body);
+  if (!isOver(response)) writeWhole(response, status, headers, body);
+  return undefined;
+}
+
+async function writeParts(
+  response: ServerResponse,
+  { status, headers, ended }: WireResponse,
+  body: AsyncIterable<string>,
+): Promise<void> {
   if (isOver(response)) return abandon(body);
-  if (typeof body !== "object") return writeWhole(response, wire.status, wire.headers, body);
-  response.writeHead(wire.status, wire.headers);
+  response.writeHead(status, headers);
   response.on("error", noop); // a client that goes away in the middle is what `close` tells, and no error of ours
   response.flushHeaders();
   for await (const part of body) {
@@ -48,13 +60,13 @@ function writeWhole(
   headers: WireResponse["headers"],
   body: string | undefined,
 ): void {
-  if (body === undefined) response.writeHead(status, headers).end();
-  else response.writeHead(status, { ...headers, "Content-Length": Buffer.byteLength(body) }).end(body);
+  if (body !== undefined) headers["Content-Length"] = String(Buffer.byteLength(body));
+  response.writeHead(status, headers).end(body);
 }
 
 /** Lets a body that nobody will read clean up behind itself. */
-async function abandon(body: WireResponse["body"]): Promise<void> {
-  if (typeof body === "object") await body[Symbol.asyncIterator]().return?.();
+async function abandon(body: AsyncIterable<string>): Promise<void> {
+  await body[Symbol.asyncIterator]().return?.();
 }
 
 function isOver(response: ServerResponse): boolean {

@@ -183,11 +183,12 @@ export class SseResponse {
   }
 
   /** The opening read takes what is there and acknowledges; the later ones wait, and acknowledge nothing. */
-  #read(start: number | "tail", isOpening: boolean): Promise<EncodedSlice> {
-    const request = { start, max: this.#mostItems, passive: true, acknowledge: isOpening };
-    if (isOpening) return readEncoded(this.#runner, { ...request, signal: this.ended }, textPerEvent);
+  #read(start: number | "tail", isOpening: boolean): EncodedSlice | Promise<EncodedSlice> {
+    const max = this.#mostItems;
+    if (isOpening) return readEncoded(this.#runner, { start, max, passive: true, signal: this.ended }, textPerEvent);
     this.#waitsSince = performance.now();
-    return readEncoded(this.#runner, { ...request, min: 1, onWait: this.#onWait }, textPerEvent);
+    const waiting = { start, min: 1, max, passive: true, acknowledge: false, onWait: this.#onWait };
+    return readEncoded(this.#runner, waiting, textPerEvent);
   }
 
   readonly #onWait = (wait: Wait): void => {

@@ -158,14 +158,16 @@ export class PendingReads<R> {
 
   /** Brings {@link demand} up to date. */
   measure(): void {
-    const { demand } = this;
-    Object.assign(demand, noDemand);
+    let { wakeAt, lowestStart, furthestTarget } = noDemand;
     for (const read of this.#reads) {
-      demand.wakeAt = Math.min(demand.wakeAt, read.ripe ? read.limit + 1 : read.target);
+      wakeAt = Math.min(wakeAt, read.ripe ? read.limit + 1 : read.target);
       if (read.request.passive) continue;
-      demand.lowestStart = Math.min(demand.lowestStart, read.start);
-      if (!read.ripe) demand.furthestTarget = Math.max(demand.furthestTarget, read.target);
+      lowestStart = Math.min(lowestStart, read.start);
+      if (!read.ripe) furthestTarget = Math.max(furthestTarget, read.target);
     }
+    this.demand.wakeAt = wakeAt;
+    this.demand.lowestStart = lowestStart;
+    this.demand.furthestTarget = furthestTarget;
   }
 }
 

@@ -96,6 +96,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   readonly #holdsReleased = createDeferred<CleanupSummary>();
   /** What the work has thrown since it was stopped. */
   readonly #lateErrors: unknown[] = [];
+  #key: string | undefined;
   #cleanedUp = false;
   #starting: Promise<void> | undefined;
   #abortReason: AbortReason | undefined;
@@ -126,7 +127,8 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   /** The runner's external text id, `{number}-{generation}-{sessionId}`, safe in a URL. It gives no permission. */
   get key(): string {
     const { owner, number } = this.#parts;
-    return `${number}-${owner.generation}-${owner.sessionId}`;
+    this.#key ??= `${number}-${owner.generation}-${owner.sessionId}`;
+    return this.#key;
   }
 
   /** The runner's number within its session, from 0, never reused. */

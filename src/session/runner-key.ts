@@ -16,7 +16,6 @@ const pattern = /^(0|[1-9]\d{0,15})-([1-9]\d{0,15})-([A-Za-z0-9_-]{22}(?:\.([A-Z
 export function parseRunnerKey(text: string): RunnerKey | undefined {
   const match = pattern.exec(text);
   if (!match) return undefined;
-  const [, number, generation, sessionId, suffix] = match;
-  const key = { number: Number(number), generation: Number(generation), sessionId: sessionId!, suffix };
+  const key = { number: Number(match[1]), generation: Number(match[2]), sessionId: match[3]!, suffix: match[4] };
   return Number.isSafeInteger(key.number) && Number.isSafeInteger(key.generation) ? key : undefined;
 }
