@@ -18,6 +18,31 @@ export function createDeferred<T = void>(): Deferred<T> {
   return { promise, resolve, reject };
 }
 
+/** A promise that costs nothing until somebody asks for it; what it resolves with may come before or after. */
+export class LazyPromise<T> {
+  #deferred: Deferred<T> | undefined;
+  #result: { readonly value: T } | undefined;
+
+  get promise(): Promise<T> {
+    if (!this.#deferred) {
+      this.#deferred = createDeferred<T>();
+      if (this.#result) this.#deferred.resolve(this.#result.value);
+    }
+    return this.#deferred.promise;
+  }
+
+  /** Only the first call counts. */
+  resolve(value: T): void {
+    this.#result ??= { value };
+    this.#deferred?.resolve(value);
+  }
+}
+
+/** Whether there is something to wait for, as `await` sees it. Throws what a getter of the value throws. */
+export function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
+  return typeof Object(value).then === "function";
+}
+
 /** Calls `listener` once when `signal` aborts; returns what takes it off again. An aborted signal calls nothing. */
 export function onAbort(signal: AbortSignal | undefined, listener: () => void): () => void {
   if (!signal || signal.aborted) return noop;

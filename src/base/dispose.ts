@@ -1,5 +1,5 @@
 /** Giving back what was held: one resource or many, with errors collected and every wait bounded. */
-import { type Settlement, settleWithin } from "./async.js";
+import { isThenable, type Settlement, settleWithin } from "./async.js";
 
 /** Something to be given back: a disposable, or a function that does it. */
 export type Resource = AsyncDisposable | Disposable | (() => unknown);
@@ -31,15 +31,26 @@ export function disposeOf(resource: Resource): unknown {
   return resource[Symbol.dispose]();
 }
 
-/** Runs one step, which may throw, reject or never settle; waits at most `timeout` ms. Never rejects. */
-export function runStep(step: () => unknown, timeout: number): Promise<Settlement> {
-  return settleWithin(new Promise((resolve) => resolve(step())), timeout);
+const done: Settlement = { timedOut: false, errors: [] };
+
+/** Runs one step, which may throw, reject or never settle; waits at most `timeout` ms, if there is anything to wait for. Never rejects. */
+export function runStep(step: () => unknown, timeout: number): Settlement | Promise<Settlement> {
+  try {
+    const result = step();
+    if (!isThenable(result)) return done;
+    return settleWithin(new Promise((resolve) => resolve(result)), timeout);
+  } catch (error) {
+    return { timedOut: false, errors: [error] };
+  }
 }
 
 /** Runs the steps one after the other, each bounded by `timeout` ms, whatever becomes of those before it. */
 export async function runSteps(steps: Iterable<() => unknown>, timeout: number): Promise<CleanupSummary> {
   const summaries: CleanupSummary[] = [];
-  for (const step of steps) summaries.push(await runStep(step, timeout));
+  for (const step of steps) {
+    const running = runStep(step, timeout);
+    summaries.push(running instanceof Promise ? await running : running);
+  }
   return mergeSummaries(summaries);
 }
 
@@ -50,6 +61,7 @@ export function toSteps(resources: readonly Resource[]): (() => unknown)[] {
 
 /** One summary for many. */
 export function mergeSummaries(summaries: readonly CleanupSummary[]): CleanupSummary {
+  if (summaries.every((summary) => summary === done)) return done;
   return {
     timedOut: summaries.some((summary) => summary.timedOut),
     errors: summaries.flatMap((summary) => summary.errors),

@@ -1,5 +1,5 @@
 /** What every adapter does first: find out whose request it is and which session is meant, and keep that with the request. */
-import { noop } from "../base/async.js";
+import { isThenable, noop } from "../base/async.js";
 import { checkFunction, checkOptions } from "../base/check.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 import { ActiveSessions } from "../session/active-sessions.js";
@@ -83,7 +83,7 @@ export function createInstaller<Request extends object>(
   return (request, port) => {
     try {
       const user = identify?.(request);
-      const isKnown = !scopes && typeof Object(user).then !== "function";
+      const isKnown = !scopes && !isThenable(user);
       return isKnown ? settle(request, port, user, everything) : settleLater(request, port, user);
     } catch (error) {
       return Promise.reject(error);

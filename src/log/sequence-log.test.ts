@@ -228,6 +228,22 @@ describe("the one turn that the source gets", () => {
     expect(slice.error?.cause).toEqual(new Error("late"));
   });
 
+  test("is given to each read: who gets what it asked for later is answered when a turn of its own is over", async () => {
+    const { log } = openLog();
+    const answered: string[] = [];
+    const ask = (name: string, min: number) =>
+      required(log, min, { start: 0, max: 10 }).then(({ position }) => answered.push(`${name} ${position}`));
+    const reading = [ask("first", 1), ask("as early", 1), ask("later", 2)];
+    log.append(0);
+    await turns(1);
+    log.append(1);
+    await turns(1);
+    expect(answered).toEqual(["first 2", "as early 2"]);
+    await turns(2);
+    expect(answered).toEqual(["first 2", "as early 2", "later 2"]);
+    await Promise.all(reading);
+  });
+
   test("is given to a read of what is available too, which takes what comes meanwhile", async () => {
     const { log } = openLog();
     produce(log, 2);

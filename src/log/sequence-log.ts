@@ -38,7 +38,7 @@ import type {
   RunnerStatus,
   Slice,
 } from "./result-log.js";
-import { afterTurn } from "./turn.js";
+import { afterTurn, turnsPassed } from "./turn.js";
 import { Window } from "./window.js";
 
 /** How much a sequence log keeps and how far its producer may run ahead. */
@@ -81,8 +81,9 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
   #reads: PendingReads<T[]> | undefined;
   /** What the pending reads ask for. */
   #demand: Readonly<Demand> = noDemand;
-  /** Whether {@link afterTurn} will call back for those that are ripe. */
+  /** Whether {@link afterTurn} will call back for those that are ripe, and how many turns had passed when it was asked to. */
   #isWatching = false;
+  #watchesSince = 0;
   /** At this progress the producer pauses. */
   #bound: number;
   #room: Deferred<void> | undefined;
@@ -293,13 +294,14 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
   #linger(reads: PendingReads<T[]>, read: PendingRead<T[]>): void {
     reads.ripen(read);
     read.ripeAt = this.#window.end;
-    read.isWatched = !this.#isWatching; // else its turn begins with the next call
     this.#watch(reads);
+    read.isWatched = turnsPassed() === this.#watchesSince; // else its turn begins with the next call
   }
 
   #watch(reads: PendingReads<T[]>): void {
     if (this.#isWatching) return;
     this.#isWatching = true;
+    this.#watchesSince = turnsPassed();
     afterTurn(() => this.#turnIsOver(reads));
   }
 

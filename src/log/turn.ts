@@ -22,7 +22,15 @@ export function afterTurn(callback: () => void): void {
   following.push(callback);
 }
 
+/** How many turns have passed while somebody waited for one: as long as it is the same, no turn has. */
+export function turnsPassed(): number {
+  return ticks;
+}
+
+let ticks = 0;
+
 function tick(): void {
+  ticks++;
   const callbacks = due;
   due = following;
   following = [];

@@ -2,8 +2,7 @@
 import { ProcessLog, type ProcessSink } from "../log/process-log.js";
 import { CustomProducer, Produced } from "./custom-producer.js";
 import { type ProcessBody, ProcessProducer } from "./process-producer.js";
-import { Runner, type RunnerOwner } from "./runner.js";
-import type { RunnerSettings } from "./sequence-runner.js";
+import { Runner, type RunnerOwner, type RunnerSettings } from "./runner.js";
 
 /** A runner whose result is one value that changes. A position is a number of reports; only the newest value is kept. */
 export class ProcessRunner<T = unknown> extends Runner<T | undefined> {
@@ -22,6 +21,6 @@ export function createProcess<T>(
     body instanceof Produced
       ? new CustomProducer(log, body, (error) => runner?.onLateError(error))
       : new ProcessProducer(log, body);
-  runner = new ProcessRunner<T>({ owner, log, producer, ...settings });
+  runner = new ProcessRunner<T>({ owner, log, producer, settings });
   return runner;
 }

@@ -12,7 +12,7 @@
  *   once, whether or not anybody has read the results.
  * - A disposed runner refuses reads with `RUNNER_GONE`; its abort still answers.
  */
-import { abortable, createDeferred, noop, onAbort, settleWithin } from "../base/async.js";
+import { abortable, LazyPromise, noop, onAbort, settleWithin } from "../base/async.js";
 import { checkInteger } from "../base/check.js";
 import { type CleanupSummary, mergeSummaries, type Resource, runSteps, toSteps } from "../base/dispose.js";
 import { ActiveSessionError } from "../base/error.js";
@@ -66,17 +66,22 @@ export interface RunnerOwner {
   cleanedUp(runner: Runner, summary: CleanupSummary): void;
 }
 
-/** What a runner is made of. */
-export interface RunnerParts<R> {
-  readonly owner: RunnerOwner;
+/** What every runner is made with, resolved. */
+export interface RunnerSettings {
   readonly number: number;
-  readonly log: ResultLog<R>;
-  readonly producer: Producer;
   readonly defaultAdvance: number;
   readonly holds: readonly Resource[];
   readonly data: unknown;
-  /** What the runner was made from, if it is a defined one. */
-  readonly definition?: RunnerDefinition | undefined;
+  /** What the runner is made from, if it is a defined one. */
+  readonly definition: RunnerDefinition | undefined;
+}
+
+/** What a runner is made of. */
+export interface RunnerParts<R> {
+  readonly owner: RunnerOwner;
+  readonly log: ResultLog<R>;
+  readonly producer: Producer;
+  readonly settings: RunnerSettings;
 }
 
 /** A background operation and its results. Made by a session; see `createSequenceRunner` and its siblings. */
@@ -92,8 +97,8 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   /** What readers listen to. */
   readonly #finalSignal = new LazySignal();
   readonly #removal = new LazySignal();
-  readonly #cleanup = createDeferred<CleanupSummary>();
-  readonly #holdsReleased = createDeferred<CleanupSummary>();
+  readonly #cleanup = new LazyPromise<CleanupSummary>();
+  readonly #holdsReleased = new LazyPromise<CleanupSummary>();
   /** What the work has thrown since it was stopped. */
   readonly #lateErrors: unknown[] = [];
   #key: string | undefined;
@@ -108,7 +113,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   /** @internal */
   constructor(parts: RunnerParts<R>) {
     this.#parts = parts;
-    this.data = parts.data;
+    this.data = parts.settings.data;
     void parts.producer.closed.then((summary) => {
       this.#closed = true;
       this.#finishCleanup(summary);
@@ -119,26 +124,26 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
 
   /** Which runner this is; for logs. */
   get id(): RunnerId {
-    const { owner, number } = this.#parts;
-    const { sessionId, generation } = owner;
+    const { number } = this;
+    const { sessionId, generation } = this.#parts.owner;
     return { sessionId, generation, number, toString: () => `${sessionId}:${generation}#${number}` };
   }
 
   /** The runner's external text id, `{number}-{generation}-{sessionId}`, safe in a URL. It gives no permission. */
   get key(): string {
-    const { owner, number } = this.#parts;
-    this.#key ??= `${number}-${owner.generation}-${owner.sessionId}`;
+    const { owner, settings } = this.#parts;
+    this.#key ??= `${settings.number}-${owner.generation}-${owner.sessionId}`;
     return this.#key;
   }
 
   /** The runner's number within its session, from 0, never reused. */
   get number(): number {
-    return this.#parts.number;
+    return this.#parts.settings.number;
   }
 
   /** What the runner was made from, if it is a defined one. */
   get definition(): RunnerDefinition | undefined {
-    return this.#parts.definition;
+    return this.#parts.settings.definition;
   }
 
   /** The last known status; {@link state} tells the exact one. */
@@ -218,7 +223,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
    *   or the reason of `signal`
    */
   async getRequired(options: RequiredReadOptions = {}): Promise<RunnerResult<R>> {
-    const { start, max } = this.#range("read", options, this.#parts.defaultAdvance);
+    const { start, max } = this.#range("read", options, this.defaultAdvance);
     return toResult(await this.read({ start, min: max, max, signal: options.signal }));
   }
 
@@ -304,7 +309,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
     if (advance !== undefined) checkInteger(action, "advance", advance);
     if (start !== undefined) checkInteger(action, "start", start, { max: Number.MAX_SAFE_INTEGER });
     const exact = this.kind === "process" && start !== undefined;
-    const max = advance === 0 ? (exact ? 0 : this.#parts.defaultAdvance) : (advance ?? whenOmitted);
+    const max = advance === 0 ? (exact ? 0 : this.defaultAdvance) : (advance ?? whenOmitted);
     return { start, max };
   }
 
@@ -423,8 +428,8 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
     this.#cleanedUp = true;
     const summary = mergeSummaries([{ timedOut: false, errors: this.#lateErrors }, closing]);
     this.#cleanup.resolve(summary);
-    const { holds, owner } = this.#parts;
-    void runSteps(toSteps(holds), owner.cleanupTimeout).then((released) => {
+    const { owner, settings } = this.#parts;
+    void runSteps(toSteps(settings.holds), owner.cleanupTimeout).then((released) => {
       const all = mergeSummaries([summary, released]);
       owner.cleanedUp(this, all);
       this.#holdsReleased.resolve(all);
@@ -454,7 +459,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
 
   /** How many positions a read asks for that does not say. @internal */
   get defaultAdvance(): number {
-    return this.#parts.defaultAdvance;
+    return this.#parts.settings.defaultAdvance;
   }
 
   /** How many items the log keeps. @internal */

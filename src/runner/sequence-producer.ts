@@ -10,7 +10,7 @@
  *   is closed by the pump, because `stop` may have been called from inside the source itself.
  * - After `stop` the log is not touched. The source is closed exactly once, on every path.
  */
-import { createDeferred } from "../base/async.js";
+import { createDeferred, type Deferred, isThenable } from "../base/async.js";
 import type { CleanupSummary } from "../base/dispose.js";
 import type { SequenceSink } from "../log/sequence-log.js";
 import { isSliceOver, nextSlice } from "../log/turn.js";
@@ -33,7 +33,8 @@ export class SequenceProducer<T> implements Producer {
   readonly #sink: SequenceSink<T>;
   readonly #closeTimeout: number;
   readonly #closed = createDeferred<CleanupSummary>();
-  readonly #stopping = createDeferred();
+  /** Lets a start that waits for its source go on. */
+  #stopping: Deferred<void> | undefined;
   #source: SequenceSource<T> | undefined;
   #open: OpenSource<T> | undefined;
   #state: "idle" | "opening" | "pumping" | "closing" = "idle";
@@ -56,9 +57,9 @@ export class SequenceProducer<T> implements Producer {
     let opened: Source<T> | undefined;
     try {
       const made = typeof this.#source === "function" ? this.#source(context) : this.#source!;
-      const source = await Promise.race([made, this.#stopping.promise]);
+      const source = isThenable(made) ? await this.#unlessStopped(made) : made;
       if (this.#isStopped()) return this.#discard(made);
-      opened = source as Source<T>; // the other one of the race has won only if we are stopped
+      opened = source as Source<T>; // without it the race has been won only if we are stopped
       const open = openSource(opened); // runs code of the source, which may stop us
       if (this.#isStopped()) return this.#close(open, "between");
       this.#open = open;
@@ -74,11 +75,18 @@ export class SequenceProducer<T> implements Producer {
     void (this.#open.isAsync ? this.#pumpAsync(this.#open) : this.#pumpSync(this.#open));
   }
 
+  /** What was promised, or nothing if we are stopped before. */
+  #unlessStopped(made: PromiseLike<Source<T>>): Promise<Source<T> | void> {
+    this.#stopping = createDeferred();
+    if (this.#isStopped()) this.#stopping.resolve();
+    return Promise.race([made, this.#stopping.promise]);
+  }
+
   stop(): void {
     const state = this.#state;
     if (state === "closing") return;
     this.#state = "closing";
-    this.#stopping.resolve();
+    this.#stopping?.resolve();
     if (state === "idle") this.#discard(typeof this.#source === "function" ? undefined : this.#source);
     if (this.#open?.isAsync) this.#close(this.#open, this.#isResting ? "between" : "stepping");
   }

@@ -1,22 +1,11 @@
 /** A runner whose results are an ordered sequence of items, and the ways to walk along it. */
-import type { Resource } from "../base/dispose.js";
 import { LazySignal } from "../base/lazy-signal.js";
 import type { ReadRequest } from "../log/result-log.js";
 import { SequenceLog, type SequenceLogOptions, type SequenceSink } from "../log/sequence-log.js";
 import { CustomProducer, Produced } from "./custom-producer.js";
-import type { RunnerDefinition } from "./definition.js";
-import { abortError, Runner, type RunnerOwner, type RunnerParts } from "./runner.js";
+import { abortError, Runner, type RunnerOwner, type RunnerParts, type RunnerSettings } from "./runner.js";
 import { SequenceProducer } from "./sequence-producer.js";
 import type { SequenceSource } from "./source.js";
-
-/** What every runner is made with, resolved. */
-export interface RunnerSettings {
-  readonly number: number;
-  readonly defaultAdvance: number;
-  readonly holds: readonly Resource[];
-  readonly data: unknown;
-  readonly definition?: RunnerDefinition;
-}
 
 /**
  * A runner whose results are an ordered sequence of items.
@@ -100,11 +89,14 @@ function nextItem(left: LazySignal, deliver?: ReadRequest["deliver"]): ReadReque
   return { min: 1, max: 1, signal: left.signal, accept, deliver };
 }
 
+/** What a sequence runner is made with. */
+export interface SequenceSettings extends RunnerSettings, SequenceLogOptions {}
+
 /** Makes a sequence runner that is not started yet. Throws `RUNNER_START_FAILED` for a producer that cannot be made. */
 export function createSequence<T>(
   owner: RunnerOwner,
   source: SequenceSource<T> | Produced<SequenceSink<T>>,
-  settings: RunnerSettings & SequenceLogOptions,
+  settings: SequenceSettings,
 ): SequenceRunner<T> {
   let runner: SequenceRunner<T> | undefined;
   const events = { onStarted: () => runner?.onStarted(), onFinal: () => runner?.onFinal() };
@@ -114,7 +106,7 @@ export function createSequence<T>(
       source instanceof Produced
         ? new CustomProducer(log, source, (error) => runner?.onLateError(error))
         : new SequenceProducer(log, source, owner.cleanupTimeout);
-    runner = new SequenceRunner<T>({ owner, log, producer, ...settings }, settings.aheadLimit);
+    runner = new SequenceRunner<T>({ owner, log, producer, settings }, settings.aheadLimit);
     return runner;
   } catch (error) {
     log.abort(); // whoever was to fill it may have begun

@@ -157,8 +157,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
   ): Promise<SequenceRunner<T>> {
     return this.#house.create("create a sequence runner", options, {
       check: () => checkSource(source),
-      make: (owner, settings, choices) =>
-        createSequence(owner, source as SequenceSource<T>, { ...choices, ...settings }),
+      make: (owner, settings) => createSequence(owner, source as SequenceSource<T>, settings),
       discard: (timeout) => discardSource(source, timeout),
     });
   }
@@ -174,7 +173,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
     const source = ({ signal }: RunnerContext) => measure(series, signal);
     return this.#house.create("create a time-series runner", options, {
       check: () => checkTimeSeries(series),
-      make: (owner, settings, choices) => createSequence(owner, source, { ...choices, ...settings }),
+      make: (owner, settings) => createSequence(owner, source, settings),
     });
   }
 
@@ -218,7 +217,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
         checkDefinition(definition);
         checked = await validateInput(definition, input);
       },
-      make: (owner, settings, choices) => createDefined(owner, definition, checked, { ...choices, ...settings }, given),
+      make: (owner, settings) => createDefined(owner, definition, checked, settings, given),
     });
   }
 
@@ -231,8 +230,8 @@ export class ActiveSession<Services = unknown> extends Expirable {
     const given = withDefaults({}, definition);
     const create = (onMade: (runner: Runner) => void): Promise<Runner> =>
       this.#house.create("create a runner", given, {
-        make: (owner, settings, choices) => {
-          const runner = createDefined(owner, definition, checked, { ...choices, ...settings }, given);
+        make: (owner, settings) => {
+          const runner = createDefined(owner, definition, checked, settings, given);
           onMade(runner);
           return runner;
         },

@@ -253,6 +253,9 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
   }
 
   #admitRunner(session: ActiveSession): void {
+    const { runners, runnersPerClient, retainedItems } = this.#settings.limits;
+    // One client cannot have more than all together, and the limits are seldom near.
+    if (this.#tally.runners < Math.min(runners, runnersPerClient) && this.#tally.items < retainedItems) return;
     const admit = this.#admission("create a runner", session);
     const ofClient = () => this.#sessionsOf(session.identity);
     const runnersOfClient = () => ofClient().reduce((sum, { runnerCount }) => sum + runnerCount, 0);

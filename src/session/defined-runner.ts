@@ -2,8 +2,8 @@
 import { bodyOf, type RunnerDefinition, sourceOf } from "../runner/definition.js";
 import { createProcess } from "../runner/process-runner.js";
 import type { Runner, RunnerOwner } from "../runner/runner.js";
-import { createSequence, type RunnerSettings } from "../runner/sequence-runner.js";
-import type { RunnerChoices, RunnerOptions } from "./options.js";
+import { createSequence, type SequenceSettings } from "../runner/sequence-runner.js";
+import type { RunnerOptions } from "./options.js";
 
 /** What the definition says, and above it what the creation says. */
 export function withDefaults(options: RunnerOptions, definition: RunnerDefinition): RunnerOptions {
@@ -18,11 +18,12 @@ export function createDefined(
   owner: RunnerOwner,
   definition: RunnerDefinition,
   input: unknown,
-  settings: RunnerSettings & RunnerChoices,
+  settings: SequenceSettings,
   { defaultAdvance = 1 }: RunnerOptions,
 ): Runner {
-  if (definition.kind === "sequence")
+  if (definition.kind === "sequence") {
     return createSequence(owner, sourceOf(definition, input), { ...settings, definition });
+  }
   // The host's default advance is meant for items; a process waits for its next report.
   return createProcess(owner, bodyOf(definition, input), { ...settings, defaultAdvance, definition });
 }

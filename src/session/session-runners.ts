@@ -8,7 +8,7 @@
 import { abortable, createDeferred } from "../base/async.js";
 import { type CleanupSummary, mergeSummaries, type Resource, runSteps, toSteps } from "../base/dispose.js";
 import type { Runner, RunnerOwner } from "../runner/runner.js";
-import type { RunnerSettings } from "../runner/sequence-runner.js";
+import type { SequenceSettings } from "../runner/sequence-runner.js";
 import type { AbortReason } from "../runner/shapes.js";
 import type { ActiveSessionEvents, Events } from "./events.js";
 import type { ExpiryLists } from "./expiry.js";
@@ -61,7 +61,7 @@ export interface Recipe<R> {
   /** Checks what it is to be made from; throws, or rejects. */
   readonly check?: () => void | Promise<void>;
   /** Makes it, not started yet, from what its options came to. */
-  readonly make: (owner: RunnerOwner, settings: RunnerSettings, choices: RunnerChoices) => R;
+  readonly make: (owner: RunnerOwner, settings: SequenceSettings) => R;
   /** Closes what was given for it where it could not even be made, within so many ms. */
   readonly discard?: (timeout: number) => Promise<CleanupSummary>;
 }
@@ -137,12 +137,13 @@ export class SessionRunners {
       const holds = takeHolds(options, taken);
       this.#home.checkAvailable(action);
       const choices = resolveRunnerOptions(action, options, holds, host.settings);
-      const { defaultAdvance, data } = choices;
+      const { defaultAdvance, data, aheadLimit, retain } = choices;
       const checking = check?.();
       if (checking instanceof Promise) await this.#pinned(checking);
       this.#home.checkAvailable(action);
       this.#home.admitRunner();
-      runner = make(this.#owner, { number, defaultAdvance, holds: taken, data }, choices);
+      const settings = { number, defaultAdvance, holds: taken, data, aheadLimit, retain, definition: undefined };
+      runner = make(this.#owner, settings);
       this.#add(runner, choices);
       this.#home.checkAvailable(action); // making room for it, or making it, may have run code that ended the session
       await this.#launch(runner, choices);
