@@ -57,7 +57,7 @@ async function open({
   const runner = await session.createSequenceRunner(source, options);
   /** What the server was asked, without the key. */
   const requests: string[] = [];
-  app.server.on("request", ({ method, url }) =>
+  app.server.prependListener("request", ({ method, url }) =>
     requests.push(`${method} ${url!.slice("/runners/".length + runner.key.length)}`),
   );
   return { ...app, source, runner, requests, at: `${proxy.url}/runners/${runner.key}`, proxy };
