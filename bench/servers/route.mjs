@@ -31,6 +31,7 @@ const frameworks = {
       const { default: session } = await import("express-session");
       app.use(session({ secret: "a secret", resave: false, saveUninitialized: false }));
     }
+    if (variant === "noop") app.use((_req, _res, next) => next());
     if (!isBare) app.use((await import("../../dist/express.js")).activeSession(sessions));
     app.get("/route", (req, res) => {
       use(req);

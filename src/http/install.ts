@@ -30,10 +30,17 @@ export interface IdentityOptions<Request> {
  */
 export type Installer<Request> = (request: Request, port: RequestPort) => RequestSession | Promise<RequestSession>;
 
-/** A table beside the requests would cost every collection of garbage more than all the rest costs a request. */
+/**
+ * Where what was found out is kept: with the request, or, in a framework that has made its requests slow to write to, with their
+ * headers. A table beside the requests would cost every collection of garbage more than all the rest costs a request.
+ */
 const key = Symbol("active session");
 
-type Arrived = object & { [key]?: RequestSession };
+type Holder = object & { [key]?: RequestSession };
+
+function held(request: Holder & { readonly headers?: Holder }): RequestSession | undefined {
+  return request[key] ?? request.headers?.[key];
+}
 
 /**
  * The property `activeSession` of every request that has passed. One and the same for all of them: an accessor of its own would make
@@ -56,10 +63,15 @@ export function givePrototypeProperty(request: object): void {
   }
 }
 
-/** Makes the installer for a host. Throws `INVALID_OPTION`. */
+/**
+ * Makes the installer for a host.
+ * @param holderOf the request, or its headers: see {@link key}
+ * @throws `INVALID_OPTION`
+ */
 export function createInstaller<Request extends object>(
   sessions: ActiveSessions<unknown>,
   options: IdentityOptions<Request>,
+  holderOf: (request: Request) => object = (request) => request,
 ): Installer<Request> {
   const action = "install active sessions";
   checkHost(action, sessions);
@@ -73,7 +85,7 @@ export function createInstaller<Request extends object>(
   const warn = (message: string, details: object) => sessions.warn(message, details);
   const settle = (request: Request, port: RequestPort, user: unknown, selection: Selection) => {
     const own = new RequestSession(installation, request, port, user, selection);
-    (request as Arrived)[key] = own;
+    (holderOf(request) as Holder)[key] = own;
     return own;
   };
   const settleLater = async (request: Request, port: RequestPort, user: unknown) => {
@@ -93,7 +105,7 @@ export function createInstaller<Request extends object>(
 
 /** What was found out of a request; throws `NOT_INSTALLED`. */
 export function installed(request: object, action: string): RequestSession {
-  const own = (request as Arrived)[key];
+  const own = held(request);
   if (own) return own;
   const requirement = "the request must have passed activeSession(sessions) before";
   throw new ActiveSessionError("NOT_INSTALLED", `Cannot ${action}: ${requirement}, received one that did not`);
@@ -101,7 +113,7 @@ export function installed(request: object, action: string): RequestSession {
 
 /** What was found out of a request for this host; throws `NOT_INSTALLED`. */
 export function installedFor(request: object, sessions: unknown): RequestSession {
-  const own = (request as Arrived)[key];
+  const own = held(request);
   if (own && own.sessions === sessions) return own;
   const requirement = "the request must have passed activeSession(sessions) before, with the same host";
   const received = own ? "one that passed it with another host" : "one that did not pass it";

@@ -17,6 +17,8 @@ export interface NodeFramework<Request> {
   /** The whole address, wherever in the application the request is handled. */
   urlOf(request: Request): string;
   frameworkSession(request: Request): FrameworkSession | undefined;
+  /** What keeps what was found out of a request: that itself, unless it is slow to write to. */
+  holderOf?(request: Request): object;
 }
 
 /** What is known of a request of `node:http`, and of the framework that stands on it. */
@@ -95,7 +97,7 @@ export function sessionInstaller<Request extends object>(
   options: IdentityOptions<Request>,
   framework: NodeFramework<Request>,
 ): (request: Request, raw: IncomingMessage, response: ServerResponse) => Promise<unknown> | undefined {
-  const install = createInstaller(sessions, options);
+  const install = createInstaller(sessions, options, framework.holderOf);
   return (request, raw, response) => {
     const own = install(request, new NodePort(framework, request, raw, response));
     return own instanceof Promise ? own : undefined;
