@@ -127,37 +127,46 @@ export class SseResponse {
     this.#stopRotation = startTimer(this.#options.rotateAfter, () => this.#end());
   }
 
-  /** The body's parts. Closing them ends the response also when none has been asked for, which a generator would not see. */
-  #parts(first: EncodedSlice): AsyncIterator<string, void, undefined> {
-    const frames = this.#frames(first);
+  /** The body's parts. Closing them ends the response also when none has been asked for. */
+  #parts(first: EncodedSlice): AsyncIterator<string, undefined> {
+    let latest: EncodedSlice | undefined;
+    const over = { done: true, value: undefined } as const;
     return {
-      next: () => frames.next(),
-      return: () => {
+      next: async () => {
+        try {
+          const read = latest ? await this.#after(latest) : first;
+          if (read === "silence") return { done: false, value: heartbeatComment };
+          if (read) {
+            const value = this.#part(read, latest === undefined);
+            latest = read;
+            return { done: false, value };
+          }
+        } catch {
+          // Ended, the next item is gone or cannot be encoded: whichever it is, the client's next request gets the answer.
+        }
         this.#end();
-        return frames.return();
+        return over;
+      },
+      return: async () => {
+        this.#end();
+        return over;
       },
     };
   }
 
-  async *#frames(first: EncodedSlice): AsyncGenerator<string, void, undefined> {
-    try {
-      let read = first;
-      for (let isFirst = true; ; isFirst = false) {
-        const { position, closed } = read.slice;
-        if (this.#isAllowanceUsed(position) && !closed && !this.#options.acks) this.#endForReconnect();
-        yield isFirst || !read.isEmpty || closed ? this.#frame(read) : heartbeatComment;
-        if (closed) return;
-        while (this.#isAllowanceUsed(position) && !this.#ended.aborted && !this.#isOver(position)) {
-          if (!(await this.#nextSignOfLife())) yield heartbeatComment;
-        }
-        if (this.#ended.aborted) return;
-        read = await this.#read(position, false);
-      }
-    } catch {
-      // Ended, the next item is gone or cannot be encoded: whichever it is, the client's next request gets the answer.
-    } finally {
-      this.#end();
+  /** What there is after what was written, once there is something; nothing at the end. */
+  async #after({ slice: { position, closed } }: EncodedSlice): Promise<EncodedSlice | "silence" | undefined> {
+    if (closed) return undefined;
+    while (this.#isAllowanceUsed(position) && !this.#ended.aborted && !this.#isOver(position)) {
+      if (!(await this.#nextSignOfLife())) return "silence";
     }
+    return this.#ended.aborted ? undefined : this.#read(position, false);
+  }
+
+  #part(read: EncodedSlice, isFirst: boolean): string {
+    const { position, closed } = read.slice;
+    if (this.#isAllowanceUsed(position) && !closed && !this.#options.acks) this.#endForReconnect();
+    return isFirst || !read.isEmpty || closed ? this.#frame(read) : heartbeatComment;
   }
 
   /** Whether nothing that an acknowledgement could make room for will follow. */

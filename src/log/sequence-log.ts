@@ -84,6 +84,7 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
   /** Whether {@link afterTurn} will call back for those that are ripe, and how many turns had passed when it was asked to. */
   #isWatching = false;
   #watchesSince = 0;
+  #onTurn: (() => void) | undefined;
   /** At this progress the producer pauses. */
   #bound: number;
   #room: Deferred<void> | undefined;
@@ -302,7 +303,8 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
     if (this.#isWatching) return;
     this.#isWatching = true;
     this.#watchesSince = turnsPassed();
-    afterTurn(() => this.#turnIsOver(reads));
+    this.#onTurn ??= () => this.#turnIsOver(reads);
+    afterTurn(this.#onTurn);
   }
 
   #turnIsOver(reads: PendingReads<T[]>): void {

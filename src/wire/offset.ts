@@ -3,9 +3,12 @@
  * Durable Streams protocol asks for (section 6).
  */
 
+const zeros = "0".repeat(16);
+
 /** The text form of a position. */
 export function formatOffset(position: number): string {
-  return String(position).padStart(16, "0");
+  const digits = String(position);
+  return zeros.slice(digits.length) + digits;
 }
 
 /** Reads 1 to 16 decimal digits as a position; `undefined` for every other text and for what no number can hold exactly. */
