@@ -50,6 +50,9 @@ export interface SseOptions {
   readonly signal: AbortSignal;
 }
 
+/** Only we see it; one of its own for each response would cost as much as a part of it. */
+const responseEnded = new ActiveSessionError("RUNNER_GONE", "The response has ended");
+
 async function* noFrames(): AsyncGenerator<string, void, undefined> {}
 
 /** The open responses of each runner, for the signs of life that arrive on other connections. */
@@ -155,12 +158,19 @@ export class SseResponse {
   }
 
   /** What there is after what was written, once there is something; nothing at the end. */
-  async #after({ slice: { position, closed } }: EncodedSlice): Promise<EncodedSlice | "silence" | undefined> {
-    if (closed) return undefined;
-    while (this.#isAllowanceUsed(position) && !this.#ended.aborted && !this.#isOver(position)) {
-      if (!(await this.#nextSignOfLife())) return "silence";
-    }
-    return this.#ended.aborted ? undefined : this.#read(position, false);
+  #after(written: EncodedSlice): EncodedSlice | undefined | Promise<EncodedSlice | "silence" | undefined> {
+    const { position, closed } = written.slice;
+    if (closed || this.#ended.aborted) return undefined;
+    return this.#isHeldBack(position) ? this.#afterSignOfLife(written) : this.#read(position, false);
+  }
+
+  async #afterSignOfLife(written: EncodedSlice): Promise<EncodedSlice | "silence" | undefined> {
+    return (await this.#nextSignOfLife()) ? this.#after(written) : "silence";
+  }
+
+  /** Whether the client has to acknowledge something before it gets what is after `position`. */
+  #isHeldBack(position: number): boolean {
+    return this.#isAllowanceUsed(position) && !this.#isOver(position);
   }
 
   #part(read: EncodedSlice, isFirst: boolean): string {
@@ -251,8 +261,7 @@ export class SseResponse {
     this.#release();
     this.#onSignOfLife();
     openResponses.get(this.#runner)?.delete(this);
-    const reason = new ActiveSessionError("RUNNER_GONE", "The response has ended");
-    this.#ended.abort(reason);
-    this.#wait?.cancel(reason);
+    this.#ended.abort(responseEnded);
+    this.#wait?.cancel(responseEnded);
   }
 }
