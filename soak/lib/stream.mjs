@@ -4,7 +4,7 @@ import { check } from "./wrong.mjs";
 /**
  * Reads events from an offset on; only what its control event has confirmed is taken.
  * @param onPart is told how many bytes have come, and awaited; the stream is cut where it returns false
- * @returns where it came to, and whether the end was told
+ * @returns where it came to, whether the end was told, and whether the server has cut it off
  */
 export async function readEvents(visitor, { key, offset, ledger, acks, onPart = () => true }) {
   const path = `${key}?live=sse&offset=${offset}${acks ? "&acks=true" : ""}`;
@@ -12,7 +12,7 @@ export async function readEvents(visitor, { key, offset, ledger, acks, onPart = 
   const { statusCode, headers } = response;
   if (statusCode !== 200) response.destroy();
   check(statusCode === 200, `at ${offset}: ${statusCode} ${headers["runner-error-code"]}`, "lost");
-  const place = { offset, closed: false };
+  const place = { offset, closed: false, isCut: false };
   const events = new Events(ledger, place);
   let bytes = 0;
   try {
@@ -22,7 +22,8 @@ export async function readEvents(visitor, { key, offset, ledger, acks, onPart = 
       if ((await onPart(bytes)) === false) break;
     }
   } catch (error) {
-    if (error.code !== "ECONNRESET") throw error; // a reader that is too slow is cut off
+    if (error.code !== "ECONNRESET") throw error;
+    place.isCut = true; // a reader that is too slow
   }
   response.destroy();
   return place;
