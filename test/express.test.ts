@@ -109,9 +109,12 @@ describe("the session cookie", () => {
     ]);
     const second = await get(`${url}/session`, { ...https, cookie: first.cookie });
     expect(second).toMatchObject({ cookies: [], body: first.body });
-    const planted = await get(`${url}/session`, { ...https, cookie: first.cookie.replace("__Host-", "") });
+    const cookie = first.cookie.replace("__Host-", "");
+    const planted = await get(`${url}/session`, { ...https, cookie });
     expect(planted.body.id).not.toBe(first.body.id);
     expect(planted.cookies).toHaveLength(1);
+    expect((await get(`${url}/session`, { cookie })).body.id).toBe(first.body.id); // by HTTP, over the same connection
+    expect((await get(`${url}/session`, { ...https, cookie })).body.id).not.toBe(first.body.id);
   });
 
   test("is not secure because somebody says so whom the application does not trust", async () => {

@@ -1,7 +1,11 @@
 /** The adapter for plain `node:http`. */
+import { once } from "node:events";
+import { Agent, get, type IncomingMessage } from "node:http";
+import { text } from "node:stream/consumers";
 import { describe, expect, test } from "vitest";
 import { createClient } from "../src/client.js";
 import { type ActiveSessionOptions, activeSession, type RunnerRouterOptions, runnerRouter } from "../src/node.js";
+import { atEnd } from "./support/cleanup.js";
 import { openHost } from "./support/control.js";
 import { listen } from "./support/server.js";
 
@@ -73,6 +77,26 @@ test("an application that knows its users says so, and what it throws is its own
   expect(await sessions.find("ann")).toBeDefined();
   const refused = await fetch(url, { headers: { "x-user": "nobody" } });
   expect([refused.status, await refused.json()]).toEqual([401, { code: "WHO" }]);
+});
+
+test("who comes over a connection is known by the cookie of each request, whoever came over it before", async () => {
+  const withSession = activeSession(openHost());
+  const { url } = await listen(async (req, res) => res.end((await withSession(req, res)).activeSession.id));
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  atEnd(() => agent.destroy());
+  const ask = async (cookie?: string) => {
+    const asked = get(url, { agent, headers: cookie === undefined ? {} : { cookie } });
+    const [response] = (await once(asked, "response")) as [IncomingMessage];
+    const [set] = response.headers["set-cookie"] ?? [];
+    return { id: await text(response), cookie: set?.split(";")[0], isReused: asked.reusedSocket };
+  };
+  const [ann, bob] = [await ask(), await ask()];
+  const again = [await ask(ann.cookie), await ask(ann.cookie), await ask(bob.cookie), await ask(`x=1; ${ann.cookie}`)];
+  expect(again.map(({ id }) => id)).toEqual([ann.id, ann.id, bob.id, ann.id]);
+  expect(again.every(({ isReused, cookie }) => isReused && cookie === undefined)).toBe(true);
+  const cleo = await ask("active-session=none");
+  expect([ann.id, bob.id]).not.toContain(cleo.id);
+  expect((await ask(bob.cookie)).id).toBe(bob.id);
 });
 
 describe("the path of the runners", () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test, vi } from "vitest";
 import { isPending, listenerCount, turns } from "../../test/support/control.js";
-import { abortable, createDeferred, noop, onAbort, settleWithin, startTimer } from "./async.js";
+import { abortable, createDeferred, LazyPromise, noop, onAbort, settleWithin, startTimer } from "./async.js";
 
 describe("createDeferred", () => {
   test("gives a promise that its resolve settles", async () => {
@@ -14,6 +14,21 @@ describe("createDeferred", () => {
     const deferred = createDeferred();
     deferred.reject("no");
     await expect(deferred.promise).rejects.toBe("no");
+  });
+});
+
+describe("a LazyPromise", () => {
+  test.each(["before", "after"])("resolves with the first value, asked for %s that has come", async (when) => {
+    const lazy = new LazyPromise<number>();
+    const early = when === "before" ? lazy.promise : undefined;
+    lazy.resolve(1);
+    lazy.resolve(2);
+    expect(await (early ?? lazy.promise)).toBe(1);
+    expect(lazy.promise).toBe(early ?? lazy.promise);
+  });
+
+  test("is pending until then", async () => {
+    expect(await isPending(new LazyPromise().promise)).toBe(true);
   });
 });
 

@@ -31,7 +31,7 @@ export function disposeOf(resource: Resource): unknown {
   return resource[Symbol.dispose]();
 }
 
-const done: Settlement = { timedOut: false, errors: [] };
+const done: Settlement = Object.freeze({ timedOut: false, errors: Object.freeze([]) });
 
 /** Runs one step, which may throw, reject or never settle; waits at most `timeout` ms, if there is anything to wait for. Never rejects. */
 export function runStep(step: () => unknown, timeout: number): Settlement | Promise<Settlement> {
