@@ -56,14 +56,13 @@ describe("runStep", () => {
 
   test("has no timer and no turn for a step that waits for nothing, and waits for whatever can be waited for", async () => {
     expect(runStep(() => 1, 100)).toEqual({ timedOut: false, errors: [] });
-    const thenable = { then: (_: unknown, reject: (reason: unknown) => void) => reject("no") };
+    const withThen = (then: PropertyDescriptor) => Object.defineProperty({}, "then", then);
+    const thenable = withThen({ value: (_: unknown, reject: (reason: unknown) => void) => reject("no") });
     expect(await runStep(() => thenable, 100)).toEqual({ timedOut: false, errors: ["no"] });
-    const trap = {
-      get then() {
-        throw new Error("trap");
-      },
+    const fail = () => {
+      throw new Error("trap");
     };
-    expect(await runStep(() => trap, 100)).toEqual({ timedOut: false, errors: [new Error("trap")] });
+    expect(await runStep(() => withThen({ get: fail }), 100)).toEqual({ timedOut: false, errors: [new Error("trap")] });
   });
 
   test("waits no longer than the time-out for a step that hangs", async () => {
