@@ -56,6 +56,7 @@ describe("runStep", () => {
 
   test("has no timer and no turn for a step that waits for nothing, and waits for whatever can be waited for", async () => {
     expect(runStep(() => 1, 100)).toEqual({ timedOut: false, errors: [] });
+    // biome-ignore lint/suspicious/noThenProperty: a thenable is what this is about
     const withThen = (then: PropertyDescriptor) => Object.defineProperty({}, "then", then);
     const thenable = withThen({ value: (_: unknown, reject: (reason: unknown) => void) => reject("no") });
     expect(await runStep(() => thenable, 100)).toEqual({ timedOut: false, errors: ["no"] });
