@@ -237,6 +237,10 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
   // --- limits ------------------------------------------------------------------------------------------------------
 
   #admitSession(identity: TaggedIdentity): void {
+    const { sessions, sessionsPerClient } = this.#settings.limits;
+    const isPlain = this.#sessions.has(tableKey(identity, undefined));
+    const ofThis = (isPlain ? 1 : 0) + (this.#suffixed.get(identity)?.size ?? 0);
+    if (ofThis < sessionsPerClient && this.#sessions.size < sessions) return; // the limits are seldom near
     const admit = this.#admission("create a session", undefined);
     const ofClient = () => this.#sessionsOf(identity);
     admit(
