@@ -12,6 +12,15 @@ async function* numbers(count) {
   for (let n = 0; n < count; n++) yield n;
 }
 
+/** A server is never without runners; in a process without any, each full collection would throw away the code that was optimised for them. */
+async function* waits() {
+  yield* numbers(100);
+  await new Promise(() => {});
+}
+const resident = await (await sessions.get("resident")).createSequenceRunner(waits);
+await resident.getRequired({ advance: 100 });
+void resident.getRequired({ advance: 100 });
+
 async function loop(count) {
   let taken = 0;
   for await (const _ of numbers(count)) taken++;

@@ -353,11 +353,11 @@ export class ActiveSession<Services = unknown> extends Expirable {
     this.#checkAvailable("acquire a lock");
     checkOptions("acquire a lock", options, ["timeout", "signal"]);
     this.#locks ??= new SessionLocks();
-    this.#hold();
+    this.hold();
     try {
       return await this.#locks.acquire(name, options);
     } finally {
-      this.#release();
+      this.release();
     }
   }
 
@@ -434,6 +434,17 @@ export class ActiveSession<Services = unknown> extends Expirable {
     if (this.#holders === 0 && this.isAvailable) this.#host.idleSessions.touch(this);
   }
 
+  /** Keeps the session from idling out until {@link release} has been called as often. @internal */
+  hold(): void {
+    if (this.#holders++ === 0) this.#host.idleSessions.remove(this);
+  }
+
+  /** @internal */
+  release(): void {
+    this.#holders--;
+    this.touch();
+  }
+
   /** @internal */
   end(reason: AbortReason): Promise<CleanupSummary> {
     this.endFor(reason);
@@ -503,9 +514,6 @@ export class ActiveSession<Services = unknown> extends Expirable {
       host: this.#host,
       checkAvailable: (action) => this.#checkAvailable(action),
       admitRunner: () => this.#host.admitRunner(this),
-      admitRead: () => this.#host.admitRead(this),
-      hold: () => this.#hold(),
-      release: () => this.#release(),
       published: () => this.#published(),
       warn: (message, error) => this.#warn(message, error),
     });
@@ -522,16 +530,6 @@ export class ActiveSession<Services = unknown> extends Expirable {
       const message = "Cannot create a runner: the framework's session could not be saved";
       throw new ActiveSessionError("IDENTITY_NOT_SAVED", message, { cause });
     }
-  }
-
-  /** Keeps the session from idling out until {@link #release} has been called as often. */
-  #hold(): void {
-    if (this.#holders++ === 0) this.#host.idleSessions.remove(this);
-  }
-
-  #release(): void {
-    this.#holders--;
-    this.touch();
   }
 }
 

@@ -7,6 +7,7 @@
  */
 import { abortable, createDeferred } from "../base/async.js";
 import { type CleanupSummary, mergeSummaries, type Resource, runSteps, toSteps } from "../base/dispose.js";
+import type { LogState } from "../log/result-log.js";
 import type { Runner, RunnerOwner } from "../runner/runner.js";
 import type { SequenceSettings } from "../runner/sequence-runner.js";
 import type { AbortReason } from "../runner/shapes.js";
@@ -31,6 +32,8 @@ export interface RunnersHost {
   /** Counts what all sessions hold. */
   readonly tally: Tally;
   readonly events: Events;
+  /** Throws where the session may not have one more open read. */
+  admitRead(session: unknown): void;
 }
 
 /** What runners need of their session. */
@@ -40,17 +43,15 @@ export interface RunnersHome {
     readonly generation: number;
     readonly services: unknown;
     readonly signal: AbortSignal;
+    /** Keeps the session from idling out until `release` has been called as often. */
+    hold(): void;
+    release(): void;
   };
   readonly host: RunnersHost;
   /** Throws when the session has ended. */
   checkAvailable(action: string): void;
   /** Throws where there may not be one more runner. */
   admitRunner(): void;
-  /** Throws where there may not be one more open read. */
-  admitRead(): void;
-  /** Keeps the session from idling out until `release` has been called as often. */
-  hold(): void;
-  release(): void;
   /** Resolves when a client that is told of a runner can come back to it; rejects if it never can. */
   published(): Promise<void>;
   warn(message: string, error: unknown): void;
@@ -69,10 +70,9 @@ export interface Recipe<R> {
 const nothing: CleanupSummary = { timedOut: false, errors: [] };
 
 /** See the top of the file. */
-export class SessionRunners {
+export class SessionRunners implements RunnerOwner {
   readonly #home: RunnersHome;
   readonly #table: RunnerTable;
-  readonly #owner: RunnerOwner;
   /** Those under way: how what they leave is cleaned up if they fail. */
   readonly #creations = new Set<Promise<CleanupSummary>>();
   #nextNumber = 0;
@@ -82,7 +82,6 @@ export class SessionRunners {
   constructor(home: RunnersHome) {
     this.#home = home;
     this.#table = new RunnerTable(home.host.idleRunners);
-    this.#owner = this.#makeOwner();
   }
 
   /** True until one has been created or found. */
@@ -143,7 +142,7 @@ export class SessionRunners {
       this.#home.checkAvailable(action);
       this.#home.admitRunner();
       const settings = { number, defaultAdvance, holds: taken, data, aheadLimit, retain, definition: undefined };
-      runner = make(this.#owner, settings);
+      runner = make(this, settings);
       this.#add(runner, choices);
       this.#home.checkAvailable(action); // making room for it, or making it, may have run code that ended the session
       await this.#launch(runner, choices);
@@ -169,23 +168,23 @@ export class SessionRunners {
 
   /** Starts a new runner if it is to start now, and waits until its client can come back; it cannot idle out meanwhile. */
   async #launch(runner: Runner, { start, signal }: RunnerChoices): Promise<void> {
-    this.#hold(runner);
+    this.hold(runner);
     try {
       runner.follow(signal);
       if (start === "now") await runner.start();
       await this.#home.published();
     } finally {
-      this.#release(runner);
+      this.release(runner);
     }
   }
 
   /** The session does not idle out while a creation waits for the application's code, which waits no longer than it lives. */
   async #pinned<R>(promise: Promise<R>): Promise<R> {
-    this.#home.hold();
+    this.#home.session.hold();
     try {
       return await abortable(promise, this.#home.session.signal);
     } finally {
-      this.#home.release();
+      this.#home.session.release();
     }
   }
 
@@ -208,8 +207,8 @@ export class SessionRunners {
     const runner = this.#table.get(typeof key === "number" ? key : this.#numberOf(key));
     if (!runner || !fits(runner)) return undefined;
     this.#isFresh = false;
-    this.#hold(runner);
-    this.#release(runner);
+    this.hold(runner);
+    this.release(runner);
     return runner;
   }
 
@@ -218,31 +217,6 @@ export class SessionRunners {
     const { id, generation } = this.#home.session;
     const key = parseRunnerKey(text);
     return key && key.generation === generation && key.sessionId === id ? key.number : -1;
-  }
-
-  /** Keeps a runner, and with it the session, from idling out. Taking and releasing are a use of both. */
-  #hold(runner: Runner): void {
-    this.#table.hold(runner);
-    this.#home.hold();
-  }
-
-  #release(runner: Runner): void {
-    this.#table.release(runner);
-    this.#home.release();
-  }
-
-  #openRead(runner: Runner): void {
-    const { tally } = this.#home.host;
-    this.#home.admitRead();
-    this.#openReads++;
-    tally.openReads++;
-    this.#hold(runner);
-  }
-
-  #closeRead(runner: Runner): void {
-    this.#openReads--;
-    this.#home.host.tally.openReads--;
-    this.#release(runner);
   }
 
   // --- ending ------------------------------------------------------------------------------------------------------
@@ -260,45 +234,80 @@ export class SessionRunners {
 
   // --- what runners need, and what is told of them -----------------------------------------------------------------
 
-  #makeOwner(): RunnerOwner {
-    const { session, host } = this.#home;
-    return {
-      session,
-      get services() {
-        return session.services;
-      },
-      get sessionId() {
-        return session.id;
-      },
-      generation: session.generation,
-      cleanupTimeout: host.settings.cleanupTimeout,
-      tally: host.tally,
-      hold: (runner) => this.#hold(runner),
-      release: (runner) => this.#release(runner),
-      openRead: (runner) => this.#openRead(runner),
-      closeRead: (runner) => this.#closeRead(runner),
-      remove: (runner, disposal) => {
-        if (!this.#table.remove(runner, disposal)) return;
-        host.tally.runners--;
-        this.#tell("runner.removed", runner);
-      },
-      started: (runner) => this.#tell("runner.started", runner),
-      ended: (runner, { status, position, progress, failure }) => {
-        const { abortReason: reason } = runner;
-        const outcome = { status, position, progress, ...(reason && { reason }) };
-        const hasFailed = status === "failed";
-        const error = hasFailed ? { error: failure?.cause } : {};
-        host.events.emit("runner.final", () => ({ ...namesOf(runner), ...outcome, ...error }), hasFailed);
-      },
-      failedLate: (runner, error) => {
-        const message = "a runner's work failed after it had been stopped";
-        host.events.emit("warning", () => ({ message, ...namesOf(runner), error }));
-      },
-      cleanedUp: (runner, summary) => {
-        const isTrouble = summary.timedOut || summary.errors.length > 0;
-        host.events.emit("runner.cleaned-up", () => ({ ...namesOf(runner), ...summary }), isTrouble);
-      },
-    };
+  get session(): unknown {
+    return this.#home.session;
+  }
+
+  get services(): unknown {
+    return this.#home.session.services;
+  }
+
+  get sessionId(): string {
+    return this.#home.session.id;
+  }
+
+  get generation(): number {
+    return this.#home.session.generation;
+  }
+
+  get cleanupTimeout(): number {
+    return this.#home.host.settings.cleanupTimeout;
+  }
+
+  get tally(): Tally {
+    return this.#home.host.tally;
+  }
+
+  /** Keeps a runner, and with it the session, from idling out. Taking and releasing are a use of both. */
+  hold(runner: Runner): void {
+    this.#table.hold(runner);
+    this.#home.session.hold();
+  }
+
+  release(runner: Runner): void {
+    this.#table.release(runner);
+    this.#home.session.release();
+  }
+
+  openRead(runner: Runner): void {
+    this.#home.host.admitRead(this.#home.session);
+    this.#openReads++;
+    this.tally.openReads++;
+    this.hold(runner);
+  }
+
+  closeRead(runner: Runner): void {
+    this.#openReads--;
+    this.tally.openReads--;
+    this.release(runner);
+  }
+
+  remove(runner: Runner, disposal: Promise<CleanupSummary>): void {
+    if (!this.#table.remove(runner, disposal)) return;
+    this.tally.runners--;
+    this.#tell("runner.removed", runner);
+  }
+
+  started(runner: Runner): void {
+    this.#tell("runner.started", runner);
+  }
+
+  ended(runner: Runner, { status, position, progress, failure }: LogState): void {
+    const { abortReason: reason } = runner;
+    const outcome = { status, position, progress, ...(reason && { reason }) };
+    const hasFailed = status === "failed";
+    const error = hasFailed ? { error: failure?.cause } : {};
+    this.#home.host.events.emit("runner.final", () => ({ ...namesOf(runner), ...outcome, ...error }), hasFailed);
+  }
+
+  failedLate(runner: Runner, error: unknown): void {
+    const message = "a runner's work failed after it had been stopped";
+    this.#home.host.events.emit("warning", () => ({ message, ...namesOf(runner), error }));
+  }
+
+  cleanedUp(runner: Runner, summary: CleanupSummary): void {
+    const isTrouble = summary.timedOut || summary.errors.length > 0;
+    this.#home.host.events.emit("runner.cleaned-up", () => ({ ...namesOf(runner), ...summary }), isTrouble);
   }
 
   #tell(name: "runner.created" | "runner.started" | "runner.removed", runner: Runner): void {
