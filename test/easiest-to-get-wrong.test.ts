@@ -412,6 +412,7 @@ describe("13: a group lives as long as a session of it, or a request that holds 
       path: "/",
       isSecure: false,
       cookies: undefined,
+      connection: undefined,
       headersSent: false,
       setCookie: () => {},
       onOver: (callback: () => void) => void over.push(callback),
