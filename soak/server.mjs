@@ -19,6 +19,9 @@ for (const event of ["unhandledRejection", "uncaughtException", "warning"]) {
   process.on(event, (error) => isOurs(error) || note(event, error));
 }
 
+// Node opens it itself when the first connection ends; where it is a pipe, that is one handle more.
+void process.stderr;
+
 /** `queryObjects` is experimental. */
 function isOurs(error) {
   return error?.name === "ExperimentalWarning";

@@ -70,7 +70,7 @@ export function activeSession<Services>(
     isSecure: (request) => request.secure,
     urlOf: (request) => request.originalUrl,
     frameworkSession: (request) => frameworkSession(request as SessionedRequest),
-    holderOf: ({ headers }) => headers, // Express gives each request and response another prototype
+    holderOf: ({ rawHeaders }) => rawHeaders, // Express gives each request and response another prototype
   });
   return (request, response, next) => {
     givePrototypeProperty(request);

@@ -3,6 +3,7 @@ import express, { type ErrorRequestHandler, type Express, type Request } from "e
 import { describe, expect, test } from "vitest";
 import { createDeferred } from "../src/base/async.js";
 import { activeSession, type RunnerRouterOptions, runnerRouter } from "../src/express.js";
+import { activeSession as nodeSession } from "../src/node.js";
 import type { ActiveSession } from "../src/session/active-session.js";
 import type { ActiveSessions } from "../src/session/active-sessions.js";
 import { isPending, openHost, turns } from "./support/control.js";
@@ -46,6 +47,35 @@ async function get(url: string, headers: Record<string, string> = {}, method = "
 
 const value = "abcdefghijklmnopqrs-_0";
 const byCookie = { middleware: {} };
+
+test("a request's headers can be passed on to fetch", async () => {
+  const { url } = await open({
+    ...byCookie,
+    routes: (app) => {
+      app.get("/passed-on", (request, response) => {
+        const { id } = request.activeSession;
+        const names = [...new Headers(request.headers as Record<string, string>).keys()];
+        response.json({ id, keys: Reflect.ownKeys(request.headers).length, names: names.length });
+      });
+    },
+  });
+  const { body } = await get(`${url}/passed-on`);
+  expect(body).toEqual({ id: expect.any(String), keys: body.names, names: body.keys });
+});
+
+test("of two adapters that a request passes, the latest says whose it is", async () => {
+  const sessions = openHost();
+  const outer = nodeSession(sessions);
+  const app = express();
+  app.use(activeSession(sessions, { identify: ({ headers }) => headers["x-user"] }));
+  app.get("/session", (request, response) => void response.end(request.activeSession.id));
+  const { url } = await listen(async (request, response) => {
+    await outer(request, response);
+    app(request, response);
+  });
+  const { id } = await sessions.get("ann");
+  expect((await get(`${url}/session`, { "x-user": "ann" })).body).toBe(id);
+});
 
 describe("the session cookie", () => {
   test("is set at the first use of the session, once, and not again when it comes back (P15)", async () => {

@@ -31,15 +31,16 @@ export interface IdentityOptions<Request> {
 export type Installer<Request> = (request: Request, port: RequestPort) => RequestSession | Promise<RequestSession>;
 
 /**
- * Where what was found out is kept: with the request, or, in a framework that has made its requests slow to write to, with their
- * headers. A table beside the requests would cost every collection of garbage more than all the rest costs a request.
+ * Where what was found out is kept: with the request, or, in a framework that has made its requests slow to write to, with the list of
+ * their headers as they came, which nobody passes on. A table beside the requests would cost every collection of garbage more than all
+ * the rest costs a request.
  */
 const key = Symbol("active session");
 
 type Holder = object & { [key]?: RequestSession };
 
-function held(request: Holder & { readonly headers?: Holder }): RequestSession | undefined {
-  return request[key] ?? request.headers?.[key];
+function held(request: Holder & { readonly rawHeaders?: Holder }): RequestSession | undefined {
+  return request[key] ?? request.rawHeaders?.[key];
 }
 
 /**
@@ -65,7 +66,7 @@ export function givePrototypeProperty(request: object): void {
 
 /**
  * Makes the installer for a host.
- * @param holderOf the request, or its headers: see {@link key}
+ * @param holderOf the request, or its `rawHeaders`: see {@link key}
  * @throws `INVALID_OPTION`
  */
 export function createInstaller<Request extends object>(
@@ -85,7 +86,8 @@ export function createInstaller<Request extends object>(
   const warn = (message: string, details: object) => sessions.warn(message, details);
   const settle = (request: Request, port: RequestPort, user: unknown, selection: Selection) => {
     const own = new RequestSession(installation, request, port, user, selection);
-    (holderOf(request) as Holder)[key] = own;
+    const holder = key in request ? request : holderOf(request); // the latest of several adapters on one request counts
+    (holder as Holder)[key] = own;
     return own;
   };
   const settleLater = async (request: Request, port: RequestPort, user: unknown) => {

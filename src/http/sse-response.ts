@@ -165,7 +165,10 @@ export class SseResponse {
   }
 
   async #afterSignOfLife(written: EncodedSlice): Promise<EncodedSlice | "silence" | undefined> {
-    return (await this.#nextSignOfLife()) ? this.#after(written) : "silence";
+    do {
+      if (!(await this.#nextSignOfLife())) return "silence";
+    } while (!this.#ended.aborted && this.#isHeldBack(written.slice.position));
+    return this.#after(written);
   }
 
   /** Whether the client has to acknowledge something before it gets what is after `position`. */

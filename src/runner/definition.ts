@@ -125,10 +125,11 @@ export async function validateInput({ name, input }: RunnerDefinition, given: un
 function toIssue({ message, path }: StandardIssue): Issue {
   if (!path || path.length === 0) return { message: cut(message) };
   const steps = path.slice(0, mostSteps);
-  return { message: cut(message), path: steps.map((step) => cut(String(typeof step === "object" ? step.key : step))) };
+  return { message: cut(message), path: steps.map((step) => cut(typeof step === "object" ? step.key : step)) };
 }
 
-function cut(text: string): string {
+function cut(given: unknown): string {
+  const text = String(given);
   return text.length > longestText ? `${text.slice(0, longestText)}…` : text;
 }
 

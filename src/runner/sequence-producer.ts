@@ -150,6 +150,7 @@ export class SequenceProducer<T> implements Producer {
   async #pumpSync(open: OpenSource<T>): Promise<void> {
     const sink = this.#sink;
     let hasEnded = false;
+    await undefined; // the read that starts a runner takes its place in the log before there is anything
     try {
       while (!this.#isStopped()) {
         if (isSliceOver()) await this.#yield();

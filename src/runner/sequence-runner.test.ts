@@ -668,3 +668,12 @@ describe("default advance (#21)", () => {
     expect((await waiting).result).toHaveLength(20);
   });
 });
+
+test("a read from the tail on that starts a runner over something synchronous gets all of it", async () => {
+  const session = await openHost().get("ann");
+  const runner = await session.createSequenceRunner([1, 2, 3], { start: "on-first-read" });
+  const other = await session.createSequenceRunner(["others have the loop"]);
+  await other.cleanup; // and leave most of their share of it
+  const slice = await runner.read({ start: "tail", min: 3, max: 10 });
+  expect(slice).toMatchObject({ start: 0, result: [1, 2, 3], closed: true });
+});
