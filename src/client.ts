@@ -5,6 +5,7 @@ export {
   type CreateOptions,
   createClient,
   type PageOptions,
+  type RequestOptions,
   type RunnerClient,
   type RunnerState,
 } from "./client/client.js";

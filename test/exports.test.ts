@@ -206,6 +206,7 @@ describe("the exports of", () => {
       type ErrorCode
       type FollowOptions
       type PageOptions
+      type RequestOptions
       type RunnerClient
       type RunnerFollower
       type RunnerPlace

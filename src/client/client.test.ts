@@ -224,15 +224,45 @@ describe("read", () => {
     );
     await expect(client.read("1")).rejects.toMatchObject({ code: "SERVER_UNAVAILABLE", status: 503 });
   });
+});
 
-  test("throws the reason of its signal", async () => {
-    const reason = new Error("the user has left");
-    const send: typeof fetch = async (_url, init) => {
-      init?.signal?.throwIfAborted();
-      return page([]);
-    };
-    const client = createClient("http://server.test/runners", { fetch: send });
-    await expect(client.read("1", { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+describe("a signal", () => {
+  const reason = new Error("the user has left");
+  type Call = (client: ReturnType<typeof createClient>, signal: AbortSignal) => Promise<unknown>;
+  const calls: Record<string, Call> = {
+    read: (client, signal) => client.read("1", { signal }),
+    list: (client, signal) => client.list({ signal }),
+    state: (client, signal) => client.state("1", { signal }),
+    abort: (client, signal) => client.abort("1", { signal }),
+    remove: (client, signal) => client.remove("1", { signal }),
+  };
+
+  test.each(Object.entries(calls))("ends the wait for the answer to %s with its reason", async (_name, call) => {
+    const send: typeof fetch = (_url, init) =>
+      new Promise((_resolve, reject) => {
+        init?.signal?.addEventListener("abort", () => reject(init.signal?.reason));
+      });
+    const cut = new AbortController();
+    const called = call(createClient("http://server.test/runners", { fetch: send }), cut.signal);
+    called.catch(noop);
+    expect(await isPending(called)).toBe(true);
+    cut.abort(reason);
+    await expect(called).rejects.toBe(reason);
+  });
+
+  const withAnswers = Object.entries(calls).filter(([name]) => name !== "remove");
+  test.each(withAnswers)("ends the wait for the rest of the answer to %s", async (_name, call) => {
+    const cut = new AbortController();
+    const rest = new ReadableStream({
+      start: (controller) => cut.signal.addEventListener("abort", () => controller.error(cut.signal.reason)),
+    });
+    const headers = page([]).headers;
+    const { client } = clientOf(() => new Response(rest, { headers }));
+    const called = call(client, cut.signal);
+    called.catch(noop);
+    expect(await isPending(called)).toBe(true);
+    cut.abort(reason);
+    await expect(called).rejects.toBe(reason);
   });
 });
 

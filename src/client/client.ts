@@ -12,11 +12,17 @@ import {
   type RunnerUpdate,
   toUpdate,
 } from "./follow.js";
-import { type ClientOptions, queryOf, request, requestJson } from "./request.js";
+import { type ClientOptions, queryOf, type RequestDetails, request, requestJson } from "./request.js";
 import { backOff } from "./waiting.js";
 
+/** How to ask. */
+export interface RequestOptions {
+  /** Gives up waiting for the answer; what has been asked for may be done all the same. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** What to read. */
-export interface PageOptions {
+export interface PageOptions extends RequestOptions {
   /** Where to begin. Default: the beginning. */
   readonly offset?: number | undefined;
   /** At most so many items. Default: the server's page limit. */
@@ -25,8 +31,6 @@ export interface PageOptions {
   readonly minItems?: number | undefined;
   /** How long it waits, s, at most 60. Default: as the server says. */
   readonly timeout?: number | undefined;
-  /** Gives up the request; the runner goes on. */
-  readonly signal?: AbortSignal | undefined;
 }
 
 /** How to create. */
@@ -102,14 +106,12 @@ export class RunnerClient<D extends Definitions = Untyped> {
     const url = this.#urlOf(name);
     const key = { "idempotency-key": idempotencyKey ?? randomKey() };
     const headers = { ...key, "content-type": "application/json" };
-    const init = { method: "POST", body: JSON.stringify(input) ?? "", headers };
+    const details = { method: "POST", body: JSON.stringify(input) ?? "", headers, signal };
     const query = queryOf({ "min-items": minItems, "max-items": maxItems, timeout });
-    const { body, control } = await this.#create<ResultOf<D, N>>(url + query, init, signal).catch((error) => {
+    const { body, control } = await this.#create<ResultOf<D, N>>(url + query, details).catch((error) => {
       if (signal?.aborted) {
         // Nobody waits for this one, and it may outlive the page.
-        request(`${url}/abort`, this.#options, undefined, { method: "POST", headers: key, keepalive: true }).catch(
-          noop,
-        );
+        request(`${url}/abort`, this.#options, { method: "POST", headers: key, keepalive: true }).catch(noop);
       }
       throw error;
     });
@@ -121,13 +123,13 @@ export class RunnerClient<D extends Definitions = Untyped> {
     return new RunnerFollower(this.#urlOf(body.key), body.key, this.#options, following, created);
   }
 
-  async #create<T>(url: string, init: RequestInit, signal: AbortSignal | undefined): Promise<Received<FirstPage<T>>> {
+  async #create<T>(url: string, details: RequestDetails): Promise<Received<FirstPage<T>>> {
     for (let attempt = 0; ; attempt++) {
       try {
-        return await requestPage(url, this.#options, signal, init);
+        return await requestPage(url, this.#options, details);
       } catch (error) {
         if ((error as CodedError)?.code !== "SERVER_UNAVAILABLE" || attempt === tries - 1) throw error;
-        await backOff(attempt, error as CodedError, signal);
+        await backOff(attempt, error as CodedError, details.signal);
       }
     }
   }
@@ -146,28 +148,28 @@ export class RunnerClient<D extends Definitions = Untyped> {
       ...{ offset, "max-items": maxItems },
       ...(minItems !== undefined && { live: "long-poll", "min-items": minItems, timeout }),
     });
-    const { body, control } = await requestPage<T[]>(this.#urlOf(key) + query, this.#options, signal);
+    const { body, control } = await requestPage<T[]>(this.#urlOf(key) + query, this.#options, { signal });
     return toUpdate(body, control);
   }
 
   /** The client's runners, in order of creation; asking is no use of them. */
-  list(): Promise<RunnerState[]> {
-    return requestJson(this.#url, this.#options);
+  list(options: RequestOptions = {}): Promise<RunnerState[]> {
+    return requestJson(this.#url, this.#options, options);
   }
 
   /** The runner's state; asking is no use of the runner. */
-  state(key: string): Promise<RunnerState> {
-    return requestJson(`${this.#urlOf(key)}/state`, this.#options);
+  state(key: string, options: RequestOptions = {}): Promise<RunnerState> {
+    return requestJson(`${this.#urlOf(key)}/state`, this.#options, options);
   }
 
   /** Stops the work. The producer's signal has fired when this resolves, with the state that the runner then has. */
-  abort(key: string): Promise<RunnerState> {
-    return requestJson(`${this.#urlOf(key)}/abort`, this.#options, { method: "POST" });
+  abort(key: string, options: RequestOptions = {}): Promise<RunnerState> {
+    return requestJson(`${this.#urlOf(key)}/abort`, this.#options, { ...options, method: "POST" });
   }
 
   /** Stops the work and removes the runner. */
-  async remove(key: string): Promise<void> {
-    await request(this.#urlOf(key), this.#options, undefined, { method: "DELETE", keepalive: true });
+  async remove(key: string, options: RequestOptions = {}): Promise<void> {
+    await request(this.#urlOf(key), this.#options, { ...options, method: "DELETE", keepalive: true });
   }
 
   #urlOf(key: string): string {

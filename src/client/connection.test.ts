@@ -352,7 +352,7 @@ describe.each([
 
 describe("a page", () => {
   const answered = (response: Response) =>
-    requestPage<string[]>(url, { fetch: async () => response }, undefined).catch((error: unknown) => error);
+    requestPage<string[]>(url, { fetch: async () => response }, {}).catch((error: unknown) => error);
   const control = async (headers: Record<string, string>) =>
     ((await answered(new Response("[]", { headers }))) as Received<string[]>).control;
 
@@ -363,7 +363,7 @@ describe("a page", () => {
       return new Response("{}", { headers: { [headerNames.nextOffset]: "0" } });
     };
     const { signal } = new AbortController();
-    const { body } = await requestPage<object>(url, { fetch: send }, signal, { method: "POST", body: "7" });
+    const { body } = await requestPage<object>(url, { fetch: send }, { method: "POST", body: "7", signal });
     expect(body).toEqual({});
     expect(inits).toMatchObject([{ method: "POST", body: "7", signal }]);
   });

@@ -7,7 +7,15 @@
 import type { CodedError } from "../base/coded-error.js";
 import type { ControlEvent } from "../wire/names.js";
 import { eventParser } from "./event-stream.js";
-import { type ClientOptions, decode, notOfARunner, receive, request, temporary } from "./request.js";
+import {
+  type ClientOptions,
+  decode,
+  notOfARunner,
+  type RequestDetails,
+  receive,
+  request,
+  temporary,
+} from "./request.js";
 
 /** What holds for a piece: the fields of a control event, or, all of them as text, the headers of an answer. */
 export type Control = { readonly [K in keyof ControlEvent]?: ControlEvent[K] | string } & {
@@ -51,11 +59,11 @@ export async function* connect<T>(
   try {
     expectWithin(isStream ? firstBytesWithin : pollAtMost, isStream ? noStream : silence);
     if (!isStream) {
-      const page = await requestPage<T[]>(url, options, signal);
+      const page = await requestPage<T[]>(url, options, { signal });
       onBytes();
       return yield page;
     }
-    const { headers, body } = await request(url, options, signal);
+    const { headers, body } = await request(url, options, { signal });
     if (!headers.get("Content-Type")?.startsWith("text/event-stream") || !body) throw noStream;
     const parse = eventParser();
     let items: T[] = [];
@@ -84,13 +92,12 @@ export async function* connect<T>(
 export async function requestPage<B>(
   url: string,
   options: ClientOptions,
-  signal: AbortSignal | undefined,
-  init?: RequestInit,
+  details: RequestDetails,
 ): Promise<Received<B>> {
-  const response = await request(url, options, signal, init);
+  const response = await request(url, options, details);
   const control = controlOf(response.headers);
   // What is ours, and no JSON, has been cut off.
-  const body = response.status === 204 ? [] : await receive(() => response.json(), signal);
+  const body = response.status === 204 ? [] : await receive(() => response.json(), details.signal);
   return { body: body as B, control };
 }
 

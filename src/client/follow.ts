@@ -346,7 +346,8 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
         const position = this.#taken;
         this.#acknowledgedAt = Date.now();
         this.#tellPlace(position);
-        await request(`${this.#url}/ack?offset=${position}`, this.#client, round.signal, { method: "POST" });
+        const url = `${this.#url}/ack?offset=${position}`;
+        await request(url, this.#client, { method: "POST", signal: round.signal });
         this.#acknowledged = position;
       } while (this.#isDue);
     } catch (cause) {

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test, vi } from "vitest";
 import { atEnd } from "../../test/support/cleanup.js";
 import { isPending, turns } from "../../test/support/control.js";
 import { ActiveSessionError } from "../base/error.js";
-import { type ClientOptions, isTemporary, queryOf, request } from "./request.js";
+import { type ClientOptions, isTemporary, queryOf, type RequestDetails, request } from "./request.js";
 
 const url = "http://server.test/runners/1";
 
@@ -31,7 +31,7 @@ function foreign(status: number, body: unknown, headers: Record<string, string> 
 
 /** What a request that is answered so rejects with. */
 async function rejection(answer: () => Response | Promise<Response>, signal?: AbortSignal): Promise<unknown> {
-  return request(url, { fetch: answering(answer).fetch }, signal).then(
+  return request(url, { fetch: answering(answer).fetch }, { signal }).then(
     () => expect.fail("the request succeeded"),
     (error: unknown) => error,
   );
@@ -42,15 +42,15 @@ afterEach(() => {
 });
 
 describe("what is sent", () => {
-  async function initOf(options: ClientOptions, signal?: AbortSignal, init?: RequestInit): Promise<RequestInit> {
+  async function initOf(options: ClientOptions, details: RequestDetails = {}): Promise<RequestInit> {
     const { fetch, inits } = answering(() => new Response("ok"));
-    await request(url, { ...options, fetch }, signal, init);
+    await request(url, { ...options, fetch }, details);
     return inits[0]!;
   }
 
   test("method and signal are those of the request", async () => {
     const { signal } = new AbortController();
-    expect(await initOf({}, signal, { method: "POST" })).toMatchObject({ method: "POST", signal });
+    expect(await initOf({}, { method: "POST", signal })).toMatchObject({ method: "POST", signal });
   });
 
   test("headers are sent with every request", async () => {
@@ -61,8 +61,8 @@ describe("what is sent", () => {
     const { fetch, inits } = answering(() => new Response("ok"));
     let count = 0;
     const options: ClientOptions = { fetch, headers: () => ({ "x-count": String(++count) }) };
-    await request(url, options, undefined);
-    await request(url, options, undefined);
+    await request(url, options, {});
+    await request(url, options, {});
     expect(inits.map(({ headers }) => new Headers(headers).get("x-count"))).toEqual(["1", "2"]);
   });
 
@@ -74,7 +74,7 @@ describe("what is sent", () => {
   test("without a fetch of its own it uses the global one of the moment of the request", async () => {
     const { fetch, inits } = answering(() => new Response("ok"));
     vi.stubGlobal("fetch", fetch);
-    await request(url, {}, undefined, { method: "HEAD" });
+    await request(url, {}, { method: "HEAD" });
     expect(inits).toMatchObject([{ method: "HEAD" }]);
   });
 });
@@ -93,7 +93,7 @@ describe("the address", () => {
       return new Response("ok");
     };
     vi.stubGlobal("fetch", send);
-    await request(url, options.fetch ? { fetch: send } : {}, undefined);
+    await request(url, options.fetch ? { fetch: send } : {}, {});
     return targets[0];
   }
 
@@ -121,7 +121,7 @@ describe("the address", () => {
     async (url) => {
       const { fetch, inits } = answering(() => new Response("ok"));
       vi.stubGlobal("fetch", fetch);
-      await expect(request(url, {}, undefined)).rejects.toThrow(TypeError);
+      await expect(request(url, {}, {})).rejects.toThrow(TypeError);
       expect(inits).toEqual([]);
     },
   );
@@ -147,7 +147,7 @@ describe("a query", () => {
 describe("what an answer means", () => {
   test.each([200, 204])("%i is a success and comes back as it is", async (status) => {
     const response = new Response(null, { status });
-    expect(await request(url, { fetch: answering(() => response).fetch }, undefined)).toBe(response);
+    expect(await request(url, { fetch: answering(() => response).fetch }, {})).toBe(response);
   });
 
   test.each([

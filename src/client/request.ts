@@ -30,27 +30,33 @@ export function isTemporary(error: unknown): error is CodedError {
   return (error as CodedError | undefined)?.status === 503;
 }
 
+/** What is particular to one request. */
+export interface RequestDetails extends Omit<RequestInit, "signal" | "headers"> {
+  /** They replace those of the client; in lower case, for one and the same not to be sent twice. */
+  readonly headers?: Record<string, string>;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
  * Makes a request and returns its answer if that is a success.
- * @param init its headers replace those of the client; their names must be in lower case, for one and the same not to be sent twice
  * @throws `RUNNER_GONE` (404 and 410), the code of the server's error, `UNEXPECTED_RESPONSE`; with the status 503
  *   what is {@link temporary}; the reason of `signal`
  */
 export async function request(
   url: string,
   { credentials, fetch: given, headers }: ClientOptions,
-  signal: AbortSignal | undefined,
-  init: RequestInit = {},
+  details: RequestDetails,
 ): Promise<Response> {
+  const { signal } = details;
   const always = new Headers(typeof headers === "function" ? headers() : headers);
-  const all = {
-    ...{ ...init, signal: signal as AbortSignal },
+  const init = {
     ...(credentials && { credentials }),
-    headers: { ...Object.fromEntries(always), ...init.headers },
+    ...(details as RequestInit),
+    headers: { ...Object.fromEntries(always), ...details.headers },
   };
   // A relative URL outside of a page, `fetch` could not tell from a network that fails: this throws a TypeError.
   const target = given ? url : new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href);
-  const response = await receive(() => (given ?? fetch)(target, all), signal);
+  const response = await receive(() => (given ?? fetch)(target, init), signal);
   if (response.ok) return response;
   throw errorOf(response, await receive(() => response.text(), signal));
 }
@@ -85,9 +91,9 @@ export async function receive<R>(read: () => Promise<R>, signal?: AbortSignal): 
 }
 
 /** Makes a request and reads its answer, JSON that the server itself has written. */
-export async function requestJson<R>(url: string, options: ClientOptions, init?: RequestInit): Promise<R> {
-  const response = await request(url, options, undefined, init);
-  return decode(await receive(() => response.text()));
+export async function requestJson<R>(url: string, options: ClientOptions, details: RequestDetails): Promise<R> {
+  const response = await request(url, options, details);
+  return decode(await receive(() => response.text(), details.signal));
 }
 
 /** Reads JSON, or another form of text; throws `UNEXPECTED_RESPONSE` for what is none. */

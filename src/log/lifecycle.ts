@@ -8,7 +8,7 @@
  * is the log's knowledge; it names position and progress when it asks for a status.
  */
 import type { ActiveSessionError } from "../base/error.js";
-import type { FinalStatus, LogEvents, LogState, RunnerProgress, RunnerStatus } from "./result-log.js";
+import type { FinalStatus, LogEvents, LogState, RunnerProgress, RunnerStatus, Slice } from "./result-log.js";
 
 /** See the top of the file. */
 export class Lifecycle {
@@ -74,11 +74,6 @@ export class Lifecycle {
     return this.outcome ?? (this.#started ? "stalled" : "not-started");
   }
 
-  /** Why the background failed, if it has. */
-  get failure(): ActiveSessionError | undefined {
-    return this.#failure;
-  }
-
   /** The whole state, for somebody who reads nothing. */
   describe(position: number, progress: RunnerProgress, firstPosition: number): LogState {
     return {
@@ -90,6 +85,14 @@ export class Lifecycle {
       ...(this.outcome && { outcome: this.outcome }),
       ...(this.#failure && { failure: this.#failure }),
     };
+  }
+
+  /** What has been taken from `start` to `position`, and what holds for it. */
+  slice<R>(result: R, start: number, position: number, progress: RunnerProgress, firstPosition: number): Slice<R> {
+    const status = this.statusAt(position, progress.current);
+    const closed = this.#ended && position >= progress.current;
+    const slice = { result, start, position, status, progress, firstPosition, closed };
+    return status === "failed" ? { ...slice, error: this.#failure! } : slice;
   }
 
   /** Tells the runner of a final status, once; to be called when the log is consistent and its reads are settled. */

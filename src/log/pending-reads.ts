@@ -71,7 +71,7 @@ export class PendingRead<R> implements Wait {
     this.#reads?.giveUp(this);
   }
 
-  /** Hands out its slice. The log must be consistent: code of the reader may run in here. */
+  /** Hands out its slice; its reader's own code may run in here. */
   resolve(slice: Slice<R>): void {
     this.request.deliver?.(slice);
     this.fulfil(slice);
@@ -90,21 +90,25 @@ export function targetOf(start: number, { min }: ReadRequest): number {
   return min === undefined ? 0 : start + min;
 }
 
+/** What the reads ask of their log. */
+export interface ReadsOwner<R> {
+  /** Takes what a read gets, and forms its slice; throws if its reader can take none of it. */
+  handOut(start: number, request: ReadRequest): Slice<R>;
+  /** A read has been cancelled. */
+  onCancelled(): void;
+  /** The read shall not wait any longer for what it asked for. */
+  onGivenUp(read: PendingRead<R>): void;
+}
+
 /** The set of a log's waiting reads; made only when the first read has to wait. */
 export class PendingReads<R> {
   readonly #reads = new Set<PendingRead<R>>();
   /** What follows from them, as of the latest {@link measure}. */
   readonly demand: Demand = { ...noDemand };
-  readonly #changed: () => void;
-  readonly #giveUp: (read: PendingRead<R>) => void;
+  readonly #owner: ReadsOwner<R>;
 
-  /**
-   * @param changed is called when a read has been cancelled
-   * @param giveUp is called with a read that shall not wait any longer
-   */
-  constructor(changed: () => void, giveUp: (read: PendingRead<R>) => void) {
-    this.#changed = changed;
-    this.#giveUp = giveUp;
+  constructor(owner: ReadsOwner<R>) {
+    this.#owner = owner;
   }
 
   /** As of the call, in order of arrival. */
@@ -129,13 +133,13 @@ export class PendingReads<R> {
   /** Rejects an unripe read. */
   cancel(read: PendingRead<R>, reason: unknown): void {
     this.remove(read);
-    this.#changed();
+    this.#owner.onCancelled();
     read.reject(reason);
   }
 
   /** Settles an unripe read with what there is. */
   giveUp(read: PendingRead<R>): void {
-    this.#giveUp(read);
+    this.#owner.onGivenUp(read);
   }
 
   /** Marks a read as ripe: from now on it settles with a slice, whatever its signal does. */
@@ -148,6 +152,19 @@ export class PendingReads<R> {
   remove(read: PendingRead<R>): void {
     this.#reads.delete(read);
     read.disarm();
+  }
+
+  /** Takes what a read gets and settles it, all in this step. The log must be consistent. */
+  settle(read: PendingRead<R>): void {
+    this.remove(read);
+    let slice: Slice<R>;
+    try {
+      slice = this.#owner.handOut(read.start, read.request);
+    } catch (error) {
+      read.reject(error);
+      return;
+    }
+    read.resolve(slice);
   }
 
   /** Whether a read at the default position is pending. */

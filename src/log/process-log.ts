@@ -76,7 +76,7 @@ export class ProcessLog<T> implements ResultLog<T | undefined>, ProcessSink<T> {
       return slice;
     }
     return new Promise((resolve, reject) => {
-      this.#reads ??= new PendingReads(noop, (givenUp) => this.#settle(givenUp));
+      this.#reads ??= this.#makeReads();
       this.#reads.add(new PendingRead(start, request, resolve, reject));
     });
   }
@@ -108,7 +108,7 @@ export class ProcessLog<T> implements ResultLog<T | undefined>, ProcessSink<T> {
     this.#value = value;
     this.#reported++;
     this.#estimatedEnd = estimatedEnd;
-    for (const read of this.#reads?.all() ?? []) if (read.target <= this.#reported) this.#settle(read);
+    for (const read of this.#reads?.all() ?? []) if (read.target <= this.#reported) this.#reads!.settle(read);
   }
 
   end(value: T | undefined): void {
@@ -132,20 +132,16 @@ export class ProcessLog<T> implements ResultLog<T | undefined>, ProcessSink<T> {
   // --- settling ----------------------------------------------------------------------------------------------------
 
   #settleAll(): void {
-    for (const read of this.#reads?.all() ?? []) this.#settle(read);
+    for (const read of this.#reads?.all() ?? []) this.#reads!.settle(read);
   }
 
-  /** Forms the slice of a read and settles it, all in this step. */
-  #settle(read: PendingRead<T | undefined>): void {
-    this.#reads?.remove(read);
-    let slice: Slice<T | undefined>;
-    try {
-      slice = this.#handOut(read.start, read.request);
-    } catch (error) {
-      read.reject(error);
-      return;
-    }
-    read.resolve(slice);
+  #makeReads(): PendingReads<T | undefined> {
+    const reads: PendingReads<T | undefined> = new PendingReads({
+      handOut: (start, request) => this.#handOut(start, request),
+      onCancelled: noop,
+      onGivenUp: (read) => reads.settle(read),
+    });
+    return reads;
   }
 
   /** Forms the slice that a read gets; throws if its reader cannot take it. */
@@ -158,15 +154,7 @@ export class ProcessLog<T> implements ResultLog<T | undefined>, ProcessSink<T> {
       this.#position = Math.max(this.#position, position);
       if (this.#life.ended && position === this.#reported) this.#life.finish();
     }
-    return this.#slice(start, position);
-  }
-
-  #slice(start: number, position: number): Slice<T | undefined> {
-    const status = this.#life.statusAt(position, this.#reported);
-    const closed = this.#life.ended && position >= this.#reported;
-    const progress = this.#progress();
-    const slice = { result: this.#value, start, position, status, progress, firstPosition: 0, closed };
-    return status === "failed" ? { ...slice, error: this.#life.failure! } : slice;
+    return this.#life.slice(this.#value, start, position, this.#progress(), 0);
   }
 
   #progress(): RunnerProgress {

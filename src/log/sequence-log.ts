@@ -280,13 +280,14 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
   }
 
   #makeReads(): PendingReads<T[]> {
-    const reads: PendingReads<T[]> = new PendingReads(
-      () => this.#readsChanged(reads),
-      (givenUp) => {
-        this.#linger(reads, givenUp);
+    const reads: PendingReads<T[]> = new PendingReads({
+      handOut: (start, request) => this.#handOut(start, request),
+      onCancelled: () => this.#readsChanged(reads),
+      onGivenUp: (read) => {
+        this.#linger(reads, read);
         this.#readsChanged(reads);
       },
-    );
+    });
     this.#demand = reads.demand;
     return reads;
   }
@@ -312,7 +313,7 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
     let hasMore = false;
     for (const read of reads.all()) {
       if (!read.ripe || !reads.has(read)) continue; // settled meanwhile, by an abort from another one's `accept`
-      if (read.isWatched && !this.#isAsleep(read)) this.#settle(read);
+      if (read.isWatched && !this.#isAsleep(read)) reads.settle(read);
       else {
         read.isWatched = true;
         hasMore = true;
@@ -333,7 +334,7 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
     for (const read of reads.all()) {
       if (!reads.has(read)) continue; // as above
       const isRipe = read.ripe || this.#isRipe(read.target);
-      if (this.#isDue(isRipe, read.limit)) this.#settle(read);
+      if (this.#isDue(isRipe, read.limit)) reads.settle(read);
       else if (isRipe && !read.ripe) this.#linger(reads, read);
     }
     this.#readsChanged(reads);
@@ -357,19 +358,6 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
   }
 
   // --- settling ----------------------------------------------------------------------------------------------------
-
-  /** Forms the slice of a read and settles it, all in this step. */
-  #settle(read: PendingRead<T[]>): void {
-    this.#reads?.remove(read);
-    let slice: Slice<T[]>;
-    try {
-      slice = this.#handOut(read.start, read.request);
-    } catch (error) {
-      read.reject(error);
-      return;
-    }
-    read.resolve(slice);
-  }
 
   /** Takes what a read gets, and forms its slice; throws if its reader can take none of it. */
   #handOut(start: number, request: ReadRequest): Slice<T[]> {
@@ -402,19 +390,14 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
     }
   }
 
-  #slice(start: number, result: T[]): Slice<T[]> {
-    const position = start + result.length;
-    const { end, first: firstPosition } = this.#window;
-    const status = this.#life.statusAt(position, end);
-    const closed = this.#life.ended && position >= end;
-    const slice = { result, start, position, status, progress: this.#progress(), firstPosition, closed };
-    return status === "failed" ? { ...slice, error: this.#life.failure! } : slice;
+  #slice(start: number, items: T[]): Slice<T[]> {
+    return this.#life.slice(items, start, start + items.length, this.#progress(), this.#window.first);
   }
 
   #end(failure: ActiveSessionError | undefined): void {
     if (this.#life.ended) return;
     this.#life.end(failure);
-    for (const read of this.#takeReads()) this.#settle(read);
+    for (const read of this.#takeReads()) this.#reads!.settle(read);
     this.#dropAcknowledged();
     if (this.#position === this.#window.end) this.#life.finish();
     this.#releaseProducer();
