@@ -2,7 +2,6 @@
  * The adapter for everything that answers a web `Request` with a `Response`: route handlers of Next.js and Remix, Bun, Deno, srvx,
  * h3. `activeSession` gives a request its client's session, `runnerRouter` serves the runners of that client.
  */
-import { ActiveSessionError } from "./base/error.js";
 import { below, mountOf } from "./http/address.js";
 import { createRunnerHandler, type RunnerRouterOptions as HandlerOptions } from "./http/handler.js";
 import { activeSessionProperty, checkHost, type IdentityOptions } from "./http/install.js";
@@ -41,7 +40,8 @@ export interface RunnerRouterOptions extends HandlerOptions {
  *   const runner = await request.activeSession.createSequenceRunner(search());
  *   return Response.json(await runner.getRequired(), { status: 201 });
  * });
- * What the handler throws of the library's own errors becomes the response; everything else is passed on.
+ * What the handler throws of the library's own errors becomes the response; everything else is passed on. A response that the handler
+ * has at once is returned at once: servers are faster then; only an async `identify`, and scopes, make a promise of it.
  * @throws `INVALID_OPTION`. The handlers reject with what `identify` throws, and `INVALID_IDENTITY`.
  */
 export function activeSession<Services>(
@@ -49,21 +49,14 @@ export function activeSession<Services>(
   options: ActiveSessionOptions = {},
 ): <Web extends Request, Rest extends unknown[]>(
   handler: (request: ActiveRequest<Web, Services>, ...rest: Rest) => Response | Promise<Response>,
-) => (request: Web, ...rest: Rest) => Promise<Response> {
+) => (request: Web, ...rest: Rest) => Response | Promise<Response> {
   const install = webInstaller<Request>(sessions, options);
   return (handler) =>
-    async (request, ...rest) => {
+    (request, ...rest) => {
       const { arrival, pending } = install(request, request);
-      if (pending !== undefined) await pending;
       Object.defineProperty(request, "activeSession", activeSessionProperty);
-      try {
-        return arrival.finish(await handler(request as never, ...rest));
-      } catch (error) {
-        if (ActiveSessionError.is(error)) return arrival.finish(error.getResponse());
-        throw error;
-      } finally {
-        arrival.end();
-      }
+      const answer = () => arrival.answer(() => handler(request as never, ...rest));
+      return pending === undefined ? answer() : pending.then(answer);
     };
 }
 

@@ -1,5 +1,5 @@
 /** Requests and responses of the web platform: what the adapters for frameworks that speak them share. */
-import { noop, onAbort } from "../base/async.js";
+import { isThenable, noop, onAbort } from "../base/async.js";
 import { ActiveSessionError } from "../base/error.js";
 import { LazySignal } from "../base/lazy-signal.js";
 import type { ActiveSessions } from "../session/active-sessions.js";
@@ -85,6 +85,26 @@ export class WebArrival<Request> implements RequestPort {
   finish(response: Response): Response {
     this.end();
     return this.#cookies ? withCookies(response, this.#cookies) : response;
+  }
+
+  /** Makes the response, at once if it can be had so. Of what is thrown, the library's own errors become it. */
+  answer(make: () => Response | Promise<Response>): Response | Promise<Response> {
+    try {
+      const response = make();
+      if (!isThenable(response)) return this.finish(response);
+      return response.then(
+        (made) => this.finish(made),
+        (error: unknown) => this.#fail(error),
+      );
+    } catch (error) {
+      return this.#fail(error);
+    }
+  }
+
+  #fail(error: unknown): Response {
+    if (ActiveSessionError.is(error)) return this.finish(error.getResponse());
+    this.end();
+    throw error;
   }
 
   /** The request is over, with a response or without. */

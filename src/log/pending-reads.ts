@@ -102,7 +102,8 @@ export interface ReadsOwner<R> {
 
 /** The set of a log's waiting reads; made only when the first read has to wait. */
 export class PendingReads<R> {
-  readonly #reads = new Set<PendingRead<R>>();
+  /** In order of arrival. There is mostly one: a set would take longer. */
+  readonly #reads: PendingRead<R>[] = [];
   /** What follows from them, as of the latest {@link measure}. */
   readonly demand: Demand = { ...noDemand };
   readonly #owner: ReadsOwner<R>;
@@ -117,7 +118,7 @@ export class PendingReads<R> {
   }
 
   has(read: PendingRead<R>): boolean {
-    return this.#reads.has(read);
+    return this.#reads.includes(read);
   }
 
   /** Adds an unripe read. */
@@ -126,7 +127,7 @@ export class PendingReads<R> {
       read.reject(read.request.signal.reason);
       return;
     }
-    this.#reads.add(read);
+    this.#reads.push(read);
     read.arm(this);
   }
 
@@ -144,13 +145,14 @@ export class PendingReads<R> {
 
   /** Marks a read as ripe: from now on it settles with a slice, whatever its signal does. */
   ripen(read: PendingRead<R>): void {
-    this.#reads.add(read);
+    if (!this.has(read)) this.#reads.push(read);
     read.ripe = true;
     read.disarm();
   }
 
   remove(read: PendingRead<R>): void {
-    this.#reads.delete(read);
+    const at = this.#reads.indexOf(read); // mostly the first one: they are gone through in their order
+    if (at >= 0) this.#reads.splice(at, 1);
     read.disarm();
   }
 
@@ -169,8 +171,7 @@ export class PendingReads<R> {
 
   /** Whether a read at the default position is pending. */
   get hasDefault(): boolean {
-    for (const read of this.#reads) if (read.byDefault) return true;
-    return false;
+    return this.#reads.some((read) => read.byDefault);
   }
 
   /** Brings {@link demand} up to date. */

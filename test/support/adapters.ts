@@ -125,8 +125,13 @@ const fetchAdapter: AdapterUnderTest<globalThis.Request> = {
       if (!route) return new Response(null, { status: 404 });
       return Response.json(await route(request, () => request.activeSession as ActiveSession), { status: 201 });
     });
-    const failed = (error: Partial<ActiveSessionError>) => error.getResponse?.() ?? new Response(null, { status: 500 });
-    return listenByFetch((request) => answer(request).catch(failed));
+    return listenByFetch(async (request) => {
+      try {
+        return await answer(request);
+      } catch (error) {
+        return (error as Partial<ActiveSessionError>).getResponse?.() ?? new Response(null, { status: 500 });
+      }
+    });
   },
 };
 
