@@ -10,7 +10,7 @@
  * settled once and leaves nothing behind.
  */
 import { noop, onAbort, startTimer } from "../base/async.js";
-import type { ReadRequest, Slice, Wait } from "./result-log.js";
+import type { ReadObserver, ReadRequest, Slice, Wait } from "./result-log.js";
 
 /** Where very many producers keep the loop busy, a read that has what it needs waits no longer than this for its own. */
 const mostTurns = 32;
@@ -30,8 +30,9 @@ export class PendingRead<R> implements Wait {
   constructor(
     readonly start: number,
     readonly request: ReadRequest,
+    readonly observer: ReadObserver | undefined,
     readonly fulfil: (slice: Slice<R>) => void,
-    readonly reject: (reason: unknown) => void,
+    readonly refuse: (reason: unknown) => void,
   ) {}
 
   /** The read is pending until this position exists. */
@@ -54,6 +55,7 @@ export class PendingRead<R> implements Wait {
     this.#reads = reads;
     const { signal, timeout, onWait } = this.request;
     onWait?.(this);
+    this.observer?.readWaits(this);
     if (signal === undefined && timeout === undefined) return;
     const offAbort = onAbort(signal, () => this.cancel(signal?.reason));
     const offTimer = timeout === undefined ? noop : startTimer(timeout, () => this.giveUp());
@@ -75,6 +77,12 @@ export class PendingRead<R> implements Wait {
   resolve(slice: Slice<R>): void {
     this.request.deliver?.(slice);
     this.fulfil(slice);
+    this.observer?.readSettled(this.request);
+  }
+
+  reject(reason: unknown): void {
+    this.refuse(reason);
+    this.observer?.readSettled(this.request);
   }
 
   /** Takes off listener and timer: the read is ripe, or settled. */

@@ -13,11 +13,19 @@
  * - **aborted**: nothing is dropped; `position` becomes the progress, and all reads get the newest value.
  * - A final status never changes, and `position` does not move in it.
  */
-import { noop } from "../base/async.js";
 import { type ActiveSessionError, runnerFailed } from "../base/error.js";
 import { Lifecycle } from "./lifecycle.js";
-import { PendingRead, PendingReads, targetOf } from "./pending-reads.js";
-import type { LogEvents, LogState, ReadRequest, ResultLog, RunnerProgress, RunnerStatus, Slice } from "./result-log.js";
+import { PendingRead, PendingReads, type ReadsOwner, targetOf } from "./pending-reads.js";
+import type {
+  LogEvents,
+  LogState,
+  ReadObserver,
+  ReadRequest,
+  ResultLog,
+  RunnerProgress,
+  RunnerStatus,
+  Slice,
+} from "./result-log.js";
 
 /** The body's side of a process log. */
 export interface ProcessSink<T> {
@@ -32,7 +40,7 @@ export interface ProcessSink<T> {
 }
 
 /** See the top of the file. */
-export class ProcessLog<T> implements ResultLog<T | undefined>, ProcessSink<T> {
+export class ProcessLog<T> implements ResultLog<T | undefined>, ReadsOwner<T | undefined>, ProcessSink<T> {
   readonly #life: Lifecycle;
   #value: T | undefined;
   #position = 0;
@@ -67,17 +75,17 @@ export class ProcessLog<T> implements ResultLog<T | undefined>, ProcessSink<T> {
 
   // --- the reader's side -------------------------------------------------------------------------------------------
 
-  read(request: ReadRequest): Slice<T | undefined> | Promise<Slice<T | undefined>> {
+  read(request: ReadRequest, observer?: ReadObserver): Slice<T | undefined> | Promise<Slice<T | undefined>> {
     const start = request.start === "tail" ? this.#reported : (request.start ?? this.#position);
     if (this.#life.ended || targetOf(start, request) <= this.#reported) {
-      const slice = this.#handOut(start, request);
+      const slice = this.handOut(start, request);
       request.deliver?.(slice);
       this.#life.announce();
       return slice;
     }
     return new Promise((resolve, reject) => {
-      this.#reads ??= this.#makeReads();
-      this.#reads.add(new PendingRead(start, request, resolve, reject));
+      this.#reads ??= new PendingReads<T | undefined>(this);
+      this.#reads.add(new PendingRead(start, request, observer, resolve, reject));
     });
   }
 
@@ -135,17 +143,16 @@ export class ProcessLog<T> implements ResultLog<T | undefined>, ProcessSink<T> {
     for (const read of this.#reads?.all() ?? []) this.#reads!.settle(read);
   }
 
-  #makeReads(): PendingReads<T | undefined> {
-    const reads: PendingReads<T | undefined> = new PendingReads({
-      handOut: (start, request) => this.#handOut(start, request),
-      onCancelled: noop,
-      onGivenUp: (read) => reads.settle(read),
-    });
-    return reads;
+  /** @internal */
+  onCancelled(): void {}
+
+  /** @internal */
+  onGivenUp(read: PendingRead<T | undefined>): void {
+    this.#reads!.settle(read);
   }
 
-  /** Forms the slice that a read gets; throws if its reader cannot take it. */
-  #handOut(start: number, request: ReadRequest): Slice<T | undefined> {
+  /** @internal */
+  handOut(start: number, request: ReadRequest): Slice<T | undefined> {
     const limit = start + request.max;
     const position = this.#life.final === "aborted" ? this.#reported : Math.min(this.#reported, limit);
     if (position > start) request.accept?.([this.#value]);

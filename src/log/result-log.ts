@@ -67,6 +67,14 @@ export interface Wait {
   giveUp(): void;
 }
 
+/** Who is told of a read that has to wait. */
+export interface ReadObserver {
+  /** It begins to wait. A read that only lingers until its source has had a turn is not told of: nothing can end that. */
+  readWaits(wait: Wait): void;
+  /** It is settled, in whichever way. */
+  readSettled(request: ReadRequest): void;
+}
+
 /** A stretch of results and what holds for it, as of the moment at which its read was settled. */
 export interface Slice<R> {
   /** The items from `start` on (sequence), or the newest value (process). */
@@ -112,8 +120,9 @@ export interface ResultLog<R> {
   /**
    * Reads a slice. Throws, or rejects with, `POSITION_GONE`, `POSITION_AHEAD`, `READ_CONFLICT`, or the reason of its signal; it
    * has taken nothing then. A read that is refused acknowledges nothing either.
+   * @param observer is told if the read gives a promise
    */
-  read(request: ReadRequest): Slice<R> | Promise<Slice<R>>;
+  read(request: ReadRequest, observer?: ReadObserver): Slice<R> | Promise<Slice<R>>;
   /** Acknowledges everything before `position`; `POSITION_AHEAD` if that has not been handed out. */
   acknowledge(position: number): Promise<void>;
   /** The furthest acknowledged position. */

@@ -26,11 +26,12 @@
 import { createDeferred, type Deferred } from "../base/async.js";
 import { ActiveSessionError, runnerFailed } from "../base/error.js";
 import { Lifecycle } from "./lifecycle.js";
-import { type Demand, noDemand, PendingRead, PendingReads, targetOf } from "./pending-reads.js";
+import { type Demand, noDemand, PendingRead, PendingReads, type ReadsOwner, targetOf } from "./pending-reads.js";
 import type {
   ItemTally,
   LogEvents,
   LogState,
+  ReadObserver,
   ReadRequest,
   ResultLog,
   Retain,
@@ -68,7 +69,7 @@ export interface SequenceSink<T> {
 }
 
 /** See the top of the file. */
-export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
+export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, SequenceSink<T> {
   readonly #options: SequenceLogOptions;
   readonly #life: Lifecycle;
   readonly #window: Window<T>;
@@ -119,15 +120,17 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
 
   // --- the reader's side -------------------------------------------------------------------------------------------
 
-  read(request: ReadRequest): Slice<T[]> | Promise<Slice<T[]>> {
+  read(request: ReadRequest, observer?: ReadObserver): Slice<T[]> | Promise<Slice<T[]>> {
     const start = this.#locate(request);
     const isRipe = this.#isRipe(targetOf(start, request));
     if (request.signal?.aborted && !isRipe) throw request.signal.reason;
     if (request.start !== "tail" && request.acknowledge !== false) this.#acknowledge(start);
     if (!this.#isDue(isRipe, start + request.max)) {
-      return new Promise((resolve, reject) => this.#wait(new PendingRead(start, request, resolve, reject), isRipe));
+      return new Promise((resolve, reject) =>
+        this.#wait(new PendingRead(start, request, observer, resolve, reject), isRipe),
+      );
     }
-    const slice = this.#handOut(start, request);
+    const slice = this.handOut(start, request);
     request.deliver?.(slice);
     this.#life.announce();
     return slice;
@@ -280,16 +283,20 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
   }
 
   #makeReads(): PendingReads<T[]> {
-    const reads: PendingReads<T[]> = new PendingReads({
-      handOut: (start, request) => this.#handOut(start, request),
-      onCancelled: () => this.#readsChanged(reads),
-      onGivenUp: (read) => {
-        this.#linger(reads, read);
-        this.#readsChanged(reads);
-      },
-    });
+    const reads = new PendingReads<T[]>(this);
     this.#demand = reads.demand;
     return reads;
+  }
+
+  /** @internal */
+  onCancelled(): void {
+    this.#readsChanged(this.#reads!);
+  }
+
+  /** @internal */
+  onGivenUp(read: PendingRead<T[]>): void {
+    this.#linger(this.#reads!, read);
+    this.#readsChanged(this.#reads!);
   }
 
   /** The read has what it needs; the source gets one turn to report its end first. */
@@ -359,8 +366,8 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
 
   // --- settling ----------------------------------------------------------------------------------------------------
 
-  /** Takes what a read gets, and forms its slice; throws if its reader can take none of it. */
-  #handOut(start: number, request: ReadRequest): Slice<T[]> {
+  /** @internal */
+  handOut(start: number, request: ReadRequest): Slice<T[]> {
     const items = this.#itemsFor(start, request);
     const end = start + items.length;
     if (!this.#life.final && (items.length > 0 || request.start !== "tail")) {
@@ -381,11 +388,11 @@ export class SequenceLog<T> implements ResultLog<T[]>, SequenceSink<T> {
   }
 
   /** As {@link #itemsFor}; a read whose reader can take none of them is rejected. */
-  #tryItemsFor({ start, request, reject }: PendingRead<T[]>): T[] | undefined {
+  #tryItemsFor(read: PendingRead<T[]>): T[] | undefined {
     try {
-      return this.#itemsFor(start, request);
+      return this.#itemsFor(read.start, read.request);
     } catch (error) {
-      reject(error);
+      read.reject(error);
       return undefined;
     }
   }

@@ -9,6 +9,12 @@ import { ActiveSessionError, describe } from "../base/error.js";
 import type { Producer, RunnerContext } from "./producer.js";
 import { startFailed } from "./start-failed.js";
 
+/** What such a producer makes known. */
+export interface ProducerEvents {
+  /** It has thrown something after it was stopped. */
+  onLateError(error: unknown): void;
+}
+
 /** How to make a producer of the application's own for a log. */
 export class Produced<Sink> {
   constructor(readonly produce: (sink: Sink) => unknown) {}
@@ -19,17 +25,16 @@ export class CustomProducer<Sink extends { start(): void }> implements Producer 
   readonly closed: Promise<CleanupSummary>;
   readonly #sink: Sink;
   readonly #producer: Producer;
-  readonly #onLateError: (error: unknown) => void;
+  readonly #events: ProducerEvents;
   readonly #stopping = createDeferred();
   #isStopped = false;
 
   /**
-   * @param onLateError gets what the producer throws when it has been stopped
    * @throws `RUNNER_START_FAILED` if what `produce` gives is no producer, or it throws
    */
-  constructor(sink: Sink, { produce }: Produced<Sink>, onLateError: (error: unknown) => void) {
+  constructor(sink: Sink, { produce }: Produced<Sink>, events: ProducerEvents) {
     this.#sink = sink;
-    this.#onLateError = onLateError;
+    this.#events = events;
     try {
       this.#producer = checkProducer(produce(sink));
     } catch (cause) {
@@ -52,7 +57,7 @@ export class CustomProducer<Sink extends { start(): void }> implements Producer 
       this.#sink.start(); // for one that has not said so, which every read would start again
     } catch (cause) {
       if (!this.#isStopped) throw startFailed(cause);
-      if (!isAbort(cause, context.signal)) this.#onLateError(cause);
+      if (!isAbort(cause, context.signal)) this.#events.onLateError(cause);
     }
   }
 
@@ -63,7 +68,7 @@ export class CustomProducer<Sink extends { start(): void }> implements Producer 
     try {
       this.#producer.stop();
     } catch (error) {
-      this.#onLateError(error);
+      this.#events.onLateError(error);
     }
   }
 }

@@ -2,7 +2,7 @@
 import { ProcessLog, type ProcessSink } from "../log/process-log.js";
 import { CustomProducer, Produced } from "./custom-producer.js";
 import { type ProcessBody, ProcessProducer } from "./process-producer.js";
-import { Runner, type RunnerOwner, type RunnerSettings } from "./runner.js";
+import { Runner, RunnerLink, type RunnerOwner, type RunnerSettings } from "./runner.js";
 
 /** A runner whose result is one value that changes. A position is a number of reports; only the newest value is kept. */
 export class ProcessRunner<T = unknown> extends Runner<T | undefined> {
@@ -15,12 +15,8 @@ export function createProcess<T>(
   body: ProcessBody<T> | Produced<ProcessSink<T>>,
   settings: RunnerSettings,
 ): ProcessRunner<T> {
-  let runner: ProcessRunner<T> | undefined;
-  const log = new ProcessLog<T>({ onStarted: () => runner?.onStarted(), onFinal: () => runner?.onFinal() });
-  const producer =
-    body instanceof Produced
-      ? new CustomProducer(log, body, (error) => runner?.onLateError(error))
-      : new ProcessProducer(log, body);
-  runner = new ProcessRunner<T>({ owner, log, producer, settings });
-  return runner;
+  const link = new RunnerLink();
+  const log = new ProcessLog<T>(link);
+  const producer = body instanceof Produced ? new CustomProducer(log, body, link) : new ProcessProducer(log, body);
+  return new ProcessRunner<T>({ owner, log, producer, settings, link });
 }

@@ -19,12 +19,15 @@ import { ActiveSessionError } from "../base/error.js";
 import { LazySignal } from "../base/lazy-signal.js";
 import type {
   ItemTally,
+  LogEvents,
   LogState,
+  ReadObserver,
   ReadRequest,
   ResultLog,
   RunnerProgress,
   RunnerStatus,
   Slice,
+  Wait,
 } from "../log/result-log.js";
 import type { RunnerDefinition } from "./definition.js";
 import type { Producer, RunnerContext } from "./producer.js";
@@ -76,16 +79,35 @@ export interface RunnerSettings {
   readonly definition: RunnerDefinition | undefined;
 }
 
+/** What log and producer tell the runner that is made of them; before it is, nobody hears it. */
+export class RunnerLink implements LogEvents {
+  runner: Pick<Runner, "onStarted" | "onFinal" | "onLateError"> | undefined;
+
+  onStarted(): void {
+    this.runner?.onStarted();
+  }
+
+  onFinal(): void {
+    this.runner?.onFinal();
+  }
+
+  /** The work has thrown something after it was stopped. */
+  onLateError(error: unknown): void {
+    this.runner?.onLateError(error);
+  }
+}
+
 /** What a runner is made of. */
 export interface RunnerParts<R> {
   readonly owner: RunnerOwner;
   readonly log: ResultLog<R>;
   readonly producer: Producer;
   readonly settings: RunnerSettings;
+  readonly link: RunnerLink;
 }
 
 /** A background operation and its results. Made by a session; see `createSequenceRunner` and its siblings. */
-export abstract class Runner<R = unknown> implements AsyncDisposable {
+export abstract class Runner<R = unknown> implements AsyncDisposable, ReadObserver {
   /** What the runner makes. */
   abstract readonly kind: RunnerKind;
   /** The application's own; the library never looks at it. */
@@ -104,6 +126,8 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   #key: string | undefined;
   #cleanedUp = false;
   #starting: Promise<void> | undefined;
+  /** Reads that a start under way rejects if it fails. */
+  #waitingForStart: Wait[] | undefined;
   #abortReason: AbortReason | undefined;
   #abortCause: unknown;
   #closed = false;
@@ -114,6 +138,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   constructor(parts: RunnerParts<R>) {
     this.#parts = parts;
     this.data = parts.settings.data;
+    parts.link.runner = this;
     void parts.producer.closed.then((summary) => {
       this.#closed = true;
       this.#finishCleanup(summary);
@@ -256,51 +281,45 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   }
 
   /** A read that waits takes its place in the log at once; a start that fails rejects it. */
-  async #readStarting(request: ReadRequest): Promise<Slice<R>> {
-    const { signal } = request;
-    if (request.min) signal?.throwIfAborted();
-    const release = request.passive ? noop : this.openRead(); // who is refused has started nothing
-    const cancel = new AbortController();
-    const off = onAbort(signal, () => cancel.abort(signal?.reason));
-    this.start().catch((error: unknown) => cancel.abort(error));
-    try {
-      this.#checkReadable();
-      return await this.#log.read({ ...request, signal: cancel.signal });
-    } finally {
-      off();
-      release();
-    }
+  #readStarting(request: ReadRequest): Slice<R> | Promise<Slice<R>> {
+    if (request.min) request.signal?.throwIfAborted();
+    return this.#readHeld(request, true);
   }
 
   /** Keeps the runner for as long as the read lasts, which mostly is over at once; throws where there are too many that wait. */
-  #readHeld(request: ReadRequest): Slice<R> | Promise<Slice<R>> {
-    if (request.passive) return this.#log.read(request);
-    this.#holdFor(request);
+  #readHeld(request: ReadRequest, isStarting = false): Slice<R> | Promise<Slice<R>> {
+    this.#holdFor(request); // who is refused has started nothing
     let slice: Slice<R> | Promise<Slice<R>> | undefined;
     try {
-      slice = this.#log.read(request);
+      if (isStarting) {
+        this.start().catch(noop); // the read is told
+        this.#checkReadable();
+      }
+      slice = this.#log.read(request, this);
     } finally {
-      if (!(slice instanceof Promise)) this.#releaseFrom(request);
+      if (!(slice instanceof Promise)) this.readSettled(request);
     }
-    return slice instanceof Promise ? this.#releaseAfter(slice, request) : slice;
+    return slice;
   }
 
-  async #releaseAfter(slice: Promise<Slice<R>>, request: ReadRequest): Promise<Slice<R>> {
-    try {
-      return await slice;
-    } finally {
-      this.#releaseFrom(request);
-    }
+  /** @internal */
+  readWaits(wait: Wait): void {
+    if (!this.#starting) return;
+    this.#waitingForStart ??= [];
+    this.#waitingForStart.push(wait);
   }
 
-  #holdFor({ min }: ReadRequest): void {
+  #holdFor({ min, passive }: ReadRequest): void {
     const { owner } = this.#parts;
+    if (passive) return;
     if (min === undefined) owner.hold(this);
     else owner.openRead(this);
   }
 
-  #releaseFrom({ min }: ReadRequest): void {
+  /** @internal */
+  readSettled({ min, passive }: ReadRequest): void {
     const { owner } = this.#parts;
+    if (passive) return;
     if (min === undefined) owner.release(this);
     else owner.closeRead(this);
   }
@@ -329,10 +348,26 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
    */
   start(): Promise<void> {
     if (!this.needsStart) return Promise.resolve();
-    this.#starting ??= this.#parts.producer.start(this.#context()).finally(() => {
-      this.#starting = undefined;
-    });
+    this.#starting ??= this.#begin();
     return this.#starting;
+  }
+
+  async #begin(): Promise<void> {
+    try {
+      await this.#parts.producer.start(this.#context());
+      this.#endStart();
+    } catch (error) {
+      for (const wait of this.#endStart()) wait.cancel(error);
+      throw error;
+    }
+  }
+
+  /** The start is over; returns who has waited for it. */
+  #endStart(): readonly Wait[] {
+    const waiting = this.#waitingForStart;
+    this.#starting = undefined;
+    this.#waitingForStart = undefined;
+    return waiting ?? [];
   }
 
   /**

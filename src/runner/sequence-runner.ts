@@ -3,7 +3,7 @@ import { LazySignal } from "../base/lazy-signal.js";
 import type { ReadRequest } from "../log/result-log.js";
 import { SequenceLog, type SequenceLogOptions, type SequenceSink } from "../log/sequence-log.js";
 import { CustomProducer, Produced } from "./custom-producer.js";
-import { abortError, Runner, type RunnerOwner, type RunnerParts, type RunnerSettings } from "./runner.js";
+import { abortError, Runner, RunnerLink, type RunnerOwner, type RunnerParts, type RunnerSettings } from "./runner.js";
 import { SequenceProducer } from "./sequence-producer.js";
 import type { SequenceSource } from "./source.js";
 
@@ -98,16 +98,14 @@ export function createSequence<T>(
   source: SequenceSource<T> | Produced<SequenceSink<T>>,
   settings: SequenceSettings,
 ): SequenceRunner<T> {
-  let runner: SequenceRunner<T> | undefined;
-  const events = { onStarted: () => runner?.onStarted(), onFinal: () => runner?.onFinal() };
-  const log = new SequenceLog<T>(settings, events, owner.tally);
+  const link = new RunnerLink();
+  const log = new SequenceLog<T>(settings, link, owner.tally);
   try {
     const producer =
       source instanceof Produced
-        ? new CustomProducer(log, source, (error) => runner?.onLateError(error))
+        ? new CustomProducer(log, source, link)
         : new SequenceProducer(log, source, owner.cleanupTimeout);
-    runner = new SequenceRunner<T>({ owner, log, producer, settings }, settings.aheadLimit);
-    return runner;
+    return new SequenceRunner<T>({ owner, log, producer, settings, link }, settings.aheadLimit);
   } catch (error) {
     log.abort(); // whoever was to fill it may have begun
     log.discard();

@@ -48,9 +48,9 @@ export function openSource<T>(source: Source<T>): OpenSource<T> {
   checkSource(source);
   if (isReadableStream(source)) return openStream(source);
   if (Symbol.asyncIterator in Object(source)) {
-    return openIterator(source, true, (source as AsyncIterable<T>)[Symbol.asyncIterator]());
+    return new OpenIterator(source, true, (source as AsyncIterable<T>)[Symbol.asyncIterator]());
   }
-  return openIterator(source, false, (source as Iterable<T>)[Symbol.iterator]());
+  return new OpenIterator(source, false, (source as Iterable<T>)[Symbol.iterator]());
 }
 
 /** Releases a source that has never been opened, within `timeout` ms. One that somebody else reads is left to them. */
@@ -76,22 +76,21 @@ function openStream<T>(stream: ReadableStream<T>): OpenSource<T> {
   };
 }
 
-function openIterator<T>(
-  source: Source<T>,
-  isAsync: boolean,
-  iterator: Iterator<T, void, undefined> | AsyncIterator<T, void, undefined>,
-): OpenSource<T> {
-  return {
-    isAsync,
-    steps: iterator as OpenSource<T>["steps"],
-    close: async (at, timeout) => {
-      const end = () => (at === "ended" || isNodeStream(source) ? undefined : iterator.return?.());
-      const dispose = () => disposeSource(source);
-      if (at !== "stepping") return runSteps([end, dispose], timeout);
-      // `return()` may be queued behind the pending step, and only the source's own end may settle that.
-      return mergeSummaries(await Promise.all([runSteps([end], timeout), runSteps([dispose], timeout)]));
-    },
-  };
+class OpenIterator<T> implements OpenSource<T> {
+  constructor(
+    readonly source: Source<T>,
+    readonly isAsync: boolean,
+    readonly steps: OpenSource<T>["steps"] & { return?(): unknown },
+  ) {}
+
+  async close(at: SourcePoint, timeout: number): Promise<CleanupSummary> {
+    const { source, steps } = this;
+    const end = () => (at === "ended" || isNodeStream(source) ? undefined : steps.return?.());
+    const dispose = () => disposeSource(source);
+    if (at !== "stepping") return runSteps([end, dispose], timeout);
+    // `return()` may be queued behind the pending step, and only the source's own end may settle that.
+    return mergeSummaries(await Promise.all([runSteps([end], timeout), runSteps([dispose], timeout)]));
+  }
 }
 
 function disposeSource(source: unknown): unknown {
