@@ -209,7 +209,7 @@ export class SseResponse {
     const max = this.#mostItems;
     if (isOpening) return readEncoded(this.#runner, { start, max, passive: true, signal: this.ended }, textPerEvent);
     this.#waitsSince = performance.now();
-    const waiting = { start, min: 1, max, passive: true, acknowledge: false, onWait: this.#onWait };
+    const waiting = { start, min: 1, max, passive: true, acknowledge: false, eager: true, onWait: this.#onWait };
     return readEncoded(this.#runner, waiting, textPerEvent);
   }
 

@@ -20,8 +20,10 @@ export class PendingRead<R> implements Wait {
   ripe = false;
   /** The progress at which it became ripe. */
   ripeAt = 0;
-  /** Whether it was ripe when the turn began that is waited for. */
+  /** Whether it was there, and as ripe as it is, when the turn began that is waited for. */
   isWatched = false;
+  /** Whether it does not linger: it is eager, and has waited for a whole turn. */
+  isUrgent = false;
   /** For how many more turns it may wait for a source that has not had its own yet. */
   patience = mostTurns;
   #reads: PendingReads<R> | undefined;

@@ -57,6 +57,11 @@ export interface ReadRequest {
    * acknowledged away. Default: false.
    */
   readonly passive?: boolean;
+  /**
+   * For a reader to whom the next items matter more than whether they are the last ones: a read that has waited for a whole turn
+   * of the event loop gets what comes at once. Default: false, the source is given a turn to report its end.
+   */
+  readonly eager?: boolean;
 }
 
 /** A read that waits, for a reader who has something better than a signal and a timer for each. Both do nothing once it has what it waits for. */

@@ -208,6 +208,88 @@ describe("reading", () => {
   });
 });
 
+describe("an eager read", () => {
+  const eager = (log: SequenceLog<number>, more: Partial<ReadRequest> = {}) => {
+    const delivered: Slice<unknown>[] = [];
+    const deliver = (slice: Slice<unknown>) => delivered.push(slice);
+    const reading = promised(() => log.read({ min: 1, max: 10, eager: true, deliver, ...more }));
+    return { delivered, reading };
+  };
+
+  test("that has waited for a turn gets what comes in the very step in which it comes", async () => {
+    const { log } = openLog();
+    const { delivered } = eager(log);
+    await turns();
+    log.append(0);
+    expect(delivered).toMatchObject([{ result: [0], status: "stalled", closed: false }]);
+  });
+
+  test("that has not yet waited for a turn gives the source one, and gets all that comes in it, and its end", async () => {
+    const { log } = openLog();
+    const { delivered, reading } = eager(log);
+    log.append(0);
+    expect(delivered).toEqual([]);
+    log.append(1);
+    log.end();
+    expect(await reading).toMatchObject({ result: [0, 1], status: "completed", closed: true });
+  });
+
+  test("that follows another one at once waits for a turn of its own", async () => {
+    const { log } = openLog();
+    eager(log);
+    await turns();
+    log.append(0);
+    const { delivered, reading } = eager(log);
+    log.append(1);
+    log.append(2);
+    expect(delivered).toEqual([]);
+    expect(await reading).toMatchObject({ result: [1, 2], closed: false });
+  });
+
+  test("gets the end as a slice of its own when its items came before", async () => {
+    const { log } = openLog();
+    const { reading } = eager(log);
+    await turns();
+    log.append(0);
+    log.end();
+    expect(await reading).toMatchObject({ result: [0], closed: false });
+    expect(await eager(log).reading).toMatchObject({ result: [], status: "completed", closed: true });
+  });
+
+  test("waits for as many as it asks for", async () => {
+    const { log } = openLog();
+    const { delivered } = eager(log, { min: 2 });
+    await turns();
+    log.append(0);
+    expect(delivered).toEqual([]);
+    log.append(1);
+    expect(delivered).toMatchObject([{ result: [0, 1] }]);
+  });
+
+  test("beside one that is not leaves that one its turn", async () => {
+    const { log } = openLog();
+    const { delivered } = eager(log, { start: 0 });
+    const patient = required(log, 1, { start: 0 });
+    await turns();
+    log.append(0);
+    expect(delivered).toHaveLength(1);
+    log.end();
+    expect(await patient).toMatchObject({ result: [0], status: "completed", closed: true });
+  });
+
+  test("that is cancelled while its turn passes is rejected, and nothing more happens to it", async () => {
+    const { log } = openLog();
+    const cut = new AbortController();
+    const { delivered, reading } = eager(log, { signal: cut.signal });
+    cut.abort(new Error("left"));
+    await expect(reading).rejects.toThrow("left");
+    await turns();
+    log.append(0);
+    expect(delivered).toEqual([]);
+    expect(log.current.position).toBe(0);
+  });
+});
+
 describe("the one turn that the source gets", () => {
   test("an end in that turn comes with exactly the number of items that exist", async () => {
     const { log, onFinal } = openLog();

@@ -279,6 +279,7 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
     this.#reads ??= this.#makeReads();
     if (isRipe) this.#linger(this.#reads, read);
     else this.#reads.add(read);
+    if (!isRipe && read.request.eager) this.#watch(this.#reads, read);
     this.#readsChanged(this.#reads);
   }
 
@@ -303,11 +304,16 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
   #linger(reads: PendingReads<T[]>, read: PendingRead<T[]>): void {
     reads.ripen(read);
     read.ripeAt = this.#window.end;
-    this.#watch(reads);
-    read.isWatched = turnsPassed() === this.#watchesSince; // else its turn begins with the next call
+    this.#watch(reads, read);
   }
 
-  #watch(reads: PendingReads<T[]>): void {
+  /** A whole turn begins for the read: now, or with the next call where one is going on. */
+  #watch(reads: PendingReads<T[]>, read: PendingRead<T[]>): void {
+    this.#callAfterTurn(reads);
+    read.isWatched = turnsPassed() === this.#watchesSince;
+  }
+
+  #callAfterTurn(reads: PendingReads<T[]>): void {
     if (this.#isWatching) return;
     this.#isWatching = true;
     this.#watchesSince = turnsPassed();
@@ -319,21 +325,30 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
     this.#isWatching = false;
     let hasMore = false;
     for (const read of reads.all()) {
-      if (!read.ripe || !reads.has(read)) continue; // settled meanwhile, by an abort from another one's `accept`
-      if (read.isWatched && !this.#isAsleep(read)) reads.settle(read);
+      if (!reads.has(read) || !this.#isWaitingForTurn(read)) continue; // settled meanwhile, by an abort from another one's `accept`
+      if (read.isWatched && !this.#isAsleep(read)) this.#turnHasPassed(reads, read);
       else {
         read.isWatched = true;
         hasMore = true;
       }
     }
-    if (hasMore) this.#watch(reads);
+    if (hasMore) this.#callAfterTurn(reads);
     this.#readsChanged(reads);
     this.#life.announce();
   }
 
+  #isWaitingForTurn({ ripe, isUrgent, request }: PendingRead<T[]>): boolean {
+    return ripe || (request.eager === true && !isUrgent);
+  }
+
+  #turnHasPassed(reads: PendingReads<T[]>, read: PendingRead<T[]>): void {
+    if (read.ripe) reads.settle(read);
+    else read.isUrgent = true;
+  }
+
   /** A turn does not count while the source waits for its share of the loop and has not made a step since. */
   #isAsleep(read: PendingRead<T[]>): boolean {
-    return this.isYielding && read.ripeAt === this.#window.end && read.patience-- > 0;
+    return read.ripe && this.isYielding && read.ripeAt === this.#window.end && read.patience-- > 0;
   }
 
   /** The progress has reached a point that some read waits for. */
@@ -341,7 +356,7 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
     for (const read of reads.all()) {
       if (!reads.has(read)) continue; // as above
       const isRipe = read.ripe || this.#isRipe(read.target);
-      if (this.#isDue(isRipe, read.limit)) reads.settle(read);
+      if (this.#isDue(isRipe, read.limit) || (isRipe && read.isUrgent)) reads.settle(read);
       else if (isRipe && !read.ripe) this.#linger(reads, read);
     }
     this.#readsChanged(reads);
