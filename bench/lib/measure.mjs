@@ -21,8 +21,23 @@ export async function compare(sides, { rounds, floor }) {
       if (round >= 0) rates[name].push(rate); // the first one warms up
     }
   }
+  return compared(rates, floor);
+}
+
+/** One comparison of several, of the same sides. */
+export function together(comparisons, floor) {
+  const names = Object.keys(comparisons[0]);
+  return compared(
+    Object.fromEntries(names.map((name) => [name, comparisons.flatMap((one) => one[name].rates)])),
+    floor,
+  );
+}
+
+function compared(rates, floor) {
   const isNoisy = Math.max(...rates[floor]) / Math.min(...rates[floor]) > noisyFrom;
-  return Object.fromEntries(names.map((name) => [name, { ...ofRates(rates[name], rates[floor]), isNoisy }]));
+  return Object.fromEntries(
+    Object.keys(rates).map((name) => [name, { ...ofRates(rates[name], rates[floor]), isNoisy }]),
+  );
 }
 
 /** One side of a comparison against another one than the floor. */
