@@ -527,6 +527,20 @@ describe("onPlace", () => {
     expect(log).toEqual(["POST /count", "place 1 0", "place 1 2"]);
   });
 
+  test.each(["sse", "long-poll"] as const)(
+    "is told of the last items too, when they have been taken, by %s",
+    async (live) => {
+      const { runner, client, log, onPlace } = logged();
+      runner.push("a", "b");
+      runner.end();
+      const updates = client.follow<string>("1", { live, onPlace }).updates();
+      expect((await updates.next()).value).toMatchObject({ position: 2, closed: true });
+      expect(log).not.toContain("place 1 2");
+      expect((await updates.next()).done).toBe(true);
+      expect(log.at(-1)).toBe("place 1 2");
+    },
+  );
+
   test("is not told of what the application has not taken", async () => {
     const { runner, client, log, onPlace } = logged();
     runner.push("a", "b", "c");

@@ -230,6 +230,7 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
           for await (const update of this.#connect(place !== undefined)) {
             if (update.items.length > 0) attempt = 0;
             yield update;
+            this.#tellPlace(update.position);
             if (update.closed) return;
           }
         } catch (error) {
@@ -292,7 +293,6 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
       if (this.#from === "now") this.#acknowledged = this.#taken = update.position - body.length;
       this.#control = control;
       yield this.#give(update);
-      this.#tellPlace(update.position);
       if (isStream) this.#take(update.position); // the next request of the others says it itself
     }
   }

@@ -166,7 +166,7 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     if (this.#closing !== undefined) {
       throw new ActiveSessionError("HOST_CLOSED", "Cannot create a session: the host must be open, received closed");
     }
-    this.#admitSession(identity);
+    this.#admitSession(identity, suffix);
     this.#lastGeneration = Math.max(this.#lastGeneration + 1, Date.now());
     const session = new ActiveSession<Services>(this.#host, identity, suffix, this.#lastGeneration);
     this.#enter(session);
@@ -236,10 +236,10 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
 
   // --- limits ------------------------------------------------------------------------------------------------------
 
-  #admitSession(identity: TaggedIdentity): void {
+  #admitSession(identity: TaggedIdentity, suffix: string | undefined): void {
     const { sessions, sessionsPerClient } = this.#settings.limits;
-    const isPlain = this.#sessions.has(tableKey(identity, undefined));
-    const ofThis = (isPlain ? 1 : 0) + (this.#suffixed.get(identity)?.size ?? 0);
+    const hasPlain = suffix !== undefined && this.#sessions.has(tableKey(identity, undefined)); // else it is this one
+    const ofThis = (hasPlain ? 1 : 0) + (this.#suffixed.get(identity)?.size ?? 0);
     if (ofThis < sessionsPerClient && this.#sessions.size < sessions) return; // the limits are seldom near
     const admit = this.#admission("create a session", undefined);
     const ofClient = () => this.#sessionsOf(identity);
