@@ -20,10 +20,10 @@ export class PendingRead<R> implements Wait {
   ripe = false;
   /** The progress at which it became ripe. */
   ripeAt = 0;
+  /** Whether a whole turn has to pass before something is done for it. */
+  awaitsTurn = false;
   /** Whether it was there, and as ripe as it is, when the turn began that is waited for. */
   isWatched = false;
-  /** Whether it does not linger: it is eager, and has waited for a whole turn. */
-  isUrgent = false;
   /** For how many more turns it may wait for a source that has not had its own yet. */
   patience = mostTurns;
   #reads: PendingReads<R> | undefined;
@@ -45,6 +45,11 @@ export class PendingRead<R> implements Wait {
   /** The end of what it may hand out. */
   get limit(): number {
     return this.start + this.request.max;
+  }
+
+  /** Whether it does not linger: it is eager, and has waited for a whole turn. */
+  get isUrgent(): boolean {
+    return this.request.eager === true && !this.awaitsTurn;
   }
 
   /** Whether it asked for the default position, which only one pending read may do. */

@@ -309,6 +309,7 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
 
   /** A whole turn begins for the read: now, or with the next call where one is going on. */
   #watch(reads: PendingReads<T[]>, read: PendingRead<T[]>): void {
+    read.awaitsTurn = true;
     this.#callAfterTurn(reads);
     read.isWatched = turnsPassed() === this.#watchesSince;
   }
@@ -325,9 +326,11 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
     this.#isWatching = false;
     let hasMore = false;
     for (const read of reads.all()) {
-      if (!reads.has(read) || !this.#isWaitingForTurn(read)) continue; // settled meanwhile, by an abort from another one's `accept`
-      if (read.isWatched && !this.#isAsleep(read)) this.#turnHasPassed(reads, read);
-      else {
+      if (!read.awaitsTurn || !reads.has(read)) continue; // settled meanwhile, by an abort from another one's `accept`
+      if (read.isWatched && !this.#isAsleep(read)) {
+        read.awaitsTurn = false;
+        if (read.ripe) reads.settle(read);
+      } else {
         read.isWatched = true;
         hasMore = true;
       }
@@ -335,15 +338,6 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
     if (hasMore) this.#callAfterTurn(reads);
     this.#readsChanged(reads);
     this.#life.announce();
-  }
-
-  #isWaitingForTurn({ ripe, isUrgent, request }: PendingRead<T[]>): boolean {
-    return ripe || (request.eager === true && !isUrgent);
-  }
-
-  #turnHasPassed(reads: PendingReads<T[]>, read: PendingRead<T[]>): void {
-    if (read.ripe) reads.settle(read);
-    else read.isUrgent = true;
   }
 
   /** A turn does not count while the source waits for its share of the loop and has not made a step since. */
