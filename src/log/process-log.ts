@@ -143,15 +143,12 @@ export class ProcessLog<T> implements ResultLog<T | undefined>, ReadsOwner<T | u
     for (const read of this.#reads?.all() ?? []) this.#reads!.settle(read);
   }
 
-  /** @internal */
   onCancelled(): void {}
 
-  /** @internal */
   onGivenUp(read: PendingRead<T | undefined>): void {
     this.#reads!.settle(read);
   }
 
-  /** @internal */
   handOut(start: number, request: ReadRequest): Slice<T | undefined> {
     const limit = start + request.max;
     const position = this.#life.final === "aborted" ? this.#reported : Math.min(this.#reported, limit);

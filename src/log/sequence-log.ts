@@ -289,12 +289,10 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
     return reads;
   }
 
-  /** @internal */
   onCancelled(): void {
     this.#readsChanged(this.#reads!);
   }
 
-  /** @internal */
   onGivenUp(read: PendingRead<T[]>): void {
     this.#linger(this.#reads!, read);
     this.#readsChanged(this.#reads!);
@@ -375,7 +373,6 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
 
   // --- settling ----------------------------------------------------------------------------------------------------
 
-  /** @internal */
   handOut(start: number, request: ReadRequest): Slice<T[]> {
     const items = this.#itemsFor(start, request);
     const end = start + items.length;

@@ -21,7 +21,6 @@ import type {
   ItemTally,
   LogEvents,
   LogState,
-  ReadObserver,
   ReadRequest,
   ResultLog,
   RunnerProgress,
@@ -79,9 +78,15 @@ export interface RunnerSettings {
   readonly definition: RunnerDefinition | undefined;
 }
 
-/** What log and producer tell the runner that is made of them; before it is, nobody hears it. */
-export class RunnerLink implements LogEvents {
-  runner: Pick<Runner, "onStarted" | "onFinal" | "onLateError"> | undefined;
+/** What log and producer tell their runner. */
+interface RunnerEvents extends Required<LogEvents> {
+  /** The work has thrown something after it was stopped. */
+  onLateError(error: unknown): void;
+}
+
+/** Tells the runner that is made of them what log and producer tell it; before it is made, nobody hears it. */
+export class RunnerLink implements RunnerEvents {
+  runner: RunnerEvents | undefined;
 
   onStarted(): void {
     this.runner?.onStarted();
@@ -91,7 +96,6 @@ export class RunnerLink implements LogEvents {
     this.runner?.onFinal();
   }
 
-  /** The work has thrown something after it was stopped. */
   onLateError(error: unknown): void {
     this.runner?.onLateError(error);
   }
@@ -107,7 +111,7 @@ export interface RunnerParts<R> {
 }
 
 /** A background operation and its results. Made by a session; see `createSequenceRunner` and its siblings. */
-export abstract class Runner<R = unknown> implements AsyncDisposable, ReadObserver {
+export abstract class Runner<R = unknown> implements AsyncDisposable {
   /** What the runner makes. */
   abstract readonly kind: RunnerKind;
   /** The application's own; the library never looks at it. */
