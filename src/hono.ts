@@ -61,7 +61,7 @@ export function activeSession<Services>(
 ): MiddlewareHandler<ActiveSessionEnv<Services>> {
   const install = webInstaller<Context>(sessions, options, frameworkSession);
   return async (context, next) => {
-    const { arrival, pending } = install(context, context.req.raw);
+    const { arrival, pending } = install(context, context.req.raw, context.env);
     if (pending !== undefined) await pending;
     Object.defineProperty(context, "var", lazyVariables);
     const { get } = context;

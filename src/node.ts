@@ -41,22 +41,23 @@ export interface RunnerRouterOptions extends HandlerOptions {
  * createServer(async (req, res) => {
  *   const { activeSession } = await withSession(req, res);
  * });
+ * It gives the request back at once, unless `identify` is async or there are scopes: then it gives a promise of it.
  * @throws `INVALID_OPTION`. The function rejects with what `identify` throws, and `INVALID_IDENTITY`.
  */
 export function activeSession<Services>(
   sessions: ActiveSessions<Services>,
   options: ActiveSessionOptions = {},
-): (request: IncomingMessage, response: ServerResponse) => Promise<ActiveRequest<Services>> {
+): (request: IncomingMessage, response: ServerResponse) => ActiveRequest<Services> | Promise<ActiveRequest<Services>> {
   const install = sessionInstaller<IncomingMessage>(sessions, options, {
     urlOf: ({ url }) => url ?? "",
     isSecure: ({ socket }) => (socket as Partial<TLSSocket>).encrypted === true,
     frameworkSession: () => undefined,
   });
-  return async (request, response) => {
+  return (request, response) => {
     Object.defineProperty(request, "activeSession", activeSessionProperty);
     const pending = install(request, request, response);
-    if (pending !== undefined) await pending;
-    return request as ActiveRequest<Services>;
+    const active = request as ActiveRequest<Services>;
+    return pending === undefined ? active : pending.then(() => active);
   };
 }
 

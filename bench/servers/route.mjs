@@ -1,5 +1,6 @@
 // One route in one framework: bare, behind `activeSession` without using it (`untouched`), or using the client's session (`touched`);
 // for Hono behind a middleware that does nothing (`other`), for Express with a session of `express-session` that is written to.
+// Every route is an async function, as one is that starts work or reads.
 import "reflect-metadata";
 import { createServer } from "node:http";
 import { createActiveSessions } from "../../dist/index.js";
@@ -31,7 +32,7 @@ const frameworks = {
       app.use(session({ secret: "a secret", resave: false, saveUninitialized: false }));
     }
     if (!isBare) app.use((await import("../../dist/express.js")).activeSession(sessions));
-    app.get("/route", (req, res) => {
+    app.get("/route", async (req, res) => {
       use(req);
       if (variant === "express-session") req.session.views = (req.session.views ?? 0) + 1;
       res.json(answer);
@@ -42,7 +43,7 @@ const frameworks = {
     const { default: Koa } = await import("koa");
     const app = new Koa();
     if (!isBare) app.use((await import("../../dist/koa.js")).activeSession(sessions));
-    app.use((context) => {
+    app.use(async (context) => {
       use(context);
       context.body = answer;
     });
@@ -64,7 +65,7 @@ const frameworks = {
     const app = new Hono();
     if (variant === "other") app.use((_, next) => next());
     else if (!isBare) app.use((await import("../../dist/hono.js")).activeSession(sessions));
-    app.get("/route", (context) => {
+    app.get("/route", async (context) => {
       if (isTouched) use(context.var);
       return context.json(answer);
     });
@@ -73,7 +74,7 @@ const frameworks = {
   async fetch() {
     const { createAdaptorServer } = await import("@hono/node-server");
     const { activeSession } = await import("../../dist/fetch.js");
-    const handle = (request) => {
+    const handle = async (request) => {
       use(request);
       return Response.json(answer);
     };
@@ -88,7 +89,7 @@ async function nest(adapter) {
   const { NestFactory } = await import("@nestjs/core");
   const { ActiveSessionModule } = await import("../../dist/nest.js");
   class Routes {
-    get(request) {
+    async get(request) {
       use(request);
       return answer;
     }

@@ -9,6 +9,11 @@ import type { RunnerHandler } from "./handler.js";
 import { createInstaller, type IdentityOptions, installedFor } from "./install.js";
 import type { FrameworkSession, RequestPort } from "./request-session.js";
 
+/** What `@hono/node-server` gives besides a request, as far as it matters here. */
+interface NodeEnvironment {
+  readonly incoming: { readonly httpVersionMajor?: number; readonly socket?: object };
+}
+
 /**
  * A request of the web platform while it is answered. Servers make the parts of such a request when they are asked for: so the less is
  * looked at, the better.
@@ -16,6 +21,7 @@ import type { FrameworkSession, RequestPort } from "./request-session.js";
 export class WebArrival<Request> implements RequestPort {
   readonly #request: Request;
   readonly #web: globalThis.Request;
+  readonly #env: unknown;
   readonly #frameworkSession: (request: Request) => FrameworkSession | undefined;
   #cookies: string[] | undefined;
   #whenOver: (() => void)[] | undefined;
@@ -23,13 +29,16 @@ export class WebArrival<Request> implements RequestPort {
   #off = noop;
   #isOver = false;
 
+  /** @param env what the server gave besides the request */
   constructor(
     request: Request,
     web: globalThis.Request,
+    env: unknown,
     frameworkSession: (request: Request) => FrameworkSession | undefined,
   ) {
     this.#request = request;
     this.#web = web;
+    this.#env = env;
     this.#frameworkSession = frameworkSession;
   }
 
@@ -45,8 +54,10 @@ export class WebArrival<Request> implements RequestPort {
     return this.#web.headers.get("cookie") ?? undefined;
   }
 
-  get connection(): undefined {
-    return undefined;
+  /** Known where the server stands on `node:http` and gives what it made the request from, as `@hono/node-server` does. */
+  get connection(): object | undefined {
+    const incoming = (this.#env as Partial<NodeEnvironment> | undefined)?.incoming;
+    return incoming?.httpVersionMajor === 1 ? incoming.socket : undefined;
   }
 
   get headersSent(): boolean {
@@ -113,7 +124,7 @@ export class WebArrival<Request> implements RequestPort {
     this.#isOver = true;
     this.#off();
     this.#over?.abort(requestIsOver());
-    for (const callback of this.#whenOver ?? []) callback();
+    if (this.#whenOver) for (const callback of this.#whenOver) callback();
   }
 }
 
@@ -125,6 +136,7 @@ function requestIsOver(): ActiveSessionError {
 export type WebInstaller<Request> = (
   request: Request,
   web: globalThis.Request,
+  env: unknown,
 ) => { readonly arrival: WebArrival<Request>; readonly pending: Promise<unknown> | undefined };
 
 /** Makes the function that finds out whose request it is. Throws `INVALID_OPTION`. */
@@ -134,8 +146,8 @@ export function webInstaller<Request extends object>(
   frameworkSession: (request: Request) => FrameworkSession | undefined = () => undefined,
 ): WebInstaller<Request> {
   const install = createInstaller(sessions, options);
-  return (request, web) => {
-    const arrival = new WebArrival(request, web, frameworkSession);
+  return (request, web, env) => {
+    const arrival = new WebArrival(request, web, env, frameworkSession);
     const own = install(request, arrival);
     return { arrival, pending: own instanceof Promise ? own : undefined };
   };

@@ -2,8 +2,10 @@
  * What the suite for adapters works with: applications that an adapter's author opens as the suite plans them, and browsers that
  * talk to them over real sockets.
  */
-import { createServer, type IncomingMessage, request as requestHttp, type ServerResponse } from "node:http";
+import { once } from "node:events";
+import { Agent, createServer, type IncomingMessage, request as requestHttp, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { text } from "node:stream/consumers";
 import type { RunnerClient } from "../client/client.js";
 import { createClient } from "../client.js";
 import type { RunnerRouterOptions } from "../http/handler.js";
@@ -142,6 +144,29 @@ export class Browser {
     const isOver = attributes.some((one) => /^\s*(expires=Thu, 01 Jan 1970|max-age=0)/i.test(one));
     if (isOver || value === "") this.cookies.delete(name);
     else this.cookies.set(name, value);
+  }
+}
+
+/** A connection that several clients share, as those behind a proxy do. */
+export class SharedConnection {
+  readonly #url: string;
+  readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
+
+  constructor(url: string) {
+    this.#url = url;
+  }
+
+  /** Posts to a route as the client that sends `cookie`; gives what it answers, the cookie that it is to send from then on. */
+  async post<Answer>(path: string, cookie?: string): Promise<{ answer: Answer; cookie: string | undefined }> {
+    const headers = cookie === undefined ? {} : { cookie };
+    const asked = requestHttp(new URL(path, this.#url), { method: "POST", agent: this.#agent, headers }).end();
+    const [response] = (await once(asked, "response")) as [IncomingMessage];
+    const answer = JSON.parse(await text(response)) as Answer;
+    return { answer, cookie: response.headers["set-cookie"]?.[0]?.split(";")[0] ?? cookie };
+  }
+
+  close(): void {
+    this.#agent.destroy();
   }
 }
 

@@ -11,6 +11,7 @@ import {
   type Browser,
   onStage,
   openProxy,
+  SharedConnection,
   type Stage,
 } from "./application.js";
 
@@ -226,6 +227,24 @@ export const adapterScenarios: readonly AdapterScenario[] = [
         deepEqual(sessions.stats(), { sessions: 1, groups: 1, runners: 2, openReads: 0, items: 10 });
       }),
   ),
+
+  scenario("knows clients that share a connection by the cookie of each request", (adapter) => {
+    const own: AdapterRoute = async (_request, session) => ({ id: session().id });
+    return onStage(adapter, { routes: { "/own": own } }, async ({ url }) => {
+      const connection = new SharedConnection(url);
+      try {
+        const ask = (cookie?: string) => connection.post<{ id: string }>("/own", cookie);
+        const [ann, bob] = [await ask(), await ask()];
+        notEqual(ann.answer.id, bob.answer.id);
+        for (const { answer, cookie } of [ann, ann, bob, ann]) deepEqual((await ask(cookie)).answer, answer);
+        deepEqual((await ask(`x=1; ${bob.cookie}`)).answer, bob.answer);
+        const stranger = await ask("active-session=none");
+        ok(![ann.answer.id, bob.answer.id].includes(stranger.answer.id));
+      } finally {
+        connection.close();
+      }
+    });
+  }),
 
   scenario("sets the cookie as its options say", (adapter) => {
     const cookie = { secure: true, sameSite: "strict", path: "/start" } as const;
