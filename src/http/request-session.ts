@@ -102,8 +102,10 @@ export class RequestSession<Services = unknown> {
 
   /** Who makes the request, as far as is known. */
   get identity(): TaggedIdentity | undefined {
-    if (this.#user) return this.#user;
-    const framework = this.#port.frameworkSession;
+    return this.#user ?? this.#identityOf(this.#port.frameworkSession);
+  }
+
+  #identityOf(framework: FrameworkSession | undefined): TaggedIdentity | undefined {
     if (framework) return tagIdentity("session", framework.id);
     this.#byCookie ??= this.#readCookie();
     return this.#byCookie;
@@ -123,10 +125,10 @@ export class RequestSession<Services = unknown> {
       );
     }
     const former = this.#session;
-    const identity = this.identity;
+    const framework = this.#user ? undefined : this.#port.frameworkSession;
+    const identity = this.#user ?? this.#identityOf(framework);
     const isSame = identity === undefined || identity === former?.identity; // a logout may have taken the identity away
     if (former?.endReason === "session-ended" && isSame) return former;
-    const framework = this.#user ? undefined : this.#port.frameworkSession;
     if (framework && !framework.isMarked) this.#checkInTime("the framework's session must be kept");
     const session = identity
       ? this.sessions.obtain(identity, this.#selection.suffix)
