@@ -4,6 +4,9 @@ import type { ActiveSession } from "../session/active-session.js";
 import type { TaggedIdentity } from "../session/identity.js";
 import { headerNames } from "../wire/names.js";
 
+/** Why the signal of a request aborts. One for all: making one takes as long as many a response. */
+export const requestIsOver = new DOMException("The request is over", "AbortError");
+
 /** A request to `{mount}`, to a runner's URL, `{mount}/{key}`, or to a definition's, `{mount}/{name}`, or below one. */
 export interface WireRequest {
   readonly method: string;

@@ -1,7 +1,7 @@
 /** Writes a wire response to a response of `node:http`, with back-pressure, for the adapters whose frameworks stand on it. */
 import type { ServerResponse } from "node:http";
 import { noop, onAbort, startTimer } from "../base/async.js";
-import { drainTimeout, type WireResponse } from "./exchange.js";
+import { drainTimeout, requestIsOver, type WireResponse } from "./exchange.js";
 
 /** Aborts when the response is over or its client has gone; listens only once somebody looks. */
 export class ConnectionSignal {
@@ -16,8 +16,8 @@ export class ConnectionSignal {
     if (!this.#controller) {
       const controller = new AbortController();
       this.#controller = controller;
-      if (isOver(this.#response)) controller.abort();
-      else this.#response.once("close", () => controller.abort());
+      if (isOver(this.#response)) controller.abort(requestIsOver);
+      else this.#response.once("close", () => controller.abort(requestIsOver));
     }
     return this.#controller.signal;
   }

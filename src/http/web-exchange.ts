@@ -4,7 +4,7 @@ import { ActiveSessionError } from "../base/error.js";
 import { LazySignal } from "../base/lazy-signal.js";
 import type { ActiveSessions } from "../session/active-sessions.js";
 import { addressOf } from "./address.js";
-import { checkEncoding, type RequestBody, type WireResponse } from "./exchange.js";
+import { checkEncoding, type RequestBody, requestIsOver, type WireResponse } from "./exchange.js";
 import type { RunnerHandler } from "./handler.js";
 import { createInstaller, type IdentityOptions, installedFor } from "./install.js";
 import type { FrameworkSession, RequestPort } from "./request-session.js";
@@ -76,7 +76,7 @@ export class WebArrival<Request> implements RequestPort {
       this.#over = over;
       const { signal } = this.#web;
       if (signal.aborted) over.abort(signal.reason);
-      else if (this.#isOver) over.abort(requestIsOver());
+      else if (this.#isOver) over.abort(requestIsOver);
       else this.#off = onAbort(signal, () => over.abort(signal.reason));
     }
     return this.#over.signal;
@@ -123,13 +123,9 @@ export class WebArrival<Request> implements RequestPort {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#off();
-    this.#over?.abort(requestIsOver());
+    this.#over?.abort(requestIsOver);
     if (this.#whenOver) for (const callback of this.#whenOver) callback();
   }
-}
-
-function requestIsOver(): ActiveSessionError {
-  return new ActiveSessionError("SESSION_ENDED", "The request is over");
 }
 
 /** What an adapter asks about a request that is new to it; the promise is only there where the application has to be asked. */

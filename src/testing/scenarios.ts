@@ -2,7 +2,7 @@
 import { deepEqual, equal, match, notEqual, ok, rejects } from "node:assert/strict";
 import { gzipSync } from "node:zlib";
 import { ActiveSessionError } from "../base/error.js";
-import { rotateSession } from "../http/install.js";
+import { requestSignal, rotateSession } from "../http/install.js";
 import type { ActiveSession } from "../session/active-session.js";
 import { defineSequenceRunner } from "../session/define.js";
 import {
@@ -111,6 +111,22 @@ export const adapterScenarios: readonly AdapterScenario[] = [
       await until(() => stage.sessions.stats().openReads === 0);
     }),
   ),
+
+  scenario("tells by a signal that a request is over, and not before", async (adapter) => {
+    const signals: AbortSignal[] = [];
+    const note: AdapterRoute = async (request) => {
+      const signal = requestSignal(request);
+      equal(signal.aborted, false);
+      signals.push(signal);
+      return {};
+    };
+    await onStage(adapter, { routes: { "/note": note } }, async ({ browser }) => {
+      await browser().post("/note");
+    });
+    const [signal] = signals;
+    ok(signal?.aborted); // the application is closed, so every request is over
+    equal(signal.reason.name, "AbortError");
+  }),
 
   scenario("ends open responses when the host is closed, and tells their readers why", (adapter) =>
     onStage(adapter, { routes }, async (stage) => {
