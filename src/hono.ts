@@ -64,8 +64,7 @@ export function activeSession<Services>(
     const { arrival, pending } = install(context, context.req.raw, context.env);
     if (pending !== undefined) await pending;
     Object.defineProperty(context, "var", lazyVariables);
-    const { get } = context;
-    context.get = (name: string) => (name === "activeSession" ? sessionOf(context) : get(name as never));
+    context.get = withSession(context, context.get);
     try {
       await next();
       const { res } = context;
@@ -75,6 +74,11 @@ export function activeSession<Services>(
       arrival.end();
     }
   };
+}
+
+/** Made out here: within the middleware, which is async, it would slow every use of a session down. */
+function withSession<Get extends Context["get"]>(context: Context, get: Get): Get {
+  return ((name: never) => (name === "activeSession" ? sessionOf(context) : get(name))) as Get;
 }
 
 /** A context's variables. Hono's own are values; this one is made when it is looked at. */

@@ -6,7 +6,9 @@ const sessions = createActiveSessions({
   limits: { runners: 2000, runnersPerClient: 2000, openReads: 5000, openReadsPerClient: 5000, retainedItems: 1e7 },
 });
 const itemsOfOne = 300_000;
-const [runners, itemsOfEach] = [1000, 300];
+const runners = 1000;
+const itemsOfEach = 1000;
+const itemsOfShort = 100;
 
 async function* numbers(count) {
   for (let n = 0; n < count; n++) yield n;
@@ -47,12 +49,16 @@ async function inSession(measure) {
   return rate;
 }
 
-const together = (act) => Promise.all(Array.from({ length: runners }, act));
-const allItems = runners * itemsOfEach;
+/** As many at once, each with as many items. */
+function together(act, items) {
+  return ratePerCpuSecond(runners * items, () => Promise.all(Array.from({ length: runners }, () => act(items))));
+}
 
 answerAll({
   one: () => inSession((session) => ratePerCpuSecond(itemsOfOne, () => read(session, itemsOfOne))),
   "one:floor": () => ratePerCpuSecond(itemsOfOne, () => loop(itemsOfOne)),
-  many: () => inSession((session) => ratePerCpuSecond(allItems, () => together(() => read(session, itemsOfEach)))),
-  "many:floor": () => ratePerCpuSecond(allItems, () => together(() => loop(itemsOfEach))),
+  many: () => inSession((session) => together((items) => read(session, items), itemsOfEach)),
+  "many:floor": () => together(loop, itemsOfEach),
+  short: () => inSession((session) => together((items) => read(session, items), itemsOfShort)),
+  "short:floor": () => together(loop, itemsOfShort),
 });
