@@ -97,6 +97,16 @@ describe("runSteps", () => {
     expect(summary).toEqual({ timedOut: false, errors: [new Error("a"), new Error("b")] });
   });
 
+  test("gives its summary at once where nothing has to be waited for", () => {
+    const calls: string[] = [];
+    const failing = () => {
+      throw new Error("a");
+    };
+    expect(runSteps([failing, () => calls.push("b")], 100)).toEqual({ timedOut: false, errors: [new Error("a")] });
+    expect(calls).toEqual(["b"]);
+    expect(runSteps([], 100)).toEqual({ timedOut: false, errors: [] });
+  });
+
   test("goes on to the next step when one hangs, each with a time of its own", async () => {
     vi.useFakeTimers();
     const last = vi.fn();

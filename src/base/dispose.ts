@@ -31,6 +31,7 @@ export function disposeOf(resource: Resource): unknown {
   return resource[Symbol.dispose]();
 }
 
+/** Nothing was to be done, or all of it went well. */
 const done: Settlement = Object.freeze({ timedOut: false, errors: Object.freeze([]) });
 
 /** Runs one step, which may throw, reject or never settle; waits at most `timeout` ms, if there is anything to wait for. Never rejects. */
@@ -44,13 +45,28 @@ export function runStep(step: () => unknown, timeout: number): Settlement | Prom
   }
 }
 
-/** Runs the steps one after the other, each bounded by `timeout` ms, whatever becomes of those before it. */
-export async function runSteps(steps: Iterable<() => unknown>, timeout: number): Promise<CleanupSummary> {
+/**
+ * Runs the steps one after the other, each bounded by `timeout` ms, whatever becomes of those before it. The promise is only there
+ * where a step has something to wait for.
+ */
+export function runSteps(steps: readonly (() => unknown)[], timeout: number): CleanupSummary | Promise<CleanupSummary> {
   const summaries: CleanupSummary[] = [];
-  for (const step of steps) {
+  for (const [i, step] of steps.entries()) {
     const running = runStep(step, timeout);
-    summaries.push(running instanceof Promise ? await running : running);
+    if (running instanceof Promise) return runRest(summaries, running, steps.slice(i + 1), timeout);
+    summaries.push(running);
   }
+  return mergeSummaries(summaries);
+}
+
+async function runRest(
+  summaries: CleanupSummary[],
+  running: Promise<CleanupSummary>,
+  steps: readonly (() => unknown)[],
+  timeout: number,
+): Promise<CleanupSummary> {
+  summaries.push(await running);
+  for (const step of steps) summaries.push(await runStep(step, timeout));
   return mergeSummaries(summaries);
 }
 

@@ -465,21 +465,29 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   #finishCleanup(closing: CleanupSummary): void {
     if (this.#cleanedUp) return;
     this.#cleanedUp = true;
-    const summary = mergeSummaries([{ timedOut: false, errors: this.#lateErrors }, closing]);
+    const late = this.#lateErrors;
+    const summary = late.length > 0 ? mergeSummaries([{ timedOut: false, errors: late }, closing]) : closing;
     this.#cleanup.resolve(summary);
     const { owner, settings } = this.#parts;
-    void runSteps(toSteps(settings.holds), owner.cleanupTimeout).then((released) => {
-      const all = mergeSummaries([summary, released]);
-      owner.cleanedUp(this, all);
-      this.#holdsReleased.resolve(all);
-    });
+    const releasing = runSteps(toSteps(settings.holds), owner.cleanupTimeout);
+    if (releasing instanceof Promise) void releasing.then((released) => this.#finishRelease(summary, released));
+    else this.#finishRelease(summary, releasing);
+  }
+
+  #finishRelease(ofWork: CleanupSummary, ofHolds: CleanupSummary): void {
+    const summary = mergeSummaries([ofWork, ofHolds]);
+    this.#parts.owner.cleanedUp(this, summary);
+    this.#holdsReleased.resolve(summary);
   }
 
   #context(): RunnerContext {
     const { owner } = this.#parts;
     const work = this.#workSignal;
+    const name = () => this.id;
     return {
-      id: this.id,
+      get id() {
+        return name();
+      },
       get signal() {
         return work.signal;
       },

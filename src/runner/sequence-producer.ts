@@ -177,6 +177,8 @@ export class SequenceProducer<T> implements Producer {
   }
 
   #close(open: OpenSource<T>, at: SourcePoint): void {
-    void open.close(at, this.#closeTimeout).then(this.#closed.resolve);
+    const closing = open.close(at, this.#closeTimeout);
+    if (closing instanceof Promise) void closing.then(this.#closed.resolve);
+    else this.#closed.resolve(closing);
   }
 }

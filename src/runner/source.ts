@@ -24,7 +24,7 @@ export interface OpenSource<T> {
   /** The source's own iterator, where it has one: a call between would be made for every item. */
   readonly steps: { next(): IteratorResult<T> | Promise<IteratorResult<T>> };
   /** Closes the iterator, unless it has ended by itself, and the source, if that can be disposed; each within `timeout` ms. */
-  close(at: SourcePoint, timeout: number): Promise<CleanupSummary>;
+  close(at: SourcePoint, timeout: number): CleanupSummary | Promise<CleanupSummary>;
 }
 
 /** Where a source stands when it is closed: ended by itself, between two steps, or within a step that is pending. */
@@ -83,13 +83,13 @@ class OpenIterator<T> implements OpenSource<T> {
     readonly steps: OpenSource<T>["steps"] & { return?(): unknown },
   ) {}
 
-  async close(at: SourcePoint, timeout: number): Promise<CleanupSummary> {
+  close(at: SourcePoint, timeout: number): CleanupSummary | Promise<CleanupSummary> {
     const { source, steps } = this;
     const end = () => (at === "ended" || isNodeStream(source) ? undefined : steps.return?.());
     const dispose = () => disposeSource(source);
     if (at !== "stepping") return runSteps([end, dispose], timeout);
     // `return()` may be queued behind the pending step, and only the source's own end may settle that.
-    return mergeSummaries(await Promise.all([runSteps([end], timeout), runSteps([dispose], timeout)]));
+    return Promise.all([runSteps([end], timeout), runSteps([dispose], timeout)]).then(mergeSummaries);
   }
 }
 

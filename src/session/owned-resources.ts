@@ -28,7 +28,7 @@ export class Ownership implements AsyncDisposable {
 }
 
 /** Gives everything back in reverse order of taking; each step is bounded by `timeout` ms. */
-export function releaseAll(owned: Set<Ownership>, timeout: number): Promise<CleanupSummary> {
+export async function releaseAll(owned: Set<Ownership>, timeout: number): Promise<CleanupSummary> {
   const steps = [...owned].reverse().map((ownership) => () => ownership[Symbol.asyncDispose]());
   return runSteps(steps, timeout);
 }

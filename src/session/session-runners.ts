@@ -5,7 +5,7 @@
  * runner is disposed, or, where there was none yet, the source closed and the `holds` released. A runner is made only where there
  * may be one more, and is told of at once: nobody hears of a runner that was never created.
  */
-import { abortable, createDeferred } from "../base/async.js";
+import { abortable, LazyPromise } from "../base/async.js";
 import { type CleanupSummary, mergeSummaries, type Resource, runSteps, toSteps } from "../base/dispose.js";
 import type { LogState } from "../log/result-log.js";
 import type { Runner, RunnerOwner } from "../runner/runner.js";
@@ -74,7 +74,7 @@ export class SessionRunners implements RunnerOwner {
   readonly #home: RunnersHome;
   readonly #table: RunnerTable;
   /** Those under way: how what they leave is cleaned up if they fail. */
-  readonly #creations = new Set<Promise<CleanupSummary>>();
+  readonly #creations = new Set<LazyPromise<CleanupSummary>>();
   #nextNumber = 0;
   #openReads = 0;
   #isFresh = true;
@@ -128,8 +128,8 @@ export class SessionRunners implements RunnerOwner {
     const { host, session } = this.#home;
     const number = this.#nextNumber++;
     const taken: Resource[] = [];
-    const over = createDeferred<CleanupSummary>();
-    this.#creations.add(over.promise);
+    const over = new LazyPromise<CleanupSummary>();
+    this.#creations.add(over);
     let summary = nothing;
     let runner: R | undefined;
     try {
@@ -155,7 +155,7 @@ export class SessionRunners implements RunnerOwner {
       host.events.emit("runner.creation-failed", () => ({ session: id, generation, error }));
       throw error;
     } finally {
-      this.#creations.delete(over.promise);
+      this.#creations.delete(over);
       over.resolve(summary);
     }
   }
@@ -228,7 +228,8 @@ export class SessionRunners implements RunnerOwner {
 
   /** Resolves when all clean-ups are over, with how they went, those of creations under way too: they fail now. */
   async disposed(): Promise<CleanupSummary[]> {
-    const [disposed, ...failed] = await Promise.all([this.#table.disposed(), ...this.#creations]);
+    const creations = [...this.#creations].map(({ promise }) => promise);
+    const [disposed, ...failed] = await Promise.all([this.#table.disposed(), ...creations]);
     return [...new Set([...disposed, ...failed])]; // a creation that has come to a runner tells of the same clean-up as that
   }
 
