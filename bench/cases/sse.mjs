@@ -67,7 +67,7 @@ async function* throughput(servers, names, job, atLeast) {
     return () => streams(servers[server], { ...job, path });
   };
   const sides = Object.fromEntries(["ours", ...names].map((peer) => [peer, side(peer)]));
-  const results = await compare(sides, { rounds: 5, floor: "hand" });
+  const results = await compare(sides, { rounds: 5, floor: "hand", warmUp: 1500 });
   const what = job.number === 1 ? "one reader, 10,000 items" : `${job.number} streams of ${job.count}`;
   for (const peer of names) {
     const figure = { name: `${what}: against ${peers[peer]}, items/s (aheadLimit 20,000)`, atLeast: atLeast[peer] };

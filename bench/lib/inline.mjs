@@ -9,7 +9,7 @@ export async function* compareInline(file, questions, rounds) {
     const ask = (text) => async () => (await child.ask(text)).answer;
     try {
       const sides = { floor: ask(`${question}:floor`), ours: ask(question) };
-      const { ours } = await compare(sides, { rounds, floor: "floor" });
+      const { ours } = await compare(sides, { rounds, floor: "floor", warmUp: 1500 });
       yield [question, ours];
     } finally {
       await child.stop();

@@ -7,19 +7,21 @@ const noisyFrom = 1.35;
  * Runs the sides one after the other, again and again, each round in another order.
  * @template {string} Name
  * @param {Record<Name, () => Promise<number>>} sides each measures once, and gives a rate: more is better
- * @param {{ rounds: number, floor: Name }} options
+ * @param {{ rounds: number, floor: Name, warmUp?: number }} options `warmUp`: so long, ms, but once at least, each side runs before it counts
  * @returns {Promise<Record<Name, Comparison>>} each side against the floor
  * @typedef {{ ratio: number, min: number, max: number, rate: number, floorRate: number, rates: number[], isNoisy: boolean }} Comparison
  *   medians over the rounds of the ratio and of both rates, and the side's rate in each round
  */
-export async function compare(sides, { rounds, floor }) {
+export async function compare(sides, { rounds, floor, warmUp = 0 }) {
   const names = Object.keys(sides);
   const rates = Object.fromEntries(names.map((name) => [name, []]));
-  for (let round = -1; round < rounds; round++) {
-    for (const name of rotated(names, round + 1)) {
-      const rate = await sides[name]();
-      if (round >= 0) rates[name].push(rate); // the first one warms up
-    }
+  for (const name of names) {
+    const began = performance.now();
+    do await sides[name]();
+    while (performance.now() - began < warmUp);
+  }
+  for (let round = 0; round < rounds; round++) {
+    for (const name of rotated(names, round)) rates[name].push(await sides[name]());
   }
   return compared(rates, floor);
 }
