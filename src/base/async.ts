@@ -31,6 +31,10 @@ export class LazyPromise<T> {
     return this.#deferred.promise;
   }
 
+  get isResolved(): boolean {
+    return this.#result !== undefined;
+  }
+
   /** Only the first call counts. */
   resolve(value: T): void {
     this.#result ??= { value };

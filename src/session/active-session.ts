@@ -10,7 +10,7 @@
  *   and their holds released, the owned resources given back in reverse order, the services disposed.
  * - **cleaned up**: `cleanup` resolves, with what went wrong on the way. A step that failed never stopped the next one.
  */
-import { abortable, createDeferred, noop } from "../base/async.js";
+import { abortable, LazyPromise, noop } from "../base/async.js";
 import { checkOptions } from "../base/check.js";
 import { type CleanupSummary, mergeSummaries, type Resource } from "../base/dispose.js";
 import { ActiveSessionError } from "../base/error.js";
@@ -30,13 +30,14 @@ import type { AbortReason } from "../runner/shapes.js";
 import { checkSource, discardSource, type SequenceSource } from "../runner/source.js";
 import { checkTimeSeries, type Measurement, measure, type TimeSeries } from "../runner/time-series.js";
 import { Belongings } from "./belongings.js";
-import { Creations, type Idempotency } from "./creations.js";
+import type { Idempotency } from "./creations.js";
 import { createDefined, withDefaults } from "./defined-runner.js";
 import { Expirable, type ExpiryList } from "./expiry.js";
 import { sessionIdFor, type TaggedIdentity } from "./identity.js";
 import type { RunnerOptions } from "./options.js";
 import type { Ownership } from "./owned-resources.js";
 import type { Properties } from "./properties.js";
+import { Publication } from "./publication.js";
 import type { RunnerEntry } from "./runner-table.js";
 import type { SessionGroup } from "./session-group.js";
 import { type LockOptions, type SessionLock, SessionLocks } from "./session-locks.js";
@@ -44,6 +45,8 @@ import { type RunnersHost, SessionRunners } from "./session-runners.js";
 
 /** What a session needs of its host. */
 export interface SessionHost extends RunnersHost {
+  /** No session of this host has a smaller one. */
+  readonly firstGeneration: number;
   /** The list in which idle sessions wait for their end. */
   readonly idleSessions: ExpiryList<ActiveSession>;
   /** The group of a client, made if there is none; every live session of the client holds it then. */
@@ -62,29 +65,25 @@ export interface SessionHost extends RunnersHost {
 export class ActiveSession<Services = unknown> extends Expirable {
   /** Tells apart the sessions of one client; `undefined` for the plain one. */
   readonly suffix: string | undefined;
-  /** The number of this incarnation: later sessions of the same client have larger ones, also after a restart. */
-  readonly generation: number;
   /** When it was made, or changed hands, by the monotonic clock, in whole ms: a fraction would be an object of its own. @internal */
   createdAt = Math.ceil(performance.now());
   /** @internal */
   identity: TaggedIdentity;
 
   readonly #host: SessionHost;
+  /** Counted from the host's first: as large as a generation is, a number would be an object of its own. */
+  readonly #generation: number;
   #id: string | undefined;
   #holders = 0;
   #runners: SessionRunners | undefined;
   #belongings: Belongings<Services> | undefined;
   #locks: SessionLocks | undefined;
-  #creations: Creations | undefined;
   #group: { readonly group: SessionGroup<ActiveSession>; readonly release: () => void } | undefined;
-  #cleanup: ReturnType<typeof createDeferred<CleanupSummary>> | undefined;
+  #cleanup: LazyPromise<CleanupSummary> | undefined;
   #endReason: AbortReason | undefined;
-  #publication: Promise<void> | undefined;
-  #needsPublication = false;
+  #publication: Publication | undefined;
   /** Requests that have got the session from an adapter and are not over. */
   #visitors = 0;
-  /** How the clean-up went, once it is over. */
-  #summary: CleanupSummary | undefined;
 
   /** @internal */
   constructor(host: SessionHost, identity: TaggedIdentity, suffix: string | undefined, generation: number) {
@@ -92,13 +91,18 @@ export class ActiveSession<Services = unknown> extends Expirable {
     this.#host = host;
     this.identity = identity;
     this.suffix = suffix;
-    this.generation = generation;
+    this.#generation = generation - host.firstGeneration;
   }
 
   /** The session's public id: a keyed hash of the identity that it was made for, followed by `.suffix` if it has one. */
   get id(): string {
     this.#id ??= sessionIdFor(this.#host.settings.secret, this.identity, this.suffix);
     return this.#id;
+  }
+
+  /** The number of this incarnation: later sessions of the same client have larger ones, also after a restart. */
+  get generation(): number {
+    return this.#host.firstGeneration + this.#generation;
   }
 
   /** False from the moment the session ends. */
@@ -118,10 +122,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
 
   /** Resolves when the session has ended and everything it held has been released. */
   get cleanup(): Promise<CleanupSummary> {
-    if (!this.#cleanup) {
-      this.#cleanup = createDeferred();
-      if (this.#summary) this.#cleanup.resolve(this.#summary);
-    }
+    this.#cleanup ??= new LazyPromise();
     return this.#cleanup.promise;
   }
 
@@ -238,13 +239,12 @@ export class ActiveSession<Services = unknown> extends Expirable {
       });
     if (!once) return create(noop);
     this.#checkAvailable("create a runner");
-    this.#creations ??= new Creations();
-    return this.#creations.create(once, create);
+    return this.#house.once.create(once, create);
   }
 
   /** What has been created under an idempotency key, as far as it is remembered. @internal */
   findCreated(once: Idempotency): Promise<Runner> | undefined {
-    return this.#creations?.find(once);
+    return this.#runners?.once.find(once);
   }
 
   /**
@@ -255,8 +255,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
    */
   stopCreated(key: string): Runner | undefined {
     this.#checkAvailable("stop a runner");
-    this.#creations ??= new Creations();
-    return this.#creations.stop(key);
+    return this.#house.once.stop(key);
   }
 
   // --- finding runners ---------------------------------------------------------------------------------------------
@@ -371,25 +370,16 @@ export class ActiveSession<Services = unknown> extends Expirable {
     return this.#endReason;
   }
 
-  /** Creations wait until `publication` settles, and fail if it rejects: until then no client can come back. @internal */
-  publish(publication: Promise<void>): void {
-    const either = anyOf(this.#publication, publication);
-    this.#publication = either;
-    this.#needsPublication = false;
-    either.then(
-      () => {
-        if (this.#publication === either) this.#publication = undefined;
-      },
-      () => {
-        if (this.#publication === either) this.#needsPublication = true;
-      },
-    );
-    publication.catch((error: unknown) => this.#warn("the framework's session could not be saved", error));
+  /** Creations wait until the client can come back, and fail if it never can: `attempt` is to see to that. @internal */
+  publish(attempt: Promise<void>): void {
+    this.#publication ??= new Publication();
+    this.#publication.add(attempt);
+    attempt.catch((error: unknown) => this.#warn("the framework's session could not be saved", error));
   }
 
   /** Whether it could not be saved so far that the session is this client's; then the next request tries again. @internal */
   get needsPublication(): boolean {
-    return this.#needsPublication;
+    return this.#publication?.isNeeded ?? false;
   }
 
   /** The group has been made, or is there already: this session keeps it until it is cleaned up. @internal */
@@ -426,7 +416,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
   }
 
   #leaveGroup(): void {
-    if (this.#summary && this.#visitors === 0) this.#group?.release();
+    if (this.#cleanup?.isResolved && this.#visitors === 0) this.#group?.release();
   }
 
   /** Starts the idle time anew, unless something holds the session. @internal */
@@ -479,8 +469,8 @@ export class ActiveSession<Services = unknown> extends Expirable {
     const isTrouble = ofBelongings.timedOut || ofBelongings.errors.length > 0;
     this.#host.events.emit("session.cleaned-up", () => ({ ...this.#names, ...ofBelongings }), isTrouble);
     this.#host.cleanedUp(this);
-    this.#summary = summary;
-    this.#cleanup?.resolve(summary);
+    this.#cleanup ??= new LazyPromise();
+    this.#cleanup.resolve(summary);
     this.#leaveGroup();
   }
 
@@ -522,9 +512,10 @@ export class ActiveSession<Services = unknown> extends Expirable {
 
   /** A client must be able to come back to what it is told of. */
   async #published(): Promise<void> {
-    if (!this.#publication) return;
+    const pending = this.#publication?.pending;
+    if (!pending) return;
     try {
-      await abortable(this.#publication, this.signal);
+      await abortable(pending, this.signal);
     } catch (cause) {
       this.#checkAvailable("create a runner");
       const message = "Cannot create a runner: the framework's session could not be saved";
@@ -534,16 +525,6 @@ export class ActiveSession<Services = unknown> extends Expirable {
 }
 
 const nothingReleased: CleanupSummary = { timedOut: false, errors: [] };
-
-/** Settles as the first of two that succeeds; as the second one, if none does. */
-async function anyOf(first: Promise<void> | undefined, second: Promise<void>): Promise<void> {
-  if (!first) return second;
-  try {
-    await Promise.any([first, second]);
-  } catch {
-    await second;
-  }
-}
 
 function sessionEnded(action: string, reason: AbortReason): ActiveSessionError {
   return new ActiveSessionError(

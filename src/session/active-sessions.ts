@@ -64,7 +64,7 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
   readonly #tally: Tally = { runners: 0, openReads: 0, items: 0 };
   readonly #host: SessionHost;
   readonly #groupHost: GroupHost<ActiveSession>;
-  #lastGeneration = 0;
+  #lastGeneration: number;
   #closing: Promise<CloseSummary> | undefined;
 
   /** @internal */
@@ -72,7 +72,10 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     this.#settings = resolveOptions(options);
     this.#events = new Events(this.#settings.logger);
     this.#idleSessions = new ExpiryList(this.#settings.idleTimeout, (session) => session.endFor("idle"));
+    const firstGeneration = Date.now();
+    this.#lastGeneration = firstGeneration - 1;
     this.#host = {
+      firstGeneration,
       settings: this.#settings,
       idleSessions: this.#idleSessions,
       idleRunners: new ExpiryLists(({ runner }) => void runner.dispose("idle")),
@@ -161,8 +164,10 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
 
   /** The live session of an identity, created if there is none. @internal */
   obtain(identity: TaggedIdentity, suffix: string | undefined): ActiveSession<Services> {
-    const found = this.lookUp(identity, suffix);
-    if (found) return found;
+    return this.lookUp(identity, suffix) ?? this.#create(identity, suffix);
+  }
+
+  #create(identity: TaggedIdentity, suffix: string | undefined): ActiveSession<Services> {
     if (this.#closing !== undefined) {
       throw new ActiveSessionError("HOST_CLOSED", "Cannot create a session: the host must be open, received closed");
     }
@@ -173,12 +178,16 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     const group = this.#groups.get(identity);
     if (group) session.join(group);
     session.touch();
-    this.#events.emit("session.created", () => ({
-      ...{ session: session.id, generation: session.generation },
-      ...(suffix !== undefined && { suffix }),
-    }));
+    this.#tellOfCreation(session);
     this.#lifetime.setFor(session.createdAt + this.#settings.maxLifetime);
     return session;
+  }
+
+  #tellOfCreation(session: ActiveSession<Services>): void {
+    this.#events.emit("session.created", () => {
+      const { id, generation, suffix } = session;
+      return { session: id, generation, ...(suffix !== undefined && { suffix }) };
+    });
   }
 
   /**
@@ -241,6 +250,10 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     const hasPlain = suffix !== undefined && this.#sessions.has(tableKey(identity, undefined)); // else it is this one
     const ofThis = (hasPlain ? 1 : 0) + (this.#suffixed.get(identity)?.size ?? 0);
     if (ofThis < sessionsPerClient && this.#sessions.size < sessions) return; // the limits are seldom near
+    this.#makeRoomForSession(identity);
+  }
+
+  #makeRoomForSession(identity: TaggedIdentity): void {
     const admit = this.#admission("create a session", undefined);
     const ofClient = () => this.#sessionsOf(identity);
     admit(

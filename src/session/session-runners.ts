@@ -11,6 +11,7 @@ import type { LogState } from "../log/result-log.js";
 import type { Runner, RunnerOwner } from "../runner/runner.js";
 import type { SequenceSettings } from "../runner/sequence-runner.js";
 import type { AbortReason } from "../runner/shapes.js";
+import { Creations } from "./creations.js";
 import type { ActiveSessionEvents, Events } from "./events.js";
 import type { ExpiryLists } from "./expiry.js";
 import type { Tally } from "./limits.js";
@@ -75,6 +76,7 @@ export class SessionRunners implements RunnerOwner {
   readonly #table: RunnerTable;
   /** Those under way: how what they leave is cleaned up if they fail. */
   readonly #creations = new Set<LazyPromise<CleanupSummary>>();
+  #once: Creations | undefined;
   #nextNumber = 0;
   #openReads = 0;
   #isFresh = true;
@@ -96,6 +98,12 @@ export class SessionRunners implements RunnerOwner {
   /** How many reads wait and responses are open. */
   get openReads(): number {
     return this.#openReads;
+  }
+
+  /** What has been asked for under an idempotency key. */
+  get once(): Creations {
+    this.#once ??= new Creations();
+    return this.#once;
   }
 
   /** In order of creation, as of the call. */
