@@ -1,20 +1,16 @@
 /**
- * A runner: a producer, a result log and an identity. It decides when the producer starts and stops, tells its owner when it
- * is used, and sees to it that everything is released.
+ * A runner: work in the background, a result log and an identity. It starts the work when it is read, stops it, and tells its
+ * owner when it is used.
  *
  *     created ──start──▶ running ──▶ background ended ──▶ final          (the log keeps this part)
  *        └──────── abort, or dispose = abort + removal ────┘
  *
- * - The start is tried again when it failed; an abort during an asynchronous start wins.
- * - **Abort**: the log settles its reads and cuts itself, then the signals fire, then the producer is stopped. The clean-up
- *   goes on after that, for `cleanupTimeout` at most.
- * - **Clean-up** is over when the work has ended and its source is closed; then the `holds` are released. That happens
- *   once, whether or not anybody has read the results.
+ * - **Abort**: the log settles its reads and cuts itself, then the signals fire, then the work is stopped and cleaned up behind.
  * - A disposed runner refuses reads with `RUNNER_GONE`; its abort still answers.
  */
-import { abortable, LazyPromise, noop, onAbort, settleWithin } from "../base/async.js";
+import { abortable, noop, onAbort } from "../base/async.js";
 import { checkInteger } from "../base/check.js";
-import { type CleanupSummary, mergeSummaries, type Resource, runSteps, toSteps } from "../base/dispose.js";
+import type { CleanupSummary, Resource } from "../base/dispose.js";
 import { ActiveSessionError } from "../base/error.js";
 import { LazySignal } from "../base/lazy-signal.js";
 import type {
@@ -28,6 +24,7 @@ import type {
   Slice,
   Wait,
 } from "../log/result-log.js";
+import { Background } from "./background.js";
 import type { RunnerDefinition } from "./definition.js";
 import type { Producer, RunnerContext } from "./producer.js";
 import type {
@@ -118,35 +115,23 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   data: unknown;
 
   readonly #parts: RunnerParts<R>;
-  /** What the work listens to. */
-  readonly #workSignal = new LazySignal();
+  readonly #background: Background;
   /** What readers listen to. */
   readonly #finalSignal = new LazySignal();
   readonly #removal = new LazySignal();
-  readonly #cleanup = new LazyPromise<CleanupSummary>();
-  readonly #holdsReleased = new LazyPromise<CleanupSummary>();
-  /** What the work has thrown since it was stopped. */
-  readonly #lateErrors: unknown[] = [];
   #key: string | undefined;
-  #cleanedUp = false;
-  #starting: Promise<void> | undefined;
-  /** Reads that a start under way rejects if it fails. */
-  #waitingForStart: Wait[] | undefined;
   #abortReason: AbortReason | undefined;
   #abortCause: unknown;
-  #closed = false;
   #disposal: Promise<CleanupSummary> | undefined;
   #offSignal: () => void = noop;
 
   /** @internal */
   constructor(parts: RunnerParts<R>) {
+    const { owner, producer, settings, link } = parts;
     this.#parts = parts;
-    this.data = parts.settings.data;
-    parts.link.runner = this;
-    void parts.producer.closed.then((summary) => {
-      this.#closed = true;
-      this.#finishCleanup(summary);
-    });
+    this.data = settings.data;
+    this.#background = new Background(this, producer, settings.holds, owner.cleanupTimeout);
+    link.runner = this;
   }
 
   // --- who it is and where it stands -------------------------------------------------------------------------------
@@ -192,7 +177,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
 
   /** Whether the background has ended, whether or not its results have been read. */
   get isBackgroundCompleted(): boolean {
-    return isBackgroundCompleted(this.#log.current, this.kind, this.#closed);
+    return isBackgroundCompleted(this.#log.current, this.kind, this.#background.isClosed);
   }
 
   /** Why the runner failed; only with the status `failed`. */
@@ -213,7 +198,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
 
   /** Resolves when the background has ended and its source is closed, whether or not the results have been read. */
   get cleanup(): Promise<CleanupSummary> {
-    return this.#cleanup.promise;
+    return this.#background.closed.promise;
   }
 
   /** The exact state, also of a runner on another host. */
@@ -226,7 +211,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
       status: state.status,
       position: state.position,
       progress: state.progress,
-      isBackgroundCompleted: isBackgroundCompleted(state, this.kind, this.#closed),
+      isBackgroundCompleted: isBackgroundCompleted(state, this.kind, this.#background.isClosed),
       ...(state.status === "failed" && state.failure && { error: state.failure }),
       ...(state.status === "aborted" && this.#abortReason && { abortReason: this.#abortReason }),
     };
@@ -308,9 +293,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
 
   /** @internal */
   readWaits(wait: Wait): void {
-    if (!this.#starting) return;
-    this.#waitingForStart ??= [];
-    this.#waitingForStart.push(wait);
+    this.#background.readWaits(wait);
   }
 
   #holdFor({ min, passive }: ReadRequest): void {
@@ -351,27 +334,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
    * @internal
    */
   start(): Promise<void> {
-    if (!this.needsStart) return Promise.resolve();
-    this.#starting ??= this.#begin();
-    return this.#starting;
-  }
-
-  async #begin(): Promise<void> {
-    try {
-      await this.#parts.producer.start(this.#context());
-      this.#endStart();
-    } catch (error) {
-      for (const wait of this.#endStart()) wait.cancel(error);
-      throw error;
-    }
-  }
-
-  /** The start is over; returns who has waited for it. */
-  #endStart(): readonly Wait[] {
-    const waiting = this.#waitingForStart;
-    this.#starting = undefined;
-    this.#waitingForStart = undefined;
-    return waiting ?? [];
+    return this.needsStart ? this.#background.start() : Promise.resolve();
   }
 
   /**
@@ -394,16 +357,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
       this.#abortReason = undefined;
       return;
     }
-    this.#parts.producer.stop();
-    this.#limitCleanup();
-  }
-
-  /** From now on the clean-up may take `cleanupTimeout`; then it counts as timed out, and what it waits for is left alone. */
-  #limitCleanup(): void {
-    if (this.#cleanedUp) return;
-    void settleWithin(this.#parts.producer.closed, this.#parts.owner.cleanupTimeout).then(({ timedOut }) => {
-      if (timedOut) this.#finishCleanup({ timedOut, errors: [] });
-    });
+    this.#background.stop();
   }
 
   /** Aborts the runner when `signal` does. @internal */
@@ -414,7 +368,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
 
   /** Whether a read has to start the background first, or to wait for a start under way. @internal */
   get needsStart(): boolean {
-    return this.#starting !== undefined || this.status === "not-started";
+    return this.#background.isStarting || this.status === "not-started";
   }
 
   /** The log takes what the background makes. @internal */
@@ -433,14 +387,23 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
       return;
     }
     const error = abortError(this.#abortReason, this.#abortCause);
-    this.#workSignal.abort(error);
+    this.#background.signal.abort(error);
     this.#finalSignal.abort(error);
   }
 
   /** The work has thrown something after it was stopped. @internal */
   onLateError(error: unknown): void {
-    if (this.#cleanedUp) this.#parts.owner.failedLate(this, error);
-    else this.#lateErrors.push(error);
+    this.#background.onLateError(error);
+  }
+
+  /** @internal */
+  onFailedLate(error: unknown): void {
+    this.#parts.owner.failedLate(this, error);
+  }
+
+  /** @internal */
+  onCleanedUp(summary: CleanupSummary): void {
+    this.#parts.owner.cleanedUp(this, summary);
   }
 
   /** Aborts the runner if it is not final, removes it from its session, and waits for the clean-up and the holds. */
@@ -451,9 +414,9 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   /** @internal */
   dispose(reason: AbortReason): Promise<CleanupSummary> {
     if (this.#disposal === undefined) {
-      this.#disposal = this.#holdsReleased.promise;
+      this.#disposal = this.#background.released.promise;
       this.abortFor(reason);
-      this.#limitCleanup();
+      this.#background.limitCleanup();
       this.#offSignal();
       this.#log.discard();
       this.#parts.owner.remove(this, this.#disposal);
@@ -462,27 +425,10 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
     return this.#disposal;
   }
 
-  #finishCleanup(closing: CleanupSummary): void {
-    if (this.#cleanedUp) return;
-    this.#cleanedUp = true;
-    const late = this.#lateErrors;
-    const summary = late.length > 0 ? mergeSummaries([{ timedOut: false, errors: late }, closing]) : closing;
-    this.#cleanup.resolve(summary);
-    const { owner, settings } = this.#parts;
-    const releasing = runSteps(toSteps(settings.holds), owner.cleanupTimeout);
-    if (releasing instanceof Promise) void releasing.then((released) => this.#finishRelease(summary, released));
-    else this.#finishRelease(summary, releasing);
-  }
-
-  #finishRelease(ofWork: CleanupSummary, ofHolds: CleanupSummary): void {
-    const summary = mergeSummaries([ofWork, ofHolds]);
-    this.#parts.owner.cleanedUp(this, summary);
-    this.#holdsReleased.resolve(summary);
-  }
-
-  #context(): RunnerContext {
+  /** What the work is given when it starts. @internal */
+  makeContext(): RunnerContext {
     const { owner } = this.#parts;
-    const work = this.#workSignal;
+    const work = this.#background.signal;
     const name = () => this.id;
     return {
       get id() {
