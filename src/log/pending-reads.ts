@@ -63,7 +63,10 @@ export class PendingRead<R> implements Wait {
     const { signal, timeout, onWait } = this.request;
     onWait?.(this);
     this.observer?.readWaits(this);
-    if (signal === undefined && timeout === undefined) return;
+    if (signal !== undefined || timeout !== undefined) this.#listen(signal, timeout);
+  }
+
+  #listen(signal: AbortSignal | undefined, timeout: number | undefined): void {
     const offAbort = onAbort(signal, () => this.cancel(signal?.reason));
     const offTimer = timeout === undefined ? noop : startTimer(timeout, () => this.giveUp());
     this.#release = () => {
@@ -166,8 +169,10 @@ export class PendingReads<R> {
   }
 
   remove(read: PendingRead<R>): void {
-    const at = this.#reads.indexOf(read); // mostly the first one: they are gone through in their order
-    if (at >= 0) this.#reads.splice(at, 1);
+    const at = this.#reads.indexOf(read);
+    if (at === this.#reads.length - 1)
+      this.#reads.pop(); // mostly it is the only one
+    else if (at >= 0) this.#reads.splice(at, 1);
     read.disarm();
   }
 

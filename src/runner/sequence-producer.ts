@@ -25,8 +25,12 @@ import {
 } from "./source.js";
 import { startFailed } from "./start-failed.js";
 
-/** An async source is asked for this many items between two looks at the clock. */
-const itemsPerClockCheck = 16;
+/**
+ * A look at the clock takes as long as half an item. An async source is asked for so many items before the first look, for twice as
+ * many before each further one, up to the most: whatever an item takes, its share of the loop is overdrawn at most once over.
+ */
+const itemsBeforeLook = 16;
+const mostBeforeLook = 256;
 
 /** See the top of the file. */
 export class SequenceProducer<T> implements Producer {
@@ -108,7 +112,8 @@ export class SequenceProducer<T> implements Producer {
   async #pumpAsync(open: OpenSource<T>): Promise<void> {
     const sink = this.#sink;
     const { steps } = open;
-    let untilCheck = itemsPerClockCheck;
+    let stride = itemsBeforeLook;
+    let untilLook = stride;
     try {
       for (;;) {
         const step = await steps.next();
@@ -119,9 +124,11 @@ export class SequenceProducer<T> implements Producer {
           if (this.#isStopped()) return;
         }
         sink.append(step.value); // runs code of its readers, which may stop us
-        if (--untilCheck <= 0) {
-          untilCheck = itemsPerClockCheck;
-          if (isSliceOver()) await this.#rest(this.#yield());
+        if (--untilLook <= 0) {
+          const isOver = isSliceOver();
+          if (isOver) await this.#rest(this.#yield());
+          stride = isOver ? itemsBeforeLook : Math.min(2 * stride, mostBeforeLook);
+          untilLook = stride;
         }
         if (this.#isStopped()) return;
       }

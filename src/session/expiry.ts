@@ -70,9 +70,8 @@ export class ExpiryList<E extends Expirable> {
   }
 
   /** Adds the entry, or starts its time anew. */
-  touch(entry: E): void {
+  touch(entry: E, now = performance.now()): void {
     if (this.#duration === Number.POSITIVE_INFINITY) return;
-    const now = performance.now();
     const deadline = Math.ceil(now + this.#duration);
     if (entry.expiresAt === deadline && this.#tail === entry) return;
     this.remove(entry);

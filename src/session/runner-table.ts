@@ -84,6 +84,6 @@ export class RunnerTable {
     const entry = this.#entries.get(runner.number);
     if (!entry) return;
     entry.usedAt = performance.now();
-    if (--entry.holders === 0) entry.idle.touch(entry);
+    if (--entry.holders === 0) entry.idle.touch(entry, entry.usedAt);
   }
 }
