@@ -2,7 +2,7 @@
 import { start } from "../lib/child.mjs";
 import { against, compare } from "../lib/measure.mjs";
 import { startRedis } from "../lib/redis.mjs";
-import { pacedDelay, readers, streams } from "../lib/streams.mjs";
+import { pacedDelay, readers, stay, streams } from "../lib/streams.mjs";
 
 export const name = "sse";
 
@@ -40,6 +40,7 @@ export async function* run() {
   const names = Object.keys(peers).filter((peer) => redis || !needRedis.includes(peer));
   try {
     const servers = await startAll(["ours", ...names.filter((peer) => peer !== "resumed")]);
+    for (const server of Object.values(servers)) void stay(server);
     try {
       for (const { job, atLeast } of jobs) yield* throughput(servers, names, job, atLeast);
       for (const { number, atLeast } of fanOut) {
@@ -67,7 +68,7 @@ async function* throughput(servers, names, job, atLeast) {
     return () => streams(servers[server], { ...job, path });
   };
   const sides = Object.fromEntries(["ours", ...names].map((peer) => [peer, side(peer)]));
-  const results = await compare(sides, { rounds: 5, floor: "hand", warmUp: 1500 });
+  const results = await compare(sides, { rounds: 5, floor: "hand", warmUp: 3000 });
   const what = job.number === 1 ? "one reader, 10,000 items" : `${job.number} streams of ${job.count}`;
   for (const peer of names) {
     const figure = { name: `${what}: against ${peers[peer]}, items/s (aheadLimit 20,000)`, atLeast: atLeast[peer] };

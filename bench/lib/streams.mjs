@@ -34,6 +34,18 @@ function readItems(url, { onHead = () => {}, delays } = {}) {
   });
 }
 
+/**
+ * Keeps a stream of an item a second open for as long as the server runs. A server is never without streams; in a process that is,
+ * each full collection throws away the code that was optimised for them.
+ */
+export async function stay({ port }) {
+  try {
+    for (;;) await readItems(`http://127.0.0.1:${port}/one?count=1000000&every=1000`);
+  } catch {
+    // The server has been stopped.
+  }
+}
+
 /** How many items a second come in responses of their own, `number` at once. */
 export async function streams({ port }, { number, count, path = "one" }) {
   const began = performance.now();

@@ -6,8 +6,8 @@
  */
 import type { ItemTally } from "./result-log.js";
 
-/** A ring of at least this many places, a power of two as every ring, is made for the first item. */
-const smallest = 16;
+/** What the first item is put into; a power of two in length, as every ring. One with holes would give slices with holes. */
+const firstRing: readonly undefined[] = Array.from({ length: 16 }, () => undefined);
 /** A larger one is given up when it is empty: a runner that waits for its reader holds little. */
 const largestKept = 2048;
 
@@ -69,19 +69,26 @@ export class Window<T> {
   /** Lets go of the items at these positions. */
   #release(from: number, to: number): void {
     this.#tally.items -= to - from;
-    const { length } = this.#ring;
-    const begin = from & (length - 1);
-    const end = begin + to - from;
-    this.#ring.fill(undefined, begin, end);
-    if (end > length) this.#ring.fill(undefined, 0, end - length);
+    clear(this.#ring, from, to);
   }
 
+  /** Twice as large: in a ring behind a copy of itself every item is at its new place, too, and nothing but the window may stay. */
   #grow(): void {
-    const length = Math.max(smallest, this.#ring.length * 2);
-    const items = this.slice(this.#first, this.#end);
-    const ring: (T | undefined)[] = [];
-    for (let i = 0; i < length; i++) ring.push(undefined); // one with holes would give slices with holes
-    for (const [i, item] of items.entries()) ring[(this.#first + i) & (length - 1)] = item;
-    this.#ring = ring;
+    const { length } = this.#ring;
+    if (length === 0) {
+      this.#ring = firstRing.slice();
+      return;
+    }
+    this.#ring = this.#ring.concat(this.#ring);
+    clear(this.#ring, this.#end, this.#first + 2 * length);
   }
+}
+
+/** Empties the places of these positions. */
+function clear(ring: unknown[], from: number, to: number): void {
+  const { length } = ring;
+  const begin = from & (length - 1);
+  const end = begin + to - from;
+  ring.fill(undefined, begin, end);
+  if (end > length) ring.fill(undefined, 0, end - length);
 }
