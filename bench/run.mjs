@@ -1,37 +1,91 @@
-// `npm run bench`: every figure as a ratio against a floor or a peer, measured in the same run; the results go to `results.json` and,
-// as a picture, to `docs/benchmark.svg`. `npm run bench -- NAME` runs one case and only prints.
+// `npm run bench`: every figure with its interval and its verdict; see docs/performance.md.
+//
+//   npm run bench                      all cases, at most 40 minutes; writes results.json and docs/benchmark.svg
+//   npm run bench -- quick             all cases, at most 10 minutes; only prints
+//   npm run bench -- NAME ...          some cases, or groups of them; only prints
+//   npm run bench -- compare REF [NAME ...]   this build against that of another commit, in pairs
 import { readdirSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
+import { buildOf } from "./lib/build.mjs";
 import { stayOnOwnCore } from "./lib/child.mjs";
-import { isMet, line, picture } from "./lib/report.mjs";
+import { own } from "./lib/library.mjs";
+import { watchMachine } from "./lib/machine.mjs";
+import { comparisonOf, measureCase } from "./lib/measure.mjs";
+import { stopRedis } from "./lib/redis.mjs";
+import { line, picture } from "./lib/report.mjs";
 
-const names = process.argv.slice(2);
-const folder = new URL("cases/", import.meta.url);
-const cases = await Promise.all(readdirSync(folder).map((file) => import(new URL(file, folder))));
-const chosen = names.length === 0 ? cases : cases.filter(({ name }) => names.includes(name));
-if (chosen.length === 0) throw new Error(`There are ${cases.map(({ name }) => name).join(", ")}`);
+const minutes = 60_000;
+/** Of all verdicts of a comparison together one in twenty may be wrong by chance. */
+const confidenceOfComparison = 0.999;
 
+const args = process.argv.slice(2);
+const isQuick = take("quick");
+const reference = take("compare") ? args.shift() : undefined;
+const all = await loadCases();
+const chosen = args.length === 0 ? all : all.filter(({ name, group }) => args.includes(name) || args.includes(group));
+const unknown = args.filter((arg) => !all.some(({ name, group }) => name === arg || group === arg));
+if (unknown.length > 0)
+  throw new Error(`There is no case ${unknown.join(", ")}, only ${all.map(({ name }) => name).join(", ")}`);
+
+const build = reference === undefined ? undefined : buildOf(reference);
 stayOnOwnCore();
-const figures = [];
-for (const { run } of chosen) {
-  for await (const { rates: _, ...figure } of run()) {
-    figures.push(figure);
-    console.log(line(figure));
-  }
+const machine = await watchMachine();
+const figures = await measureAll();
+await machine.stop();
+await stopRedis();
+report();
+
+function take(word) {
+  if (args[0] !== word) return false;
+  args.shift();
+  return true;
 }
-const missed = figures.filter((figure) => !isMet(figure));
-console.log(`${figures.length - missed.length} of ${figures.length} figures are as they should be`);
-for (const { name } of missed) console.log(`  not: ${name}`);
-if (names.length === 0) save();
+
+async function loadCases() {
+  const folder = new URL("cases/", import.meta.url);
+  const files = await Promise.all(readdirSync(folder).map((file) => import(new URL(file, folder))));
+  return files.flatMap(({ cases, group }) => cases.map((one) => ({ ...one, group })));
+}
+
+/** Each case may use its share of the time that is left, and three minutes at most. */
+async function measureAll() {
+  const end = performance.now() + (isQuick ? 10 : 40) * minutes;
+  const measured = [];
+  for (const [number, testCase] of chosen.entries()) {
+    const share = (end - performance.now()) / (chosen.length - number);
+    const deadline = performance.now() + (chosen.length === 1 ? share : 2 * share);
+    const toMeasure = build ? comparisonOf(testCase, { before: build, after: own }) : testCase;
+    const options = { machine, dist: own, isQuick, deadline, ...(build && { confidence: confidenceOfComparison }) };
+    const began = performance.now();
+    try {
+      const results = await measureCase(toMeasure, options);
+      measured.push(...results);
+      for (const figure of results) console.log(line(figure));
+    } catch (error) {
+      if (!build) throw error;
+      console.log(`           ${testCase.name}: cannot be compared (${error.message.slice(0, 120)})`);
+    }
+    const seconds = Math.round((performance.now() - began) / 1000);
+    console.log(`           ${testCase.name}: ${seconds} s`);
+  }
+  return measured;
+}
+
+function report() {
+  const of = (verdict) => figures.filter((figure) => figure.verdict === verdict);
+  console.log(`${of("met").length} met, ${of("missed").length} missed, ${of("cannot tell").length} cannot be told`);
+  for (const figure of of("missed"))
+    console.log(`  missed: ${figure.name}${figure.beside ? `, beside ${figure.beside}` : ""}`);
+  if (args.length === 0 && !isQuick && !build) save();
+  if (build && of("missed").length > 0) process.exitCode = 1;
+}
 
 function save() {
-  const machine = { node: process.version, processors: cpus().length, model: cpus()[0]?.model };
+  const hardware = { node: process.version, processors: cpus().length, model: cpus()[0]?.model };
   const date = new Date().toISOString().slice(0, 10);
-  const result = { date, machine, figures: figures.map(rounded) };
+  const result = { date, machine: hardware, figures: figures.map(rounded) };
   writeFileSync(new URL("results.json", import.meta.url), `${JSON.stringify(result, undefined, 2)}\n`);
-  const noisy = figures.filter(({ isNoisy }) => isNoisy).length;
-  const noise = noisy > 0 ? `; the machine was too noisy for ${noisy} of ${figures.length} figures` : "";
-  const subtitle = `Node ${process.version}, ${machine.processors} cores, ${date}; bar: median, line: least to most, red: what is asked${noise}`;
+  const subtitle = `Node ${process.version}, ${hardware.processors} cores, ${date}; bar: median, line: 95 % interval, red: the goal`;
   writeFileSync(new URL("../docs/benchmark.svg", import.meta.url), picture(figures, subtitle));
 }
 

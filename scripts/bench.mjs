@@ -1,5 +1,5 @@
-// `npm run bench`: how fast we are, against floors and peers; `npm run bench -- NAME` runs one case of bench/cases. The peers live in
-// `bench/`, a package of its own: nobody who works on active-session, or uses it, has to install them.
+// `npm run bench`: how fast we are, against floors and peers; what it takes, see bench/run.mjs. The peers live in
+// `bench/`, a package of its own, so that neither users nor contributors have to install them.
 import { spawnSync } from "node:child_process";
 import { install, prepare } from "./prepare.mjs";
 

@@ -1,8 +1,10 @@
 // Eight sources that compute and never wait for anything: how long the event loop then keeps others waiting.
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout as wait } from "node:timers/promises";
-import { createActiveSessions } from "../../dist/index.js";
 import { answerAll } from "../lib/answer.mjs";
+import { library } from "../lib/library.mjs";
+
+const { createActiveSessions } = await library("index");
 
 const sources = 8;
 const measured = 4000;

@@ -1,14 +1,14 @@
-// Items from an async iterable through the log to whoever reads a hundred at a time, against the bare loop over the same source.
-import { createActiveSessions } from "../../dist/index.js";
+// Items from an async iterable through the log to a reader of a hundred at a time, against the bare loop over the same source.
 import { answerAll, ratePerCpuSecond } from "../lib/answer.mjs";
+import { library } from "../lib/library.mjs";
+
+const { createActiveSessions } = await library("index");
 
 const sessions = createActiveSessions({
   limits: { runners: 2000, runnersPerClient: 2000, openReads: 5000, openReadsPerClient: 5000, retainedItems: 1e7 },
 });
 const itemsOfOne = 300_000;
 const runners = 1000;
-const itemsOfEach = 1000;
-const itemsOfShort = 100;
 
 async function* numbers(count) {
   for (let n = 0; n < count; n++) yield n;
@@ -54,11 +54,17 @@ function together(act, items) {
   return ratePerCpuSecond(runners * items, () => Promise.all(Array.from({ length: runners }, () => act(items))));
 }
 
+function ofMany(question, items) {
+  return {
+    [question]: () => inSession((session) => together((count) => read(session, count), items)),
+    [`${question}:floor`]: () => together(loop, items),
+  };
+}
+
 answerAll({
   one: () => inSession((session) => ratePerCpuSecond(itemsOfOne, () => read(session, itemsOfOne))),
   "one:floor": () => ratePerCpuSecond(itemsOfOne, () => loop(itemsOfOne)),
-  many: () => inSession((session) => together((items) => read(session, items), itemsOfEach)),
-  "many:floor": () => together(loop, itemsOfEach),
-  short: () => inSession((session) => together((items) => read(session, items), itemsOfShort)),
-  "short:floor": () => together(loop, itemsOfShort),
+  ...ofMany("many", 1000),
+  ...ofMany("hundred", 100),
+  ...ofMany("ten", 10),
 });

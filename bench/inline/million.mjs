@@ -1,8 +1,10 @@
 // A million idle sessions: what memory they take, and how others fare while all of them expire.
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setImmediate as turn, setTimeout as wait } from "node:timers/promises";
-import { createActiveSessions } from "../../dist/index.js";
 import { answerAll } from "../lib/answer.mjs";
+import { library } from "../lib/library.mjs";
+
+const { createActiveSessions } = await library("index");
 
 const number = 1_000_000;
 const idleTimeout = 15_000;

@@ -1,6 +1,8 @@
 // Idle sessions, against the least that could stand for them: an object with as many fields, its place in a table and in a list.
-import { createActiveSessions } from "../../dist/index.js";
 import { answerAll } from "../lib/answer.mjs";
+import { library } from "../lib/library.mjs";
+
+const { createActiveSessions } = await library("index");
 
 const many = Number.POSITIVE_INFINITY;
 const number = 200_000;

@@ -7,14 +7,18 @@ import { fileURLToPath } from "node:url";
 const hasTaskset = process.platform === "linux" && availableParallelism() > 1;
 const running = new Set();
 
-/** Starts a file of this folder, which answers questions: `ask("cpu")` and the like. */
-export async function start(file, args = []) {
+/**
+ * Starts a file of `bench/`, which answers questions: `ask("cpu")`.
+ * @param {string} file
+ * @param {{ args?: string[], dist?: string }} [options] `dist`: which build of the library it measures
+ */
+export async function start(file, { args = [], dist } = {}) {
   const path = fileURLToPath(new URL(`../${file}`, import.meta.url));
   const node = [process.execPath, ...process.execArgv, "--expose-gc", path, ...args];
   const [command, ...rest] = hasTaskset ? ["taskset", "-c", "0", ...node] : node;
   const child = spawn(command, rest, {
     stdio: ["ignore", "inherit", "inherit", "ipc"],
-    env: { ...process.env, NODE_ENV: "production" },
+    env: { ...process.env, NODE_ENV: "production", ...(dist && { BENCH_DIST: dist }) },
   });
   running.add(child);
   child.once("exit", () => running.delete(child));

@@ -5,8 +5,23 @@ import { createServer } from "node:net";
 import { setTimeout as wait } from "node:timers/promises";
 import { createClient } from "redis";
 
-/** Starts it; `undefined` if there is none on this machine and none could be installed. */
-export async function startRedis() {
+let started;
+
+/** The address of the one that all peers use, started at the first call; `undefined` if there is none and none could be installed. */
+export async function redisUrl() {
+  started ??= startRedis();
+  const redis = await started;
+  if (redis) process.env.REDIS_URL = redis.url;
+  else console.log("There is no redis-server: peers that need one are left out");
+  return redis?.url;
+}
+
+/** Ends it. */
+export async function stopRedis() {
+  await (await started)?.stop();
+}
+
+async function startRedis() {
   if (!isThere() && !install()) return undefined;
   const port = await freePort();
   const options = ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", "/tmp"];

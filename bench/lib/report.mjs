@@ -1,29 +1,26 @@
 // What the figures look like: a line each on the terminal, and a picture of all ratios for the docs.
 
-/** @typedef {{ name: string, ratio: number, min: number, max: number, rate?: number, floorRate?: number, atLeast?: number, atMost?: number, isNoisy?: boolean }} Figure */
+/** @typedef {import("./measure.mjs").Result} Figure */
 
-/** @param {Figure} figure */
-export function isMet({ ratio, atLeast = 0, atMost = Number.POSITIVE_INFINITY }) {
-  return ratio >= atLeast && ratio <= atMost;
-}
+const marks = { met: "met        ", missed: "MISSED     ", "cannot tell": "cannot tell" };
 
 /** @param {Figure} figure */
 export function line(figure) {
-  const { name, ratio, min, max, rate, isNoisy } = figure;
-  const mark = isAsked(figure) ? (isMet(figure) ? "ok " : "NOT") : "   ";
-  const spread = `(${short(min)} to ${short(max)})`;
-  const absolute = rate === undefined ? "" : `  ${short(rate)}`;
-  const noise = isNoisy ? "  the machine was too noisy to tell" : "";
-  return `${mark} ${short(ratio).padStart(6)} ${spread.padEnd(17)} ${limitOf(figure).padEnd(7)} ${name}${absolute}${noise}`;
+  const { median, low, high, rate, verdict, starts, rounds } = figure;
+  const mark = marks[verdict] ?? "           ";
+  const interval = `(${short(low)} to ${short(high)})`;
+  const absolute = rate === undefined ? "" : `; ${short(rate)}`;
+  const count = `${rounds} rounds of ${starts} starts`;
+  return `${mark} ${short(median).padStart(7)} ${interval.padEnd(18)} ${goalOf(figure).padEnd(7)} ${nameOf(figure)}${absolute} [${count}]`;
 }
 
-function isAsked({ atLeast, atMost }) {
-  return atLeast !== undefined || atMost !== undefined;
+function nameOf({ name, beside }) {
+  return beside ? `${name}, beside ${beside}` : name;
 }
 
-function limitOf({ atLeast, atMost }) {
-  if (atLeast !== undefined) return `≥ ${atLeast}`;
-  return atMost === undefined ? "" : `≤ ${atMost}`;
+function goalOf({ atLeast, atMost }) {
+  if (atLeast !== undefined) return `≥ ${Number(atLeast.toFixed(3))}`;
+  return atMost === undefined ? "" : `≤ ${Number(atMost.toFixed(3))}`;
 }
 
 function short(value) {
@@ -45,7 +42,8 @@ const style = `
   .limit { stroke: #cf222e; stroke-width: 2; }
   .spread { stroke: #24292f; stroke-width: 1.5; }
   .met { fill: #2da44e; }
-  .missed { fill: #d4a72c; }
+  .missed { fill: #cf222e; }
+  .unclear { fill: #d4a72c; }
   .free { fill: #6e7781; }
   @media (prefers-color-scheme: dark) {
     text { fill: #e6edf3; }
@@ -54,7 +52,7 @@ const style = `
   }`;
 
 /**
- * A picture of all figures that are ratios: a bar from 1, a mark for what is asked, a line from the least to the most of the rounds.
+ * A picture of all figures that are ratios: a bar from 1, a mark for the goal, a line for the interval.
  * @param {Figure[]} figures
  * @param {string} subtitle
  */
@@ -81,10 +79,11 @@ export function picture(figures, subtitle) {
 }
 
 function row(figure, number) {
-  const { name, ratio, min, max, atLeast, atMost } = figure;
+  const { median, low, high, atLeast, atMost, verdict } = figure;
+  const name = nameOf(figure);
   const middle = top + number * rowHeight + rowHeight / 2;
-  const [from, to] = [x(1), x(ratio)].sort((a, b) => a - b);
-  const kind = isAsked(figure) ? (isMet(figure) ? "met" : "missed") : "free";
+  const [from, to] = [x(1), x(median)].sort((a, b) => a - b);
+  const kind = { met: "met", missed: "missed", "cannot tell": "unclear" }[verdict] ?? "free";
   const limit = atLeast ?? atMost;
   const mark =
     limit === undefined
@@ -92,8 +91,8 @@ function row(figure, number) {
       : `<line class="limit" x1="${x(limit)}" y1="${middle - 8}" x2="${x(limit)}" y2="${middle + 8}"/>`;
   return `<text x="0" y="${middle + 4}">${escapeText(name.length > 92 ? `${name.slice(0, 91)}…` : name)}</text>
   <rect class="${kind}" x="${from}" y="${middle - 5}" width="${Math.max(1, to - from)}" height="10"/>
-  <line class="spread" x1="${x(min)}" y1="${middle}" x2="${x(max)}" y2="${middle}"/>${mark}
-  <text x="${labelWidth + plotWidth + 8}" y="${middle + 4}">${short(ratio)}</text>`;
+  <line class="spread" x1="${x(low)}" y1="${middle}" x2="${x(high)}" y2="${middle}"/>${mark}
+  <text x="${labelWidth + plotWidth + 8}" y="${middle + 4}">${short(median)}</text>`;
 }
 
 /** The place of a ratio, on a logarithmic scale. */

@@ -46,12 +46,20 @@ export async function stay({ port }) {
   }
 }
 
-/** How many items a second come in responses of their own, `number` at once. */
-export async function streams({ port }, { number, count, path = "one" }) {
-  const began = performance.now();
-  const url = `http://127.0.0.1:${port}/${path}?count=${count}`;
-  check(await Promise.all(Array.from({ length: number }, () => readItems(url))), count);
-  return (number * count) / ((performance.now() - began) / 1000);
+/** How many items come in responses of their own, `number` at once, in a second of the server's processor. */
+export async function streams(server, { number, count, path = "one" }) {
+  const url = `http://127.0.0.1:${server.port}/${path}?count=${count}`;
+  const used = await processorTime(server, async () => {
+    check(await Promise.all(Array.from({ length: number }, () => readItems(url))), count);
+  });
+  return (number * count) / used;
+}
+
+/** Seconds of the server's processor that something takes. */
+async function processorTime({ ask }, act) {
+  const { answer: before } = await ask("cpu");
+  await act();
+  return ((await ask("cpu")).answer - before) / 1e6;
 }
 
 /** The 99th percentile of how long an item is on its way, ms, when each of `number` streams has one every `every` ms. */
@@ -66,7 +74,38 @@ export async function pacedDelay({ port }, { number, count, every }) {
   return delays.sort((a, b) => a - b)[Math.floor(delays.length * 0.99)] / 1000;
 }
 
-/** How many items a second are delivered to all readers of one producer together. */
+/**
+ * So many streams of an item a second, each of a producer of its own, once all are open.
+ * @returns µs of the server's processor for an item, kB of its memory for each stream, ms: the 99th percentile of how long an item is
+ *   on its way
+ */
+export async function followers(server, { number, seconds }) {
+  const { answer: before } = await server.ask("rss");
+  const opening = number / 1000;
+  const count = opening + seconds;
+  const url = `http://127.0.0.1:${server.port}/one?count=${count}&every=1000`;
+  let delays = [];
+  const sink = { push: (delay) => delays.push(delay) };
+  const all = [];
+  for (let i = 0; i < number; i++) {
+    all.push(readItems(url, { delays: sink }));
+    // A thousand a second, so that no two of a hundred have their items in the same millisecond.
+    if (i % 10 === 9) await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  delays = []; // the opening does not count
+  const measured = 1000 * (seconds - 3);
+  const used = await processorTime(server, () => new Promise((resolve) => setTimeout(resolve, measured)));
+  const { answer: rss } = await server.ask("rss");
+  const counted = delays.sort((a, b) => a - b);
+  check(await Promise.all(all), count);
+  return {
+    cpu: (used * 1e6) / counted.length,
+    memory: (rss - before) / number / 1024,
+    p99: counted[Math.floor(counted.length * 0.99)] / 1000,
+  };
+}
+
+/** How many items are delivered to all readers of one producer together, in a second of the server's processor. */
 export async function readers(server, number) {
   let arrived = 0;
   let all;
@@ -74,10 +113,11 @@ export async function readers(server, number) {
     const onHead = () => ++arrived === number && resolve();
     all = Array.from({ length: number }, () => readItems(`http://127.0.0.1:${server.port}/all`, { onHead }));
   });
-  const began = performance.now();
-  await server.ask("begin");
-  check(await Promise.all(all), 2000);
-  return (number * 2000) / ((performance.now() - began) / 1000);
+  const used = await processorTime(server, async () => {
+    await server.ask("begin");
+    check(await Promise.all(all), 2000);
+  });
+  return (number * 2000) / used;
 }
 
 function check(counts, count) {

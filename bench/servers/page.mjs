@@ -1,9 +1,11 @@
 // A page of a hundred items: read from a runner by the routes of the library, or stringified by a bare route that has them and sends
 // the same headers.
 import { createServer } from "node:http";
-import { createActiveSessions } from "../../dist/index.js";
-import { activeSession, runnerRouter } from "../../dist/node.js";
-import { serve } from "./serve.mjs";
+import { library } from "../lib/library.mjs";
+import { serve } from "../lib/serve.mjs";
+
+const { createActiveSessions } = await library("index");
+const { activeSession, runnerRouter } = await library("node");
 
 const [variant] = process.argv.slice(2);
 const items = Array.from({ length: 100 }, (_, n) => ({

@@ -3,8 +3,10 @@
 // Every route is an async function, as one is that starts work or reads.
 import "reflect-metadata";
 import { createServer } from "node:http";
-import { createActiveSessions } from "../../dist/index.js";
-import { serve } from "./serve.mjs";
+import { library } from "../lib/library.mjs";
+import { serve } from "../lib/serve.mjs";
+
+const { createActiveSessions } = await library("index");
 
 const [framework, variant] = process.argv.slice(2);
 const sessions = createActiveSessions();
@@ -17,7 +19,7 @@ const use = (request) => isTouched && request.activeSession.isAvailable;
 
 const frameworks = {
   async node() {
-    const { activeSession } = await import("../../dist/node.js");
+    const { activeSession } = await library("node");
     const install = isBare ? undefined : activeSession(sessions);
     return createServer(async (req, res) => {
       if (install) use(await install(req, res));
@@ -31,7 +33,7 @@ const frameworks = {
       const { default: session } = await import("express-session");
       app.use(session({ secret: "a secret", resave: false, saveUninitialized: false }));
     }
-    if (!isBare) app.use((await import("../../dist/express.js")).activeSession(sessions));
+    if (!isBare) app.use((await library("express")).activeSession(sessions));
     app.get("/route", async (req, res) => {
       use(req);
       if (variant === "express-session") req.session.views = (req.session.views ?? 0) + 1;
@@ -42,7 +44,7 @@ const frameworks = {
   async koa() {
     const { default: Koa } = await import("koa");
     const app = new Koa();
-    if (!isBare) app.use((await import("../../dist/koa.js")).activeSession(sessions));
+    if (!isBare) app.use((await library("koa")).activeSession(sessions));
     app.use(async (context) => {
       use(context);
       context.body = answer;
@@ -52,7 +54,7 @@ const frameworks = {
   async fastify() {
     const { default: fastify } = await import("fastify");
     const app = fastify();
-    if (!isBare) await app.register((await import("../../dist/fastify.js")).activeSession, { sessions });
+    if (!isBare) await app.register((await library("fastify")).activeSession, { sessions });
     app.get("/route", async (request) => {
       use(request);
       return answer;
@@ -64,7 +66,7 @@ const frameworks = {
     const [{ Hono }, { createAdaptorServer }] = await Promise.all([import("hono"), import("@hono/node-server")]);
     const app = new Hono();
     if (variant === "other") app.use((_, next) => next());
-    else if (!isBare) app.use((await import("../../dist/hono.js")).activeSession(sessions));
+    else if (!isBare) app.use((await library("hono")).activeSession(sessions));
     app.get("/route", async (context) => {
       if (isTouched) use(context.var);
       return context.json(answer);
@@ -73,7 +75,7 @@ const frameworks = {
   },
   async fetch() {
     const { createAdaptorServer } = await import("@hono/node-server");
-    const { activeSession } = await import("../../dist/fetch.js");
+    const { activeSession } = await library("fetch");
     const handle = async (request) => {
       use(request);
       return Response.json(answer);
@@ -87,7 +89,7 @@ const frameworks = {
 async function nest(adapter) {
   const { Controller, Get, Module, Req } = await import("@nestjs/common");
   const { NestFactory } = await import("@nestjs/core");
-  const { ActiveSessionModule } = await import("../../dist/nest.js");
+  const { ActiveSessionModule } = await library("nest");
   class Routes {
     async get(request) {
       use(request);

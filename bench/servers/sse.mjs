@@ -1,7 +1,7 @@
 // Items as Server-Sent Events in one of the ways of `ways/`: `/one` is a response with a producer of its own, `/all` one of many readers of
 // a producer that the question `begin` sets going, `/resumed` a reader who joins another one.
 import { createServer } from "node:http";
-import { serve } from "./serve.mjs";
+import { serve } from "../lib/serve.mjs";
 
 const way = await import(`../ways/${process.argv[2]}.mjs`);
 

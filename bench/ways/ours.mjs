@@ -1,7 +1,9 @@
 // A runner for each response, read by the library's routes. `aheadLimit` is 20,000, so that a whole job fits without an acknowledgement.
-import { createActiveSessions } from "../../dist/index.js";
-import { activeSession, runnerRouter } from "../../dist/node.js";
+import { library } from "../lib/library.mjs";
 import { produce } from "./produce.mjs";
+
+const { createActiveSessions } = await library("index");
+const { activeSession, runnerRouter } = await library("node");
 
 const many = Number.POSITIVE_INFINITY;
 const sessions = createActiveSessions({
