@@ -69,23 +69,55 @@ describe("cutAt", () => {
   });
 });
 
-test("dropped items are not kept alive by the array behind the window", () => {
-  const window = new Window<{ n: number }>();
-  for (let n = 0; n < 20; n++) window.push({ n });
-  window.dropBefore(10); // fewer than are cut off in one go
-  const seen: unknown[] = [];
-  const { slice } = Array.prototype;
-  try {
-    Array.prototype.slice = function (this: unknown[], ...range) {
-      seen.push(...this);
-      return slice.apply(this, range);
-    };
-    window.slice(10, 11);
-  } finally {
-    Array.prototype.slice = slice;
+describe("the array behind the window does not keep alive", () => {
+  /** Which of its numbers the array holds. */
+  function held(window: Window<{ n: number }>): number[] {
+    const seen: ({ n: number } | undefined)[] = [];
+    const { slice } = Array.prototype;
+    try {
+      Array.prototype.slice = function (this: (typeof seen)[number][], ...range) {
+        seen.push(...this);
+        return slice.apply(this, range);
+      };
+      window.slice(window.first, window.first + 1);
+    } finally {
+      Array.prototype.slice = slice;
+    }
+    const numbers = seen.flatMap((item) => item?.n ?? []);
+    return numbers.sort((a, b) => a - b);
   }
-  const alive = seen.filter((item) => item !== undefined) as { n: number }[];
-  expect(alive.map(({ n }) => n)).toEqual([10, 11, 12, 13, 14, 15, 16, 17, 18, 19]);
+
+  function push(window: Window<{ n: number }>, end: number): void {
+    for (let n = window.end; n < end; n++) window.push({ n });
+  }
+
+  test("what was dropped", () => {
+    const window = new Window<{ n: number }>();
+    push(window, 20);
+    window.dropBefore(10);
+    expect(held(window)).toEqual([10, 11, 12, 13, 14, 15, 16, 17, 18, 19]);
+  });
+
+  test.each<[string, (window: Window<{ n: number }>) => void, number[]]>([
+    ["was dropped", (window) => window.dropBefore(20), [20, 21, 22, 23]],
+    ["was cut off", (window) => window.cutAt(14), [12, 13]],
+    [
+      "was dropped after it had found a place in a larger one",
+      (window) => {
+        push(window, 29);
+        window.dropBefore(28);
+      },
+      [28],
+    ],
+  ])("what %s, where the window goes on at the array's beginning", (_what, letGo, left) => {
+    const window = new Window<{ n: number }>();
+    push(window, 14);
+    window.dropBefore(12);
+    push(window, 24);
+    expect(held(window)).toEqual([12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23]);
+    letGo(window);
+    expect(held(window)).toEqual(left);
+  });
 });
 
 test("whatever is pushed, dropped and cut, it holds what a plain array would", () => {
