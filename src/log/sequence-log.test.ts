@@ -124,6 +124,22 @@ describe("an accept that aborts the log", () => {
     expect(await second).toMatchObject({ result: [0, 1], status: "aborted", closed: true });
     expect(log.current).toMatchObject({ status: "aborted", position: 2 });
   });
+
+  test.each([
+    ["at the end of the turn that they have in common", 1],
+    ["in the step that brings more than they wait for", 2],
+  ])("has other reads settled once, %s", async (_when, count) => {
+    const { log } = openLog();
+    const first = required(log, 1, { start: 0, accept: () => Number(log.abort()) || 1 });
+    const deliver = vi.fn();
+    const observer = { readWaits: vi.fn(), readSettled: vi.fn() };
+    const second = promised(() => log.read({ start: 0, min: 1, max: 1, deliver }, observer));
+    produce(log, count);
+    await first;
+    expect(deliver).toHaveBeenCalledExactlyOnceWith(await second);
+    await turns();
+    expect([deliver.mock.calls.length, observer.readSettled.mock.calls.length]).toEqual([1, 1]);
+  });
 });
 
 describe("a log that is not started", () => {
@@ -476,6 +492,17 @@ describe("acknowledgement", () => {
     await expect(log.acknowledge(10)).rejects.toMatchObject({ code: "POSITION_AHEAD" });
   });
 
+  test("of what an abort has cut off moves nothing: the log ends where it was cut", async () => {
+    const { log } = openLog();
+    produce(log, 9);
+    await required(log, 3);
+    log.abort();
+    await log.acknowledge(7);
+    expect(log.acknowledged).toBe(3);
+    expect(log.current).toMatchObject({ position: 3, status: "aborted", progress: { current: 3, estimatedEnd: 3 } });
+    expect(await available(log)).toMatchObject({ result: [], start: 3, position: 3, closed: true });
+  });
+
   test.each([
     { retain: "unacknowledged", first: 8 },
     { retain: 0, first: 8 },
@@ -562,6 +589,18 @@ describe("back-pressure", () => {
     expect(log.isFull).toBe(false);
     controller.abort("enough");
     await expect(waiting).rejects.toBe("enough");
+    expect(log.isFull).toBe(true);
+  });
+
+  test("a read that is given up lowers the bound at once, not only when its turn is over", async () => {
+    vi.useFakeTimers();
+    const { log } = openLog({ aheadLimit: 2 });
+    const waiting = required(log, 50, { timeout: 1000 });
+    produce(log, 4);
+    expect(log.isFull).toBe(false);
+    vi.advanceTimersByTime(1000);
+    expect(log.isFull).toBe(true);
+    expect((await waiting).result).toEqual([0, 1, 2, 3]);
     expect(log.isFull).toBe(true);
   });
 
@@ -729,6 +768,17 @@ describe("passive readers", () => {
     const passive = required(log, 10, { start: 1, passive: true, acknowledge: false });
     await required(log, 1, { start: 3 });
     await expect(passive).rejects.toMatchObject({ code: "POSITION_GONE", firstPosition: 3 });
+  });
+
+  test("learn of a gap of a single item, too; one whose next item is the first kept goes on", async () => {
+    const { log } = openLog();
+    produce(log, 5);
+    const follow = (start: number) => required(log, 4, { start, passive: true, acknowledge: false });
+    const [late, inTime] = [follow(2), follow(3)];
+    await required(log, 1, { start: 3 });
+    produce(log, 8);
+    await expect(late).rejects.toMatchObject({ code: "POSITION_GONE", firstPosition: 3 });
+    expect((await inTime).result).toEqual([3, 4, 5, 6]);
   });
 });
 
