@@ -187,6 +187,17 @@ describe("with end-idle", () => {
     expect(ann.isAvailable).toBe(false);
   });
 
+  test("a session that a request is using is not ended for another one of its client", async () => {
+    const host = open({ sessionsPerClient: 2, whenReached });
+    const [plain, tab] = [await host.get("ann"), await host.get("ann", "tab")];
+    const leave = plain.visit();
+    await host.get("ann", "other");
+    expect([plain.isAvailable, tab.isAvailable]).toEqual([true, false]);
+    leave();
+    await host.get("ann", "one-more");
+    expect(plain.isAvailable).toBe(false);
+  });
+
   test("a client's limit ends only what is the client's own", async () => {
     vi.useFakeTimers();
     const host = open({ runnersPerClient: 2, sessionsPerClient: 2, whenReached });
