@@ -392,6 +392,26 @@ describe("the allowance of a live response", () => {
     await body.return!();
   });
 
+  test.each([
+    ["though what lies before is not acknowledged", undefined],
+    ["though an acknowledgement of what lies before comes late", "ack?offset=0"],
+  ])("counts from where the response began, %s", async (_what, late) => {
+    vi.useFakeTimers();
+    const { ask, push } = open();
+    const { runner, source } = await push({ aheadLimit: 4 });
+    source.push(...range(0, 3));
+    await produced(runner, 3);
+    const response = await ask(runner, "?offset=now&live=sse");
+    const body = parts(response);
+    await body.next();
+    if (late) expect((await ask(runner, late)).status).toBe(204);
+    source.push(3);
+    expect(await take(body, 1)).toEqual([3]);
+    vi.advanceTimersByTime(1100);
+    expect(response.ended!.aborted).toBe(false);
+    await body.return!();
+  });
+
   test("does not end a reload that reads what has been acknowledged before", async () => {
     const { ask, push } = open();
     const { runner, source } = await push({ aheadLimit: 4, retain: "all" });
@@ -570,6 +590,22 @@ describe("idle time", () => {
     expect(listenerCount(client.signal)).toBe(1);
     client.abort();
     await parts(response).return!();
+    expect(listenerCount(client.signal)).toBe(0);
+    expect(vi.getTimerCount()).toBeLessThanOrEqual(timers);
+    vi.advanceTimersByTime(10_000);
+    expect(runner.status).toBe("aborted");
+  });
+
+  test("a client that goes while its source has a turn to report its end leaves no listener, timer or pin", async () => {
+    vi.useFakeTimers();
+    const { ask, push } = open({ rotateAfter: 60_000 }, { runnerIdleTimeout: 10_000 });
+    const { runner } = await push();
+    const timers = vi.getTimerCount();
+    const client = new AbortController();
+    const opening = ask(runner, "?offset=0&live=sse", { signal: client.signal });
+    client.abort();
+    const response = await opening;
+    expect(response.ended!.aborted).toBe(true);
     expect(listenerCount(client.signal)).toBe(0);
     expect(vi.getTimerCount()).toBeLessThanOrEqual(timers);
     vi.advanceTimersByTime(10_000);

@@ -1,6 +1,7 @@
 import { Readable } from "node:stream";
 import { describe, expect, test, vi } from "vitest";
 import { isPending, listenerCount, openHost, PushSource, turns } from "../../test/support/control.js";
+import { createDeferred } from "../base/async.js";
 import type { SequenceRunner } from "./sequence-runner.js";
 import { checkSource, discardSource, openSource, type SequenceSource } from "./source.js";
 
@@ -228,6 +229,18 @@ describe("closing, exactly once", () => {
     await turns();
     expect(runner.status).toBe("aborted");
     expect(await runner.cleanup).toEqual({ timedOut: false, errors: [] });
+  });
+
+  test("the late failure of a closed source does not close it a second time", async () => {
+    const source = new Tracked();
+    const step = createDeferred<IteratorResult<number>>();
+    source.next = () => step.promise;
+    const runner = await create(source);
+    await runner.abort();
+    await runner.cleanup;
+    step.reject(new Error("late"));
+    await turns();
+    expect(source.closings).toEqual(["return", "dispose"]);
   });
 
   test("a synchronous iterator is closed once, at an abort that comes between two items (#46)", async () => {
