@@ -1029,6 +1029,25 @@ describe("a client that goes away", () => {
     expect([run.mock.calls.length, sessions.stats()]).toMatchObject([0, { sessions: 0, runners: 0 }]);
   });
 
+  test("while its input is validated finds what it may ask for again", async () => {
+    const gate = createDeferred();
+    const input = schema(async (value) => {
+      await gate.promise;
+      return { value };
+    });
+    const run = vi.fn(() => [1, 2]);
+    const { ask } = open([defineSequenceRunner({ name: "slow", input, run })]);
+    const { leave, signal } = goes();
+    const answer = ask("slow", { signal, once: "a" });
+    await turns();
+    leave();
+    gate.resolve();
+    expect((await answer).status).toBe(204);
+    expect(run).toHaveBeenCalledTimes(1);
+    expect(bodyOf(await ask("slow", { once: "a" }))).toMatchObject({ items: [1, 2], closed: true });
+    expect(run).toHaveBeenCalledTimes(1);
+  });
+
   test("while its body is read is no error of the server", async () => {
     const { ask, sessions } = open([count]);
     const { leave, signal } = goes();

@@ -903,13 +903,17 @@ test("a handler that is asked by several clients of one process at once mixes no
   expect(bodies).toEqual(["for ann", 404, 404, 404, "for bob", 404, 404, 404, "for cy"]);
 });
 
-test("a page for a client that has gone already starts nothing", async () => {
-  const { ask, session } = open();
-  const start = vi.fn(() => [1]);
-  const runner = await (await session()).createSequenceRunner(start, { start: "on-first-read" });
-  await ask(runner, "?offset=0", { signal: AbortSignal.abort() });
-  expect([start.mock.calls.length, runner.status]).toEqual([0, "not-started"]);
-});
+test.each(["?offset=0", "?offset=now", "?offset=0&live=long-poll", "?offset=0&live=sse"])(
+  "a read for a client that has gone already starts nothing (%s)",
+  async (query) => {
+    const { ask, session, sessions } = open();
+    const start = vi.fn(() => [1]);
+    const runner = await (await session()).createSequenceRunner(start, { start: "on-first-read" });
+    expect((await ask(runner, query, { signal: AbortSignal.abort() })).status).toBe(204);
+    await turns();
+    expect([start.mock.calls.length, runner.status, sessions.stats().openReads]).toEqual([0, "not-started", 0]);
+  },
+);
 
 describe("why a runner was aborted", () => {
   test("is told with the end: by page, long-poll, SSE, HEAD and state (P53, P79, P114)", async () => {
