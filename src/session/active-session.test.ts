@@ -677,6 +677,15 @@ describe("a session that has ended", () => {
     await cleanup;
     expect(session.isAvailable).toBe(false);
   });
+
+  it("does not wait for its idle time any more, also if its end has settled a read: nothing keeps it", async () => {
+    const session = await openHost().get("alice");
+    const runner = await session.createSequenceRunner(new PushSource<number>());
+    const reading = runner.getRequired();
+    await session.terminate();
+    expect(await reading).toMatchObject({ result: [], status: "aborted" });
+    expect(session.expiresAt).toBe(0);
+  });
 });
 
 describe("a creation whose client could not come back", () => {
