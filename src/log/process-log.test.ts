@@ -269,6 +269,21 @@ describe("abort", () => {
     expect(log.current.status).toBe("completed");
   });
 
+  test.each(["report", "end"] as const)(
+    "from within a reader's look at the value: each other read is settled once (%s)",
+    async (how) => {
+      const { log } = openLog();
+      const first = required(log, 1, { start: 0, accept: () => Number(log.abort()) || 1 });
+      const deliver = vi.fn();
+      const observer = { readWaits: vi.fn(), readSettled: vi.fn() };
+      const second = promised(() => log.read({ start: 0, min: 1, max: 1, deliver }, observer));
+      log[how]("a");
+      await first;
+      expect(deliver).toHaveBeenCalledExactlyOnceWith(await second);
+      expect(observer.readSettled).toHaveBeenCalledTimes(1);
+    },
+  );
+
   test("ignores what the body still says", async () => {
     const { log } = openLog();
     log.report("a");

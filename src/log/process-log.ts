@@ -116,7 +116,7 @@ export class ProcessLog<T> implements ResultLog<T | undefined>, ReadsOwner<T | u
     this.#value = value;
     this.#reported++;
     this.#estimatedEnd = estimatedEnd;
-    for (const read of this.#reads?.all() ?? []) if (read.target <= this.#reported) this.#reads!.settle(read);
+    this.#settle((read) => read.target <= this.#reported);
   }
 
   end(value: T | undefined): void {
@@ -140,7 +140,12 @@ export class ProcessLog<T> implements ResultLog<T | undefined>, ReadsOwner<T | u
   // --- settling ----------------------------------------------------------------------------------------------------
 
   #settleAll(): void {
-    for (const read of this.#reads?.all() ?? []) this.#reads!.settle(read);
+    this.#settle(() => true);
+  }
+
+  /** A reader's own code runs in here: an abort or a report from there may have settled those that come after it. */
+  #settle(isDue: (read: PendingRead<T | undefined>) => boolean): void {
+    for (const read of this.#reads?.all() ?? []) if (isDue(read) && this.#reads!.has(read)) this.#reads!.settle(read);
   }
 
   onCancelled(): void {}
