@@ -106,13 +106,19 @@ export const runnerRouter: FastifyPluginAsync<RunnerRouterOptions> = async (app,
   // The bodies of creations are read by the handler, with its own limit.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", async () => undefined);
-  const answer = async (request: FastifyRequest, reply: FastifyReply) => {
-    const rest = pathOf(request.url).slice(app.prefix.length) || "/";
-    const wire = await answerFor(handle, sessions, rest, request, request.raw, reply.raw);
-    return wire ? send(reply, wire) : reply.callNotFound();
-  };
-  for (const url of ["/", "/:key", "/:key/:action"]) app.all(url, { exposeHeadRoute: false }, answer);
+  for (const [depth, url] of ["/", "/:key", "/:key/:action"].entries()) {
+    app.all(url, { exposeHeadRoute: false }, async (request, reply) => {
+      const wire = await answerFor(handle, sessions, lastSegments(request.url, depth), request, request.raw, reply.raw);
+      return wire ? send(reply, wire) : reply.callNotFound();
+    });
+  }
 };
+
+/** The end of a path as it came, not decoded. The prefix may have parameters, and slashes more than once. */
+function lastSegments(url: string, count: number): string {
+  const segments = pathOf(url).split("/").filter(Boolean);
+  return `/${segments.slice(segments.length - count).join("/")}`;
+}
 
 /** What is whole goes through Fastify's own hooks, which set cookies; what comes in parts is written here, with the headers so far. */
 async function send(reply: FastifyReply, wire: WireResponse): Promise<FastifyReply> {

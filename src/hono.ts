@@ -69,7 +69,10 @@ export function activeSession<Services>(
       await next();
       const { res } = context;
       const response = arrival.finish(res);
-      if (response !== res) context.res = response;
+      if (response !== res) {
+        context.res = undefined; // or the headers of the former one would replace its own
+        context.res = response;
+      }
     } finally {
       arrival.end();
     }

@@ -205,7 +205,7 @@ describe.each<readonly [string, Serve]>([...withoutParser, ...withParser])("%s",
     expect(sessions.stats().sessions).toBe(0);
     const first = await create("count", { from: 5 }, { "idempotency-key": "a" });
     const cookies = first.headers.getSetCookie();
-    expect(cookies).toEqual([expect.stringMatching(/^active-session=[^;]{22}; Path=\/; HttpOnly; SameSite=Lax$/)]);
+    expect(cookies).toEqual([expect.stringMatching(/^active-session=[^;]{34}; Path=\/; HttpOnly; SameSite=Lax$/)]);
     const cookie = cookies[0]!.split(";")[0]!;
     const again = await create("count", { from: 5 }, { cookie, "idempotency-key": "a" });
     expect([again.headers.getSetCookie(), (await jsonOf(again)).key]).toEqual([[], (await jsonOf(first)).key]);

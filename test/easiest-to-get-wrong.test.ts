@@ -415,6 +415,7 @@ describe("13: a group lives as long as a session of it, or a request that holds 
       connection: undefined,
       headersSent: false,
       setCookie: () => {},
+      forbidSharing: () => {},
       onOver: (callback: () => void) => void over.push(callback),
       signal: new AbortController().signal,
       frameworkSession: undefined,

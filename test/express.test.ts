@@ -3,6 +3,7 @@ import express, { type ErrorRequestHandler, type Express, type Request } from "e
 import { describe, expect, test } from "vitest";
 import { createDeferred } from "../src/base/async.js";
 import { activeSession, type RunnerRouterOptions, runnerRouter } from "../src/express.js";
+import { createCookieValue } from "../src/http/cookie.js";
 import { activeSession as nodeSession } from "../src/node.js";
 import type { ActiveSession } from "../src/session/active-session.js";
 import type { ActiveSessions } from "../src/session/active-sessions.js";
@@ -82,7 +83,7 @@ describe("the session cookie", () => {
     const { url, sessions } = await open(byCookie);
     const first = await get(`${url}/session`);
     expect(first.cookies).toEqual([
-      expect.stringMatching(/^active-session=[A-Za-z0-9_-]{22}; Path=\/; HttpOnly; SameSite=Lax$/),
+      expect.stringMatching(/^active-session=[A-Za-z0-9_.-]{34}; Path=\/; HttpOnly; SameSite=Lax$/),
     ]);
     expect(first.body.again).toBe(first.body.id);
     const second = await get(`${url}/session`, { cookie: first.cookie });
@@ -135,7 +136,7 @@ describe("the session cookie", () => {
     const https = { "x-forwarded-proto": "https" };
     const first = await get(`${url}/session`, https);
     expect(first.cookies).toEqual([
-      expect.stringMatching(/^__Host-active-session=[A-Za-z0-9_-]{22}; Path=\/; HttpOnly; SameSite=Lax; Secure$/),
+      expect.stringMatching(/^__Host-active-session=[A-Za-z0-9_.-]{34}; Path=\/; HttpOnly; SameSite=Lax; Secure$/),
     ]);
     const second = await get(`${url}/session`, { ...https, cookie: first.cookie });
     expect(second).toMatchObject({ cookies: [], body: first.body });
@@ -158,7 +159,7 @@ describe("the session cookie", () => {
     const { url } = await open({ middleware: { cookie } });
     const first = await get(`${url}/session`);
     expect(first.cookies).toEqual([
-      expect.stringMatching(/^sid=[^;]{22}; Path=\/app; Domain=app\.example; HttpOnly; SameSite=Strict; Secure$/),
+      expect.stringMatching(/^sid=[^;]{34}; Path=\/app; Domain=app\.example; HttpOnly; SameSite=Strict; Secure$/),
     ]);
     expect((await get(`${url}/session`, { cookie: first.cookie })).body).toEqual(first.body);
   });
@@ -166,6 +167,8 @@ describe("the session cookie", () => {
   test.each([
     ...[
       "",
+      value,
+      `${value}.AAAAAAAAAAA`,
       "short",
       `${value}x`,
       value.slice(1),
@@ -179,7 +182,7 @@ describe("the session cookie", () => {
     const { url, sessions } = await open(byCookie);
     const cookie = `active-session=${broken}`;
     const [one, two] = [await get(`${url}/session`, { cookie }), await get(`${url}/session`, { cookie })];
-    expect(one.cookies).toEqual([expect.stringMatching(/^active-session=[A-Za-z0-9_-]{22};/)]);
+    expect(one.cookies).toEqual([expect.stringMatching(/^active-session=[A-Za-z0-9_.-]{34};/)]);
     expect(one.cookie).not.toBe(cookie);
     expect(one.body.id).not.toBe(two.body.id);
     expect(sessions.stats().sessions).toBe(2);
@@ -334,6 +337,7 @@ describe("identify", () => {
 
   test("a cookie named like a user cannot pose as that user, nor a user as a cookie", async () => {
     const { url, sessions } = await open({ middleware: { identify: header } });
+    const value = createCookieValue(sessions.secret);
     const user = await get(`${url}/start`, { "x-user": value }, "POST");
     const cookie = `active-session=${value}`;
     expect(await get(`${url}/runners/${user.body.key}`, { "x-user": value })).toMatchObject({ status: 200 });

@@ -25,7 +25,7 @@ describe("a handler with a session", () => {
   test("sets the cookie in a response that is there at once", () => {
     const handle = wrapper()((request) => new Response(String(request.activeSession.isAvailable)));
     const response = handle(request()) as Response;
-    expect(response.headers.getSetCookie()).toEqual([expect.stringMatching(/^active-session=.{22};/)]);
+    expect(response.headers.getSetCookie()).toEqual([expect.stringMatching(/^active-session=.{34};/)]);
   });
 
   test("waits for an identify that is async, and for no other", async () => {

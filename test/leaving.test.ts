@@ -172,7 +172,7 @@ describe("a client that vanishes leaves nothing behind", () => {
   });
 
   test("in the middle of a page", async () => {
-    const opened = await open();
+    const opened = await open({ router: { rotateAfter: never, heartbeat: never, pageBytes: 100_000_000 } });
     opened.source.push(...Array.from({ length: 30 }, () => large));
     while (opened.runner.progress.current < 30) await turns(1);
     const exchange = await ask(opened.server, "GET", `${opened.path}?offset=0`);

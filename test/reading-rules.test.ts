@@ -604,11 +604,11 @@ describe("rule 10, open reads", () => {
     expect(runner.abortReason).toBe("idle");
   });
 
-  test("an acknowledgement is a sign of life", async () => {
+  test("an acknowledgement that names it is a sign of life", async () => {
     const { response, ask } = await openResponse("offset=0&live=sse");
-    const { ended } = await response;
+    const { ended, headers } = await response;
     await vi.advanceTimersByTimeAsync(59_999);
-    expect((await ask("ack", "offset=0", "POST")).status).toBe(204);
+    expect((await ask("ack", `offset=0&response=${headers["Runner-Response"]}`, "POST")).status).toBe(204);
     await vi.advanceTimersByTimeAsync(59_999);
     expect(ended!.aborted).toBe(false);
     await vi.advanceTimersByTimeAsync(1);

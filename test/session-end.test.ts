@@ -285,7 +285,7 @@ describe("each step of a session's end", () => {
     await cleanup;
   });
 
-  it("that was given up may end later and fail: nothing happens any more", async () => {
+  it("that was given up may end later and fail: that is told, and changes nothing", async () => {
     const warn = vi.fn();
     const { session } = await openSession({ cleanupTimeout: 100, logger: { warn } });
     const gate = createDeferred();
@@ -294,10 +294,14 @@ describe("each step of a session's end", () => {
     await vi.advanceTimersByTimeAsync(100);
     const summary = await cleanup;
     warn.mockClear();
-    gate.reject(new Error("too late"));
+    const error = new Error("too late");
+    gate.reject(error);
     await turns();
     expect(summary).toEqual({ timedOut: true, errors: [] });
-    expect(warn).not.toHaveBeenCalled();
+    expect(warn).toHaveBeenCalledExactlyOnceWith(
+      expect.objectContaining({ error }),
+      expect.stringContaining("time was up"),
+    );
   });
 });
 

@@ -28,6 +28,11 @@ async function askWithoutReading(server: Server, path: string): Promise<{ socket
   return { socket, response };
 }
 
+/** The head as it was written: `getHeader` knows only what was set before. */
+function headOf(response: ServerResponse): string {
+  return (response as unknown as { readonly _header: string })._header;
+}
+
 /** Waits until the server has more to write than the connection takes. */
 async function stuck(response: ServerResponse): Promise<void> {
   while (!response.writableNeedDrain) await turns(1);
@@ -156,9 +161,10 @@ describe("a live response that does not drain", () => {
     const { server, runner } = await openEndless({ router: { rotateAfter: 30_000 } });
     const { response } = await askWithoutReading(server, `/runners/${runner.key}?offset=0&live=sse`);
     await stuck(response);
+    const [, id] = /runner-response: (\S+)/i.exec(headOf(response))!;
     for (let i = 0; i < 3; i++) {
       vi.advanceTimersByTime(29_999);
-      const { response: answer } = await post(server, runner, "/ack?offset=0");
+      const { response: answer } = await post(server, runner, `/ack?offset=0&response=${id}`);
       await once(answer, "finish");
     }
     expect(response.writableEnded).toBe(false);

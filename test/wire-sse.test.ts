@@ -105,6 +105,7 @@ describe("the form", () => {
       runnerEstimatedEnd: 2,
       runnerFirstOffset: offset(0),
       runnerAheadLimit: 1000,
+      runnerResponse: response.headers.get("runner-response"),
     };
     const text = `event: data\ndata:[1,{"a":"b"}]\n\nevent: control\ndata:${JSON.stringify(control)}\n\n`;
     expect(await response.text()).toBe(text);

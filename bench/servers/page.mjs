@@ -26,7 +26,7 @@ const headers = {
   "X-Content-Type-Options": "nosniff",
   "Cross-Origin-Resource-Policy": "same-origin",
   "Access-Control-Expose-Headers":
-    "ETag, Location, Retry-After, Stream-Next-Offset, Stream-Up-To-Date, Stream-Cursor, Stream-Closed, Runner-Status, Runner-Progress, Runner-Estimated-End, Runner-Error-Code, Runner-Error-Message, Runner-Abort-Reason, Runner-First-Offset, Runner-Ahead-Limit",
+    "ETag, Location, Retry-After, Stream-Next-Offset, Stream-Up-To-Date, Stream-Cursor, Stream-Closed, Runner-Status, Runner-Progress, Runner-Estimated-End, Runner-Error-Code, Runner-Error-Message, Runner-Abort-Reason, Runner-First-Offset, Runner-Ahead-Limit, Runner-Response",
   "Content-Type": "application/json",
   "Runner-Status": "completed",
   "Runner-Progress": "100",

@@ -47,11 +47,23 @@ export function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T
   return typeof Object(value).then === "function";
 }
 
-/** Calls `listener` once when `signal` aborts; returns what takes it off again. An aborted signal calls nothing. */
+/**
+ * Calls `listener` once when `signal` aborts; returns what takes it off again. An aborted signal calls nothing. A signal of the
+ * application's own may refuse to let go: then the listener stays, does nothing, and what was under way goes on.
+ */
 export function onAbort(signal: AbortSignal | undefined, listener: () => void): () => void {
   if (!signal || signal.aborted) return noop;
-  signal.addEventListener("abort", listener, { once: true });
-  return () => signal.removeEventListener("abort", listener);
+  let call = listener;
+  const listen = () => call();
+  signal.addEventListener("abort", listen, { once: true });
+  return () => {
+    call = noop;
+    try {
+      signal.removeEventListener("abort", listen);
+    } catch {
+      // It has been taken off as far as it can be.
+    }
+  };
 }
 
 /** Waits for `promise`, or rejects with the signal's reason as soon as that aborts. The promise itself goes on. */
@@ -75,13 +87,24 @@ export interface Settlement {
   readonly errors: readonly unknown[];
 }
 
-/** Waits for `promise`, at most `timeout` milliseconds (`Infinity`: as long as it takes). Never rejects. */
-export function settleWithin(promise: Promise<unknown>, timeout: number): Promise<Settlement> {
+/**
+ * Waits for `promise`, at most `timeout` milliseconds (`Infinity`: as long as it takes). Never rejects.
+ * @param onLate is told what the promise rejects with when its time is up
+ */
+export function settleWithin(
+  promise: Promise<unknown>,
+  timeout: number,
+  onLate: (error: unknown) => void = noop,
+): Promise<Settlement> {
   return new Promise((resolve) => {
-    const release = startTimer(timeout, () => resolve({ timedOut: true, errors: [] }));
+    let isLate = false;
+    const release = startTimer(timeout, () => {
+      isLate = true;
+      resolve({ timedOut: true, errors: [] });
+    });
     promise.then(
       () => finish([]),
-      (error: unknown) => finish([error]),
+      (error: unknown) => (isLate ? onLate(error) : finish([error])),
     );
     function finish(errors: unknown[]) {
       release();

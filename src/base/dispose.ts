@@ -10,6 +10,9 @@ export type Resource = AsyncDisposable | Disposable | (() => unknown);
  */
 export const handOver: unique symbol = Symbol("active-session.handOver");
 
+/** Is told what a step of a clean-up throws that is not waited for any more. */
+export type OnLate = (error: unknown) => void;
+
 /** How a clean-up went. */
 export interface CleanupSummary {
   /** Some step took longer than `cleanupTimeout`; it may still be going on, nobody waits for it any more. */
@@ -34,12 +37,15 @@ export function disposeOf(resource: Resource): unknown {
 /** Nothing was to be done, or all of it went well. */
 const done: Settlement = Object.freeze({ timedOut: false, errors: Object.freeze([]) });
 
-/** Runs one step, which may throw, reject or never settle; waits at most `timeout` ms, if there is anything to wait for. Never rejects. */
-export function runStep(step: () => unknown, timeout: number): Settlement | Promise<Settlement> {
+/**
+ * Runs one step, which may throw, reject or never settle; waits at most `timeout` ms, if there is anything to wait for. Never rejects.
+ * @param onLate is told what it rejects with when its time is up
+ */
+export function runStep(step: () => unknown, timeout: number, onLate?: OnLate): Settlement | Promise<Settlement> {
   try {
     const result = step();
     if (!isThenable(result)) return done;
-    return settleWithin(new Promise((resolve) => resolve(result)), timeout);
+    return settleWithin(new Promise((resolve) => resolve(result)), timeout, onLate);
   } catch (error) {
     return { timedOut: false, errors: [error] };
   }
@@ -48,12 +54,17 @@ export function runStep(step: () => unknown, timeout: number): Settlement | Prom
 /**
  * Runs the steps one after the other, each bounded by `timeout` ms, whatever becomes of those before it. The promise is only there
  * where a step has something to wait for.
+ * @param onLate is told what a step rejects with when its time is up
  */
-export function runSteps(steps: readonly (() => unknown)[], timeout: number): CleanupSummary | Promise<CleanupSummary> {
+export function runSteps(
+  steps: readonly (() => unknown)[],
+  timeout: number,
+  onLate?: OnLate,
+): CleanupSummary | Promise<CleanupSummary> {
   const summaries: CleanupSummary[] = [];
   for (const [i, step] of steps.entries()) {
-    const running = runStep(step, timeout);
-    if (running instanceof Promise) return runRest(summaries, running, steps.slice(i + 1), timeout);
+    const running = runStep(step, timeout, onLate);
+    if (running instanceof Promise) return runRest(summaries, running, steps.slice(i + 1), timeout, onLate);
     summaries.push(running);
   }
   return mergeSummaries(summaries);
@@ -64,9 +75,10 @@ async function runRest(
   running: Promise<CleanupSummary>,
   steps: readonly (() => unknown)[],
   timeout: number,
+  onLate: OnLate | undefined,
 ): Promise<CleanupSummary> {
   summaries.push(await running);
-  for (const step of steps) summaries.push(await runStep(step, timeout));
+  for (const step of steps) summaries.push(await runStep(step, timeout, onLate));
   return mergeSummaries(summaries);
 }
 

@@ -46,6 +46,10 @@ export const statusByCode = {
   HOST_CLOSED: 503,
   /** The item at this position has no JSON form. */
   RESULT_NOT_SERIALIZABLE: 500,
+  /** The JSON of the item at this position is larger than it may be. */
+  ITEM_TOO_LARGE: 500,
+  /** The runner would keep more items than it may: `limits.itemsPerRunner`. */
+  RUNNER_TOO_LARGE: 500,
   /** The body of a request is larger than it may be. */
   PAYLOAD_TOO_LARGE: 413,
   /** The body of a request is not of the type that is understood, `application/json`. */

@@ -114,6 +114,8 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
   /** What came with it. */
   #control: Control = {};
   #connection: ConnectionState = "closed";
+  /** Which event stream it is that acknowledgements keep open. */
+  #response: string | undefined;
   /** Behind what the application has taken: it has asked for more since. */
   #taken = 0;
   #acknowledged = 0;
@@ -276,6 +278,7 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
     const cut = this.#begin();
     this.#setConnection("connecting");
     this.#hasBytes = false;
+    this.#response = undefined;
     const isStream = mayStand && this.#isStream;
     onPageChange(({ type }) => {
       // Frozen, it would hold its connection, and with it the runner, until the server ends that.
@@ -292,6 +295,7 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
       cut.signal.throwIfAborted();
       if (this.#from === "now") this.#acknowledged = this.#taken = update.position - body.length;
       this.#control = control;
+      this.#response = control.runnerResponse ?? this.#response;
       yield this.#give(update);
       if (isStream) this.#take(update.position); // the next request of the others says it itself
     }
@@ -346,7 +350,7 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
         const position = this.#taken;
         this.#acknowledgedAt = Date.now();
         this.#tellPlace(position);
-        const url = `${this.#url}/ack?offset=${position}`;
+        const url = `${this.#url}/ack${queryOf({ offset: position, response: this.#response })}`;
         await request(url, this.#client, { method: "POST", signal: round.signal });
         this.#acknowledged = position;
       } while (this.#isDue);

@@ -1,20 +1,33 @@
 import { describe, expect, test } from "vitest";
-import { type CookieOptions, checkCookieOptions, createCookieValue, SessionCookie } from "./cookie.js";
+import { type CookieOptions, checkCookieOptions, createCookieValue, isIssued, SessionCookie } from "./cookie.js";
 
-const value = "abcdefghijklmnopqrs-_0";
+const value = "abcdefghijklmnopqrs-_0.ABCDEFGH_-9";
+
+const secret = "a secret";
 
 describe("the value", () => {
-  test("is 22 base64url characters", () => {
-    for (let i = 0; i < 100; i++) expect(createCookieValue()).toMatch(/^[A-Za-z0-9_-]{22}$/);
+  test("is 22 base64url characters and a signature of 11", () => {
+    for (let i = 0; i < 100; i++) expect(createCookieValue(secret)).toMatch(/^[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{11}$/);
+  });
+
+  test("is known as issued, unless a letter of it, or the secret, is another one", () => {
+    const made = createCookieValue(secret);
+    expect(isIssued(made, secret)).toBe(true);
+    expect(isIssued(made, "another secret")).toBe(false);
+    for (let i = 0; i < made.length; i++) {
+      if (made[i] === ".") continue;
+      const changed = made.slice(0, i) + (made[i] === "A" ? "B" : "A") + made.slice(i + 1);
+      expect(isIssued(changed, secret)).toBe(false);
+    }
   });
 
   test("is another one each time", () => {
-    expect(new Set(Array.from({ length: 1000 }, createCookieValue)).size).toBe(1000);
+    expect(new Set(Array.from({ length: 1000 }, () => createCookieValue(secret))).size).toBe(1000);
   });
 
   test("that we made is read again", () => {
     const cookie = new SessionCookie({}, false);
-    const made = createCookieValue();
+    const made = createCookieValue(secret);
     expect(cookie.read(cookie.serialize(made).split(";")[0])).toBe(made);
   });
 });

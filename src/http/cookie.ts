@@ -1,5 +1,8 @@
-/** The library's own session cookie: 128 random bits, which say nothing and are nothing but hard to guess. */
-import { randomBytes } from "node:crypto";
+/**
+ * The library's own session cookie: 128 random bits and a signature, `{22 base64url characters}.{11}`. The bits are what finds a
+ * session. The signature tells whether this application has issued them: nobody can plant a value of their own.
+ */
+import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import { checkOptions } from "../base/check.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 
@@ -55,7 +58,8 @@ export class SessionCookie {
     this.#options = options;
     this.#secure = options.secure ?? isHttps;
     const name = this.name.replace(/[^\w-]/g, "\\$&");
-    this.#pattern = new RegExp(`(?:^|;)\\s*${name}\\s*=\\s*([A-Za-z0-9_-]{22})\\s*(?:;|$)`);
+    // Spaces and tabs only: browsers do not take other white space for a part of the name's surroundings.
+    this.#pattern = new RegExp(`(?:^|;)[ \\t]*${name}[ \\t]*=[ \\t]*([\\w-]{22}\\.[\\w-]{11})[ \\t]*(?:;|$)`);
   }
 
   get name(): string {
@@ -79,7 +83,24 @@ export class SessionCookie {
   }
 }
 
-/** A new value: 128 random bits as 22 base64url characters. */
-export function createCookieValue(): string {
+/** 128 random bits as 22 base64url characters. */
+export function randomId(): string {
   return randomBytes(16).toString("base64url");
+}
+
+/** A new value, signed by `secret`. */
+export function createCookieValue(secret: string | Uint8Array): string {
+  const id = randomId();
+  return `${id}.${signatureOf(id, secret)}`;
+}
+
+/** Whether a value, which must have the form of one, has been issued under `secret`. */
+export function isIssued(value: string, secret: string | Uint8Array): boolean {
+  const [id = "", signature = ""] = value.split(".");
+  return timingSafeEqual(Buffer.from(signature), Buffer.from(signatureOf(id, secret)));
+}
+
+/** 64 bits of an HMAC-SHA-256, as 11 base64url characters. A prefix keeps it apart from the hashes that name sessions. */
+function signatureOf(id: string, secret: string | Uint8Array): string {
+  return createHmac("sha256", secret).update(`signature:${id}`).digest().subarray(0, 8).toString("base64url");
 }

@@ -13,15 +13,17 @@ import { isDefinition, type RunnerDefinition, validateInput } from "../runner/de
 import type { Runner } from "../runner/runner.js";
 import type { Idempotency } from "../session/creations.js";
 import { nextCursor } from "./cursor.js";
-import { type EncodedSlice, readEncoded } from "./encode.js";
+import type { EncodedSlice, PageLimits } from "./encode.js";
 import { jsonHeaders, noContent, type WireRequest, type WireResponse } from "./exchange.js";
-import { type FirstPageQuery, parseFirstPageQuery } from "./query.js";
+import { boundedMinimum, type FirstPageQuery, parseFirstPageQuery } from "./query.js";
 import { addReadHeaders } from "./read-headers.js";
+import { readWaiting } from "./waiting-read.js";
 
 /** What limits a creation. */
 export interface CreationSettings {
   /** Default and maximum of `max-items`. */
   readonly pageLimit: number;
+  readonly pageLimits: PageLimits;
   /** Default of `timeout`, seconds. */
   readonly firstPageTimeout: number;
   /** Bytes of a body. */
@@ -64,7 +66,8 @@ export async function create(
   // A client that is told who it is by this very answer can neither repeat nor stop what it was not told of.
   const isNew = request.identity === undefined;
   const runner = await (known(request, once) ?? createNew(definition, request, input, once));
-  return await firstPage(runner, request, query, { mayBeRepeated: once !== undefined, isNew });
+  const options = { limits: settings.pageLimits, mayBeRepeated: once !== undefined, isNew };
+  return await firstPage(runner, request, query, options);
 }
 
 /** Stops what was, is being or will be created under the request's idempotency key. */
@@ -99,14 +102,22 @@ async function createNew(
 
 // --- the answer ------------------------------------------------------------------------------------------------------
 
+interface FirstPageOptions {
+  readonly limits: PageLimits;
+  /** Whether the same request may come again, and gets the same runner then. */
+  readonly mayBeRepeated: boolean;
+  /** Whether the client had no identity before. */
+  readonly isNew: boolean;
+}
+
 async function firstPage(
   runner: Runner,
   request: WireRequest,
   query: FirstPageQuery,
-  { mayBeRepeated, isNew }: { readonly mayBeRepeated: boolean; readonly isNew: boolean },
+  { limits, mayBeRepeated, isNew }: FirstPageOptions,
 ): Promise<WireResponse> {
   try {
-    const page = await readFirst(runner, request, query);
+    const page = await readFirst(runner, request, query, limits);
     request.signal.throwIfAborted(); // what is there at once, a read gives to whoever has gone as well
     const isKept = mayBeRepeated || !page.slice.closed;
     const body = bodyOf(runner, page, isKept);
@@ -124,13 +135,20 @@ async function firstPage(
 }
 
 /** From the first position that is kept, which is not 0 any more when a repeated request comes late. */
-async function readFirst(runner: Runner, { signal }: WireRequest, query: FirstPageQuery): Promise<EncodedSlice> {
+async function readFirst(
+  runner: Runner,
+  request: WireRequest,
+  query: FirstPageQuery,
+  limits: PageLimits,
+): Promise<EncodedSlice> {
   const isProcess = runner.kind === "process";
-  const { maxItems, timeout, minItems = Math.min(runner.defaultAdvance, maxItems) } = query;
+  const { maxItems, timeout, minItems = runner.defaultAdvance } = query;
+  const min = boundedMinimum(runner, minItems, maxItems);
+  const { signal } = request;
   const { firstPosition } = await runner.logState();
   const start = isProcess ? 0 : firstPosition;
   const max = isProcess ? Number.POSITIVE_INFINITY : maxItems;
-  return readEncoded(runner, { start, min: minItems, max, timeout, signal });
+  return readWaiting(runner, request.openSession(), { start, min, max, timeout, signal, limits });
 }
 
 function bodyOf(runner: Runner, { slice, text }: EncodedSlice, isKept: boolean): string {
@@ -184,15 +202,33 @@ async function readInput(
   limit: number,
 ): Promise<{ readonly input: unknown; readonly text: string }> {
   const body = await request.readBody(limit);
+  const fail = (problem: string, cause?: unknown) => {
+    const message = `Cannot create ${describe(definition.name)}: its input must be valid (${problem})`;
+    return new ActiveSessionError("INVALID_INPUT", message, { cause, issues: [{ message: problem }] });
+  };
+  if ("value" in body && isTooDeep(body.value)) throw fail(tooDeep);
   try {
-    if ("value" in body) return { input: body.value, text: JSON.stringify(body.value) ?? "" }; // may throw: nested too deeply
+    if ("value" in body) return { input: body.value, text: JSON.stringify(body.value) ?? "" };
     const { text } = body;
-    return { input: text === "" ? undefined : JSON.parse(text), text };
+    const input = text === "" ? undefined : JSON.parse(text);
+    if (!isTooDeep(input)) return { input, text };
   } catch (cause) {
-    const issues = [{ message: "the body must be JSON" }];
-    const message = `Cannot create ${describe(definition.name)}: its input must be valid (the body must be JSON)`;
-    throw new ActiveSessionError("INVALID_INPUT", message, { cause, issues });
+    throw fail("the body must be JSON", cause);
   }
+  throw fail(tooDeep);
+}
+
+/** Validators, and the application's own code, go through an input by recursion: what is nested deeper could exhaust the stack. */
+const deepest = 500;
+const tooDeep = `the body must not be nested more than ${deepest} deep`;
+
+function isTooDeep(input: unknown): boolean {
+  let level: unknown[] = [input];
+  for (let depth = 0; depth <= deepest; depth++) {
+    level = level.flatMap((value) => (typeof value === "object" && value !== null ? Object.values(value) : []));
+    if (level.length === 0) return false;
+  }
+  return true;
 }
 
 function invalid(name: string, requirement: string, value: unknown): ActiveSessionError {

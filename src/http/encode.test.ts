@@ -1,8 +1,12 @@
 import { describe, expect, test } from "vitest";
 import { openHost, PushSource } from "../../test/support/control.js";
-import { encodeItems, readEncoded } from "./encode.js";
+import { encodeItems, type PageLimits, readEncoded } from "./encode.js";
 
-const encode = (items: readonly unknown[], textLimit = Number.POSITIVE_INFINITY) => encodeItems(items, textLimit);
+const limitsOf = (bytes = 1_000_000_000): PageLimits => ({ bytes, itemBytes: 1_000_000_000 });
+const encode = (items: readonly unknown[], bytes?: number) => {
+  const { text, count } = encodeItems(items, limitsOf(bytes));
+  return { text, count };
+};
 
 const cycle: { self?: unknown } = {};
 cycle.self = cycle;
@@ -125,8 +129,9 @@ describe("readers that wait at the same place", () => {
     const session = await openHost().get("ann");
     const source = new PushSource<object>();
     const runner = await session.createSequenceRunner(source, { start: "now" });
-    const wait = (textLimit?: number) => readEncoded(runner, { start: 0, min: 2, max: 2, passive: true }, textLimit);
-    const reads = Promise.all([wait(), wait(), wait(8), wait(8), wait()]);
+    const wait = (limits: PageLimits) => readEncoded(runner, { start: 0, min: 2, max: 2, passive: true }, limits);
+    const [much, little] = [limitsOf(), limitsOf(8)];
+    const reads = Promise.all([wait(much), wait(much), wait(little), wait(little), wait(much)]);
     source.push(counted(calls, "one"), counted(calls, "two"));
     source.end();
     const [both, first] = ['["one","two"]', '["one"]'];
@@ -140,7 +145,9 @@ describe("readers that wait at the same place", () => {
       report("early");
       return "late";
     });
-    const texts = await Promise.all([0, 0, 1].map((start) => readEncoded(runner, { start, min: 1, max: 9 })));
+    const texts = await Promise.all(
+      [0, 0, 1].map((start) => readEncoded(runner, { start, min: 1, max: 9 }, limitsOf())),
+    );
     for (const { text, slice } of texts)
       expect(text).toBe(JSON.stringify(slice.result === undefined ? [] : [slice.result]));
   });

@@ -6,57 +6,78 @@ import { ActiveSessionError } from "../base/error.js";
 import type { Slice } from "../log/result-log.js";
 import type { InternalReadRequest, Runner } from "../runner/runner.js";
 
+/** How much JSON an answer may have. */
+export interface PageLimits {
+  /** Bytes of a page; it has one item at least, whatever its size. */
+  readonly bytes: number;
+  /** Bytes of one item. */
+  readonly itemBytes: number;
+}
+
 /** A slice and its items as a JSON array. */
 export interface EncodedSlice {
   readonly slice: Slice<unknown>;
   readonly text: string;
   readonly isEmpty: boolean;
+  /** Whether no further item would fit. */
+  readonly isFull: boolean;
+}
+
+/** Items as a JSON array. */
+export interface EncodedItems {
+  readonly text: string;
+  /** How many of the items it has. */
+  readonly count: number;
+  /** Whether no further item would fit. */
+  readonly isFull: boolean;
 }
 
 type OwnReadRequest = { -readonly [Name in keyof InternalReadRequest]: InternalReadRequest[Name] };
 
 /**
- * Reads a slice that can be sent, of about `textLimit` characters at most, but of one item at least.
+ * Reads a slice that can be sent, of as many items as fit into the limits, but of one item at least.
  * @param request is completed here: a copy of it would cost as much as the rest of the read
- * @throws what a read throws, also as one that rejects, and `RESULT_NOT_SERIALIZABLE` if the first item has no JSON form
+ * @throws what a read throws, also as one that rejects; `RESULT_NOT_SERIALIZABLE` or `ITEM_TOO_LARGE` for the first item
  */
 export function readEncoded(
   runner: Runner,
   request: OwnReadRequest,
-  textLimit = Number.POSITIVE_INFINITY,
+  limits: PageLimits,
 ): EncodedSlice | Promise<EncodedSlice> {
-  let text = "[]";
+  let encoded = nothing;
   request.accept = (items) => {
-    const encoded = encodeShared(runner, request, items, textLimit);
-    text = encoded.text;
+    encoded = encodeShared(runner, request, items, limits);
     return encoded.count;
   };
-  const asEncoded = (slice: Slice<unknown>) => ({ slice, text, isEmpty: text === "[]" });
+  const asEncoded = (slice: Slice<unknown>) => {
+    const { text, isFull } = encoded;
+    return { slice, text, isEmpty: text === "[]", isFull };
+  };
   const slice = runner.read(request);
   return slice instanceof Promise ? slice.then(asEncoded) : asEncoded(slice);
 }
 
-type Encoded = ReturnType<typeof encodeItems>;
+const nothing: EncodedItems = { text: "[]", count: 0, isFull: false };
 
 /** What was encoded last, in this very step. */
 let latest:
-  | { runner: Runner; start: number; first: unknown; length: number; textLimit: number; encoded: Encoded }
+  | { runner: Runner; start: number; first: unknown; length: number; limits: PageLimits; encoded: EncodedItems }
   | undefined;
 
-/** Those who wait at the same place are given the same items one after the other, in one step: it is encoded once for all of them. */
+/** Reads that wait at the same position are given the same items in one step: these are encoded once for all of them. */
 function encodeShared(
   runner: Runner,
   { start, min }: InternalReadRequest,
   items: readonly unknown[],
-  textLimit: number,
-): Encoded {
+  limits: PageLimits,
+): EncodedItems {
   const { length } = items;
-  if (typeof start !== "number" || min === undefined) return encodeItems(items, textLimit);
+  if (typeof start !== "number" || min === undefined) return encodeItems(items, limits);
   const isSame = latest?.start === start && latest.length === length && latest.first === items[0];
-  if (isSame && latest?.runner === runner && latest.textLimit === textLimit) return latest.encoded;
-  const encoded = encodeItems(items, textLimit);
+  if (isSame && latest?.runner === runner && latest.limits === limits) return latest.encoded;
+  const encoded = encodeItems(items, limits);
   if (!latest) void settled.then(forgetLatest);
-  latest = { runner, start, first: items[0], length, textLimit, encoded };
+  latest = { runner, start, first: items[0], length, limits, encoded };
   return encoded;
 }
 
@@ -66,48 +87,77 @@ function forgetLatest(): void {
   latest = undefined;
 }
 
-/** Encodes as many of the items as JSON can carry and the limit allows; throws if it cannot carry the first. */
-export function encodeItems(items: readonly unknown[], textLimit: number): { text: string; count: number } {
+/** Encodes as many of the items as JSON can carry and the limits allow; throws if it cannot carry the first, or that is too large. */
+export function encodeItems(items: readonly unknown[], limits: PageLimits): EncodedItems {
   try {
-    if (textLimit < Number.POSITIVE_INFINITY) return encodeWithin(items, textLimit);
-    return { text: JSON.stringify(items), count: items.length };
+    return encodeWithin(items, limits) ?? encodeOneByOne(items, limits);
   } catch {
-    return encodeOneByOne(items, textLimit);
+    return encodeOneByOne(items, limits);
   }
 }
 
+/** The first batch is small, because nothing is known yet of how large an item is: one for so many bytes, but not many. */
+const firstPerBytes = 125_000;
+const mostFirst = 8;
+
 /**
- * In batches, each as large as those before let expect: what is encoded and does not fit is encoded again for the next slice, and with
- * large items that would be nearly all of them each time.
+ * In batches, each as large as those before let expect: an item that is encoded and does not fit is encoded again for the next slice,
+ * and with large items that would be nearly all of them each time. `undefined`: some do not fit.
  */
-function encodeWithin(items: readonly unknown[], textLimit: number): { text: string; count: number } {
-  let count = Math.min(1, items.length);
-  let text = JSON.stringify(items.slice(0, count));
+function encodeWithin(items: readonly unknown[], { bytes, itemBytes }: PageLimits): EncodedItems | undefined {
+  const first = Math.min(mostFirst, Math.max(1, Math.floor(bytes / firstPerBytes)));
+  let count = Math.min(first, items.length);
+  let text = JSON.stringify(count === items.length ? items : items.slice(0, count));
+  let size = Buffer.byteLength(text);
+  if (size > Math.min(bytes, itemBytes)) return undefined;
   while (count < items.length) {
-    const fitting = Math.floor((textLimit - text.length) / (text.length / count));
+    const fitting = Math.floor((bytes - size) / (size / count));
     if (fitting <= 0) break;
     const batch = items.slice(count, count + Math.min(fitting, 16 * count));
     const more = JSON.stringify(batch);
-    if (text.length + more.length > textLimit) return encodeOneByOne(items, textLimit);
+    const moreSize = Buffer.byteLength(more);
+    if (size + moreSize > bytes || moreSize > itemBytes) return undefined;
     text = `${text.slice(0, -1)},${more.slice(1)}`;
+    size += moreSize - 1;
     count += batch.length;
   }
-  return { text, count };
+  return { text, count, isFull: count < items.length };
 }
 
-function encodeOneByOne(items: readonly unknown[], textLimit: number): { text: string; count: number } {
+function encodeOneByOne(items: readonly unknown[], limits: PageLimits): EncodedItems {
   const texts: string[] = [];
-  let length = 2;
+  let size = 2;
   for (const item of items) {
     try {
-      const text = JSON.stringify([item]).slice(1, -1); // within an array, `undefined` and functions have a form: null
-      length += text.length + 1;
-      if (texts.length > 0 && length > textLimit) break;
+      const text = encodeItem(item, limits);
+      size += Buffer.byteLength(text) + 1;
+      if (texts.length > 0 && size > limits.bytes) break;
       texts.push(text);
-    } catch (cause) {
+    } catch (error) {
       if (texts.length > 0) break;
-      throw new ActiveSessionError("RESULT_NOT_SERIALIZABLE", "Cannot answer: the result has no JSON form", { cause });
+      throw error;
     }
   }
-  return { text: `[${texts.join(",")}]`, count: texts.length };
+  const isFull = texts.length < items.length || size >= limits.bytes;
+  return { text: `[${texts.join(",")}]`, count: texts.length, isFull };
+}
+
+function encodeItem(item: unknown, { itemBytes }: PageLimits): string {
+  let text: string;
+  try {
+    text = JSON.stringify([item]).slice(1, -1); // within an array, `undefined` and functions have a form: null
+  } catch (cause) {
+    if (cause instanceof RangeError && /string length/i.test(cause.message)) throw itemTooLarge(itemBytes);
+    throw new ActiveSessionError("RESULT_NOT_SERIALIZABLE", "Cannot answer: the result has no JSON form", { cause });
+  }
+  if (Buffer.byteLength(text) > itemBytes) throw itemTooLarge(itemBytes);
+  return text;
+}
+
+function itemTooLarge(itemBytes: number): ActiveSessionError {
+  const hint = "See the router's option maxItemBytes";
+  return new ActiveSessionError(
+    "ITEM_TOO_LARGE",
+    `Cannot answer: the JSON of a result must not have more than ${itemBytes} bytes, received more. ${hint}`,
+  );
 }

@@ -21,6 +21,8 @@ export interface WireRequest {
   readonly identity: TaggedIdentity | undefined;
   /** Aborts when the client has gone or the response is over. Looked at only by requests that wait. */
   readonly signal: AbortSignal;
+  /** The client has brought back what it was given with this session, unless it was given that in this very request. */
+  cameBackTo(session: ActiveSession): void;
   /** The live session of the client; `undefined` if there is none. */
   findSession(): ActiveSession | undefined;
   /** The session of the client, created if there is none; throws where there can be none. */

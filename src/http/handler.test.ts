@@ -69,6 +69,11 @@ async function produced(runner: Runner, count: number): Promise<void> {
 
 const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i);
 
+/** The id of an event stream. */
+function nameOf({ headers }: WireResponse): string {
+  return headers["Runner-Response"]!;
+}
+
 describe("options", () => {
   test.each<[string, unknown]>([
     ["no object", null],
@@ -138,7 +143,7 @@ describe("the rotation of a live response", () => {
     source.push("a");
     await body.next();
     vi.advanceTimersByTime(59_999);
-    expect((await ask(runner, "ack?offset=1")).status).toBe(204);
+    expect((await ask(runner, `ack?offset=1&response=${nameOf(response)}`)).status).toBe(204);
     vi.advanceTimersByTime(59_999);
     expect(response.ended!.aborted).toBe(false);
     vi.advanceTimersByTime(1);
@@ -146,7 +151,7 @@ describe("the rotation of a live response", () => {
     await body.return!();
   });
 
-  test("is put off for every open response of the runner, and for no other runner's (P92)", async () => {
+  test("is put off for the response that an acknowledgement names, and for no other one (P92)", async () => {
     vi.useFakeTimers();
     const { ask, push } = open({ rotateAfter: 60_000 });
     const { runner } = await push();
@@ -154,9 +159,11 @@ describe("the rotation of a live response", () => {
     const responses = [await ask(runner, "?offset=0&live=sse"), await ask(runner, "?offset=0&live=sse")];
     const foreign = await ask(other, "?offset=0&live=sse");
     vi.advanceTimersByTime(59_999);
-    await ask(runner, "ack?offset=0"); // what was acknowledged before is a sign of life all the same
+    await ask(runner, `ack?offset=0&response=${nameOf(responses[0]!)}`); // acknowledged before: a sign of life all the same
+    await ask(runner, "ack?offset=0");
+    await ask(runner, `ack?offset=0&response=${nameOf(foreign)}`); // another runner's
     vi.advanceTimersByTime(1);
-    expect(responses.map(({ ended }) => ended!.aborted)).toEqual([false, false]);
+    expect(responses.map(({ ended }) => ended!.aborted)).toEqual([false, true]);
     expect(foreign.ended!.aborted).toBe(true);
     vi.advanceTimersByTime(59_999);
     expect(responses.map(({ ended }) => ended!.aborted)).toEqual([true, true]);
@@ -337,9 +344,9 @@ describe("the allowance of a live response", () => {
     expect(await take(body, 2)).toEqual([0, 1]);
     const next = take(body, 1);
     vi.advanceTimersByTime(1000);
-    await ask(runner, "ack?offset=1");
+    await ask(runner, `ack?offset=1&response=${nameOf(response)}`);
     expect(await next).toEqual([2]);
-    await ask(runner, "ack?offset=3");
+    await ask(runner, `ack?offset=3&response=${nameOf(response)}`);
     vi.advanceTimersByTime(59_999);
     expect(response.ended!.aborted).toBe(false);
     await body.return!();

@@ -11,12 +11,13 @@ import type { Slice } from "../log/result-log.js";
 import type { RunnerDefinition } from "../runner/definition.js";
 import type { Runner } from "../runner/runner.js";
 import type { AbortReason } from "../runner/shapes.js";
+import type { ActiveSession } from "../session/active-session.js";
 import type { ActiveSessions } from "../session/active-sessions.js";
 import { headerNames } from "../wire/names.js";
 import { formatOffset } from "../wire/offset.js";
 import { type CreationSettings, create, exposedByName, stopCreation } from "./creation.js";
 import { nextCursor } from "./cursor.js";
-import { type EncodedSlice, readEncoded } from "./encode.js";
+import { type EncodedSlice, type PageLimits, readEncoded } from "./encode.js";
 import {
   commonHeaders,
   jsonHeaders,
@@ -26,14 +27,25 @@ import {
   type WireResponse,
 } from "./exchange.js";
 import { checkOrigin } from "./origin.js";
-import { maxLongPollTimeout, parseAcknowledgement, parseReadQuery, type ReadQuery } from "./query.js";
+import { boundedMinimum, maxLongPollTimeout, parseAcknowledgement, parseReadQuery, type ReadQuery } from "./query.js";
 import { addAheadLimit, addHeadHeaders, addReadHeaders } from "./read-headers.js";
-import { renewResponses, SseResponse } from "./sse-response.js";
+import { SseResponse, tellResponses } from "./sse-response.js";
+import { readWaiting } from "./waiting-read.js";
 
 /** Options of the routes of runners. */
 export interface RunnerRouterOptions {
   /** Items on a page: default and maximum of `max-items`. Default: 1000. */
   readonly pageLimit?: number | undefined;
+  /**
+   * JSON of a page, a long-poll or a creation, in bytes: it ends before the item that would exceed it, but has one item at least, and a
+   * read that waits settles when it is full. Larger pages hold the event loop for longer. Default: 1,000,000.
+   */
+  readonly pageBytes?: number | undefined;
+  /**
+   * JSON of one item, or of a process's value, in bytes. A read that starts at a larger one is answered with 500 `ITEM_TOO_LARGE`; an
+   * event stream ends there. Default: 8,000,000.
+   */
+  readonly maxItemBytes?: number | undefined;
   /** How long a long-poll waits that does not say, in seconds, 0 to 60. Default: 25. */
   readonly longPollTimeout?: number | undefined;
   /**
@@ -59,10 +71,23 @@ export interface RunnerRouterOptions {
   readonly allowedOrigins?: readonly string[] | undefined;
 }
 
+/** About so much text is written in one event: a slow client must get through one in time. */
+const eventBytes = 65_536;
+/** A text of V8 has no more characters than this, whatever they are. */
+const largestText = 500_000_000;
+
 type Choices = { [K in keyof RunnerRouterOptions]-?: Exclude<RunnerRouterOptions[K], undefined> };
 
 interface Settings extends Choices, CreationSettings {
   readonly exposed: ReadonlyMap<string, RunnerDefinition>;
+  /** Of an SSE event: about as much text as a slow client gets through in time. */
+  readonly eventLimits: PageLimits;
+}
+
+/** A runner, and the session in which the request has found it. */
+interface Target {
+  readonly runner: Runner;
+  readonly session: ActiveSession;
 }
 
 /** Answers one request. Rejects only with what is no fault of the request: then the framework's own error handling is due. */
@@ -103,11 +128,11 @@ const mountRoutes: Routes<(sessions: ActiveSessions, request: WireRequest) => An
 /** `{mount}/{name}` */
 const definitionRoutes: Routes<(definition: RunnerDefinition, request: WireRequest, settings: Settings) => Answer> = {
   "": { POST: (...asked) => unlessGone(asked[1], () => create(...asked)) },
-  abort: { POST: (definition, request) => stopCreation(definition, request, state) },
+  abort: { POST: (definition, request) => stopCreation(definition, request, stateOf) },
 };
 
 /** `{mount}/{key}` */
-const runnerRoutes: Routes<(runner: Runner, request: WireRequest, settings: Settings) => Answer> = {
+const runnerRoutes: Routes<(target: Target, request: WireRequest, settings: Settings) => Answer> = {
   "": { GET: read, HEAD: head, DELETE: remove },
   state: { GET: state },
   ack: { POST: acknowledge },
@@ -137,24 +162,25 @@ function dispatch<Route>(
   return Object.hasOwn(methods, method) ? answerBy(methods[method]!) : methodNotAllowed(method, Object.keys(methods));
 }
 
-function locate(sessions: ActiveSessions, request: WireRequest, { allowedOrigins }: Settings): Runner {
+function locate(sessions: ActiveSessions, request: WireRequest, { allowedOrigins }: Settings): Target {
   const { identity, key, method, headers } = request;
   const located = identity === undefined ? "unknown" : sessions.locate(identity, key);
   if (located === "unknown") throw notFound();
-  if (located === "gone") throw new ActiveSessionError("RUNNER_GONE", "The runner is not available any more");
+  if (located === "gone") throw gone();
+  request.cameBackTo(located.session);
   if (method === "POST" || method === "DELETE") checkOrigin(headers, allowedOrigins);
-  return located.runner;
+  return located;
 }
 
 // --- reads -----------------------------------------------------------------------------------------------------------
 
-function read(runner: Runner, request: WireRequest, settings: Settings): Answer {
+function read(target: Target, request: WireRequest, settings: Settings): Answer {
   const query = parseReadQuery(request.query, settings);
-  if (query.live === "sse") return unlessGone(request, () => tail(runner, request, query, settings));
-  if (query.live === "long-poll") return unlessGone(request, () => poll(runner, request, query));
+  if (query.live === "sse") return unlessGone(request, () => tail(target, request, query, settings));
+  if (query.live === "long-poll") return unlessGone(request, () => poll(target, request, query, settings));
   // A page does not wait, unless its runner has to be started first.
-  if (runner.needsStart) return unlessGone(request, () => page(runner, request, query, request.signal));
-  return page(runner, request, query, undefined);
+  if (target.runner.needsStart) return unlessGone(request, () => pageOnceStarted(target, request, query, settings));
+  return page(target.runner, request, query, settings, undefined);
 }
 
 async function unlessGone(request: WireRequest, answerIt: () => Answer): Promise<WireResponse> {
@@ -166,10 +192,29 @@ async function unlessGone(request: WireRequest, answerIt: () => Answer): Promise
   }
 }
 
+/** A page that waits for the start of its runner; the session may get another owner meanwhile. */
+async function pageOnceStarted(
+  { runner, session }: Target,
+  request: WireRequest,
+  query: ReadQuery,
+  settings: Settings,
+): Promise<WireResponse> {
+  const { identity } = session;
+  const answered = await page(runner, request, query, settings, request.signal);
+  if (session.identity !== identity) throw gone();
+  return answered;
+}
+
 /** What is there, at once. */
-function page(runner: Runner, request: WireRequest, query: ReadQuery, signal: AbortSignal | undefined): Answer {
+function page(
+  runner: Runner,
+  request: WireRequest,
+  query: ReadQuery,
+  { pageLimits }: Settings,
+  signal: AbortSignal | undefined,
+): Answer {
   const start = startOf(query);
-  const read = readEncoded(runner, { start, max: maxOf(runner, query, start), signal });
+  const read = readEncoded(runner, { start, max: maxOf(runner, query, start), signal }, pageLimits);
   const answerWith = (encoded: EncodedSlice) => pageOf(runner, request, query, encoded);
   return read instanceof Promise ? read.then(answerWith) : answerWith(read);
 }
@@ -190,10 +235,16 @@ function pageOf(
 }
 
 /** What is there once enough is, or when the time is up. */
-async function poll(runner: Runner, { signal }: WireRequest, query: ReadQuery): Promise<WireResponse> {
-  const { minItems: min, timeout } = query;
+async function poll(
+  { runner, session }: Target,
+  { signal }: WireRequest,
+  query: ReadQuery,
+  { pageLimits: limits }: Settings,
+): Promise<WireResponse> {
+  const { minItems, maxItems, timeout } = query;
+  const min = boundedMinimum(runner, minItems, maxItems);
   const max = maxOf(runner, query, 0);
-  const read = await readEncoded(runner, { start: startOf(query), min, max, timeout, signal });
+  const read = await readWaiting(runner, session, { start: startOf(query), min, max, timeout, signal, limits });
   const headers = read.isEmpty ? commonHeaders() : jsonHeaders();
   addReadHeaders(headers, runner, read.slice, nextCursor(query.cursor));
   if (read.isEmpty) return { status: 204, headers };
@@ -201,13 +252,19 @@ async function poll(runner: Runner, { signal }: WireRequest, query: ReadQuery): 
   return { status: 200, headers, body: read.text };
 }
 
-/** What comes, as it comes. */
-async function tail(runner: Runner, request: WireRequest, query: ReadQuery, settings: Settings): Promise<WireResponse> {
-  const { rotateAfter, heartbeat } = settings;
+/** Streams new items over SSE. */
+async function tail(
+  { runner, session }: Target,
+  { signal }: WireRequest,
+  query: ReadQuery,
+  settings: Settings,
+): Promise<WireResponse> {
+  const { rotateAfter, heartbeat, eventLimits: limits } = settings;
   const { maxItems, cursor, acks } = query;
-  const options = { start: startOf(query), maxItems, cursor, acks, heartbeat, rotateAfter };
-  const { body, ended } = await SseResponse.open(runner, { ...options, signal: request.signal });
+  const options = { start: startOf(query), maxItems, limits, cursor, acks, heartbeat, rotateAfter, signal };
+  const { id, body, ended } = await SseResponse.open(runner, session, options);
   const headers = commonHeaders();
+  headers[headerNames.response] = id;
   headers["Content-Type"] = "text/event-stream";
   headers["X-Accel-Buffering"] = "no";
   addAheadLimit(headers, runner);
@@ -244,34 +301,43 @@ async function list(sessions: ActiveSessions, { identity }: WireRequest): Promis
   return { status: 200, headers: jsonHeaders(), body: JSON.stringify(states) };
 }
 
-async function head(runner: Runner): Promise<WireResponse> {
+async function head({ runner }: Target): Promise<WireResponse> {
   const headers = jsonHeaders();
   addAheadLimit(headers, runner);
   addHeadHeaders(headers, runner, await runner.logState());
   return { status: 200, headers };
 }
 
-async function state(runner: Runner): Promise<WireResponse> {
+async function state({ runner }: Target): Promise<WireResponse> {
+  return stateOf(runner);
+}
+
+async function stateOf(runner: Runner): Promise<WireResponse> {
   return { status: 200, headers: jsonHeaders(), body: JSON.stringify(await runner.state()) };
 }
 
-async function acknowledge(runner: Runner, { query }: WireRequest): Promise<WireResponse> {
-  const position = parseAcknowledgement(query);
+/** Renews the response that the request names, and no other: another device of the same user says nothing about this one. */
+async function acknowledge({ runner }: Target, { query }: WireRequest): Promise<WireResponse> {
+  const { position, response } = parseAcknowledgement(query);
   await runner.acknowledge(position);
-  renewResponses(runner, position);
+  tellResponses(runner, position, response);
   return noContent();
 }
 
-async function abort(runner: Runner): Promise<WireResponse> {
+async function abort({ runner }: Target): Promise<WireResponse> {
   await runner.abort();
-  return state(runner);
+  return stateOf(runner);
 }
 
 /** The work's signal has fired when this answers; its clean-up may go on. */
-async function remove(runner: Runner): Promise<WireResponse> {
+async function remove({ runner }: Target): Promise<WireResponse> {
   const reason: AbortReason = "stopped";
   void runner.dispose(reason);
   return noContent();
+}
+
+function gone(): ActiveSessionError {
+  return new ActiveSessionError("RUNNER_GONE", "The runner is not available any more");
 }
 
 function notFound(): ActiveSessionError {
@@ -288,6 +354,8 @@ function resolveSettings(options: RunnerRouterOptions): Settings {
   const action = "serve runners";
   const settings: Choices = {
     pageLimit: options?.pageLimit ?? 1000,
+    pageBytes: options?.pageBytes ?? 1_000_000,
+    maxItemBytes: options?.maxItemBytes ?? 8_000_000,
     longPollTimeout: options?.longPollTimeout ?? 25,
     rotateAfter: options?.rotateAfter ?? 60_000,
     heartbeat: options?.heartbeat ?? 15_000,
@@ -302,6 +370,9 @@ function resolveSettings(options: RunnerRouterOptions): Settings {
     checkInteger(action, name, settings[name], { max: maxLongPollTimeout, code: "INVALID_OPTION" });
   }
   checkInteger(action, "bodyLimit", settings.bodyLimit, { code: "INVALID_OPTION" });
+  for (const name of ["pageBytes", "maxItemBytes"] as const) {
+    checkInteger(action, name, settings[name], { min: 1, max: largestText, code: "INVALID_OPTION" });
+  }
   checkDuration(action, "rotateAfter", settings.rotateAfter);
   checkDuration(action, "heartbeat", settings.heartbeat);
   const { allowedOrigins } = settings;
@@ -311,5 +382,8 @@ function resolveSettings(options: RunnerRouterOptions): Settings {
       `Cannot ${action}: allowedOrigins must be an array of strings, received ${describe(allowedOrigins)}`,
     );
   }
-  return { ...settings, exposed: exposedByName(action, settings.expose) };
+  const { pageBytes, maxItemBytes: itemBytes } = settings;
+  const pageLimits = { bytes: pageBytes, itemBytes };
+  const eventLimits = { bytes: Math.min(eventBytes, pageBytes), itemBytes };
+  return { ...settings, pageLimits, eventLimits, exposed: exposedByName(action, settings.expose) };
 }

@@ -10,6 +10,7 @@ import { createInstaller, type IdentityOptions, installedFor, pathOf, queryOf } 
 import { readBody } from "./node-body.js";
 import { ConnectionSignal, writeResponse } from "./node-response.js";
 import type { FrameworkSession, RequestPort, RequestSession } from "./request-session.js";
+import { forbidSharing } from "./sharing.js";
 
 /** What is particular to a framework's requests. */
 export interface NodeFramework<Request> {
@@ -28,6 +29,7 @@ class NodePort<Request> implements RequestPort {
   readonly #raw: IncomingMessage;
   readonly #response: ServerResponse;
   #connection: ConnectionSignal | undefined;
+  #isUnshared = false;
 
   constructor(framework: NodeFramework<Request>, request: Request, raw: IncomingMessage, response: ServerResponse) {
     this.#framework = framework;
@@ -58,6 +60,12 @@ class NodePort<Request> implements RequestPort {
 
   setCookie(header: string): void {
     this.#response.appendHeader("Set-Cookie", header);
+  }
+
+  forbidSharing(): void {
+    if (this.#isUnshared || this.#response.headersSent) return;
+    this.#isUnshared = true;
+    forbidSharing(this.#response);
   }
 
   get signal(): AbortSignal {
@@ -132,6 +140,10 @@ class NodeWireRequest implements WireRequest {
 
   get signal(): AbortSignal {
     return this.#connection.signal;
+  }
+
+  cameBackTo(session: ActiveSession): void {
+    this.#own.cameBackTo(session);
   }
 
   findSession(): ActiveSession | undefined {

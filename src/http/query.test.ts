@@ -141,10 +141,10 @@ describe("an acknowledgement", () => {
   const acknowledgement = (query: string) => parseAcknowledgement(new URLSearchParams(query));
 
   test.each([
-    ["offset=0", 0],
-    ["offset=0000000000000042", 42],
-  ])("%s", (query, position) => {
-    expect(acknowledgement(query)).toBe(position);
+    ["offset=0", { position: 0, response: undefined }],
+    ["offset=0000000000000042&response=x", { position: 42, response: "x" }],
+  ])("%s", (query, parsed) => {
+    expect(acknowledgement(query)).toEqual(parsed);
   });
 
   test.each(["", "offset=", "offset=-1", "offset=now", "offset=x", "offset=1&offset=1", "offset=9007199254740992"])(

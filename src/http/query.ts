@@ -1,5 +1,7 @@
 /** Query parameters of the wire, read strictly: every form that is not one of those documented is refused with 400. */
 import { ActiveSessionError, describe } from "../base/error.js";
+import type { Runner } from "../runner/runner.js";
+import { SequenceRunner } from "../runner/sequence-runner.js";
 import { parseOffset } from "../wire/offset.js";
 
 /** Where a read starts: a position, the beginning (`-1`), or the tail (`now`). */
@@ -76,12 +78,28 @@ function parseAcks(text: string | undefined): boolean {
   throw invalid("acks", '"true"', text);
 }
 
-/** Reads the one `offset` of an acknowledgement, which must be a position; throws `INVALID_ARGUMENT`. */
-export function parseAcknowledgement(query: URLSearchParams): number {
+/** An acknowledgement. */
+export interface Acknowledgement {
+  /** Everything before it has arrived. */
+  readonly position: number;
+  /** The event stream on which it has; `undefined`: none is renewed. */
+  readonly response: string | undefined;
+}
+
+/** Reads the parameters of an acknowledgement; throws `INVALID_ARGUMENT`. */
+export function parseAcknowledgement(query: URLSearchParams): Acknowledgement {
   const text = single(query, "offset");
   const position = parseOffset(text ?? "");
   if (position === undefined) throw invalid("offset", "a position of up to 16 digits", text);
-  return position;
+  return { position, response: single(query, "response") };
+}
+
+/**
+ * How many items a client may make a read wait for. Of a sequence: no more than it takes, and than the producer makes ahead of what is
+ * acknowledged; so that no request makes a runner hold more than its `aheadLimit`.
+ */
+export function boundedMinimum(runner: Runner, minItems: number, maxItems: number): number {
+  return runner instanceof SequenceRunner ? Math.min(minItems, maxItems, runner.aheadLimit) : minItems;
 }
 
 function parseStart(text: string | undefined, live: LiveMode): WireOffset {

@@ -34,8 +34,16 @@ export function addAheadLimit(headers: ResponseHeaders, runner: Runner): void {
   if (runner instanceof SequenceRunner) headers[headerNames.aheadLimit] = String(runner.aheadLimit);
 }
 
-/** The control event that follows a data event. */
-export function controlEvent(runner: Runner, slice: Slice<unknown>, cursor: string): ControlEvent {
+/**
+ * The control event that follows a data event.
+ * @param response the id of the event stream; `undefined`: it has been told
+ */
+export function controlEvent(
+  runner: Runner,
+  slice: Slice<unknown>,
+  cursor: string,
+  response: string | undefined,
+): ControlEvent {
   const { progress, error } = slice;
   const abortReason = abortReasonOf(runner, slice);
   const event = { streamNextOffset: formatOffset(slice.position) } as {
@@ -54,6 +62,7 @@ export function controlEvent(runner: Runner, slice: Slice<unknown>, cursor: stri
   if (abortReason) event.runnerAbortReason = abortReason;
   event.runnerFirstOffset = formatOffset(slice.firstPosition);
   if (runner instanceof SequenceRunner) event.runnerAheadLimit = runner.aheadLimit;
+  if (response !== undefined) event.runnerResponse = response;
   return event;
 }
 

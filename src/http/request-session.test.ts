@@ -10,6 +10,7 @@ function openRequest(sessions: ActiveSessions) {
     ...{ path: "/", isSecure: false, cookies: undefined, connection: undefined, headersSent: false },
     ...{ signal: new AbortController().signal, frameworkSession: undefined },
     setCookie: () => {},
+    forbidSharing: () => {},
     onOver: (callback: () => void) => void over.push(callback),
   };
   const installation = { sessions, identify: undefined, cookies: {} as never };

@@ -7,11 +7,12 @@
  * the framework's session is marked and saved, and the next creation waits for that (a store may be slower than a client
  * that has its first page already).
  */
+import type { ServerResponse } from "node:http";
 import { ActiveSessionError } from "../base/error.js";
 import type { ActiveSession } from "../session/active-session.js";
 import type { ActiveSessions } from "../session/active-sessions.js";
 import { type TaggedIdentity, tagIdentity } from "../session/identity.js";
-import { createCookieValue, type SessionCookie } from "./cookie.js";
+import { createCookieValue, isIssued, type SessionCookie } from "./cookie.js";
 import type { Selection } from "./scopes.js";
 
 /** The framework's session of a request, as far as it matters here. */
@@ -44,9 +45,13 @@ export interface RequestPort {
   readonly cookies: string | undefined;
   /** What lives as long as the client's connection, where that is known. */
   readonly connection: object | undefined;
+  /** What the answer is written to, where a server of the web platform stands on `node:http` and says so. */
+  readonly nodeResponse?: ServerResponse | undefined;
   /** Whether it is too late to set a cookie. */
   readonly headersSent: boolean;
   setCookie(header: string): void;
+  /** The answer tells who its client is: no cache may give it to another one, unless the application forbids that in its own words. */
+  forbidSharing(): void;
   /** Aborts when the request is over. */
   readonly signal: AbortSignal;
   /** Calls back when the request is over: its answer has been sent, or its client has gone. */
@@ -76,6 +81,8 @@ export class RequestSession<Services = unknown> {
   /** As the client has sent it, or as it was issued; a request's cookies do not change. */
   #byCookie: TaggedIdentity | undefined;
   #session: ActiveSession<Services> | undefined;
+  /** How many clients had got another cookie when the request came. */
+  readonly #rotationsBefore: number;
 
   /**
    * @param user what `identify` gave
@@ -94,6 +101,7 @@ export class RequestSession<Services = unknown> {
     this.#port = port;
     this.#selection = selection;
     this.#user = tagUser(user);
+    this.#rotationsBefore = installation.sessions.rotations.count;
   }
 
   get sessions(): ActiveSessions<Services> {
@@ -130,24 +138,53 @@ export class RequestSession<Services = unknown> {
     const isSame = identity === undefined || identity === former?.identity; // a logout may have taken the identity away
     if (former?.endReason === "session-ended" && isSame) return former;
     if (framework && !framework.isMarked) this.#checkInTime("the framework's session must be kept");
-    const session = identity
-      ? this.sessions.obtain(identity, this.#selection.suffix)
-      : this.#obtainByCookie(this.#selection.suffix);
+    const session = this.#obtain(identity, this.#selection.suffix);
     if (session !== former) this.#port.onOver(session.visit());
-    if (framework && (!framework.isMarked || session.needsPublication)) session.publish(framework.markAndSave());
+    if (framework && (!framework.isMarked || session.needsPublication)) {
+      this.#port.forbidSharing();
+      session.publish(framework.markAndSave());
+    }
     this.#session = session;
     return session;
+  }
+
+  #obtain(identity: TaggedIdentity | undefined, suffix: string | undefined): ActiveSession<Services> {
+    const found = identity && this.sessions.lookUp(identity, suffix);
+    if (!found) return this.#create(identity, suffix);
+    this.cameBackTo(found);
+    return found;
+  }
+
+  /** The signature of a cookie is looked at only here, where no live session answers to it. */
+  #create(identity: TaggedIdentity | undefined, suffix: string | undefined): ActiveSession<Services> {
+    const isKnown = identity !== undefined && (identity !== this.#byCookie || this.#isIssued(identity));
+    return isKnown ? this.sessions.obtain(identity, suffix) : this.#obtainByCookie(suffix);
+  }
+
+  #isIssued(byCookie: TaggedIdentity): boolean {
+    return isIssued(valueOf(byCookie), this.sessions.secret);
   }
 
   /** The client's live session, if there is one; looking creates nothing. */
   find(): ActiveSession<Services> | undefined {
     const { identity } = this;
-    return identity && this.#selection && this.sessions.lookUp(identity, this.#selection.suffix);
+    const found = identity && this.#selection && this.sessions.lookUp(identity, this.#selection.suffix);
+    if (found) this.cameBackTo(found);
+    return found;
+  }
+
+  /** What this very request has created, it does not bring back. */
+  cameBackTo(session: ActiveSession): void {
+    if (session !== this.#session) session.confirm();
   }
 
   /** Aborts when the request is over. */
   get signal(): AbortSignal {
     return this.#port.signal;
+  }
+
+  get nodeResponse(): ServerResponse | undefined {
+    return this.#port.nodeResponse;
   }
 
   /** Lets the next access give the client's next session if the one that was used here has ended; returns whether it has. */
@@ -180,7 +217,11 @@ export class RequestSession<Services = unknown> {
     const framework = this.#port.frameworkSession;
     if (!framework) {
       this.#checkInTime("its cookie must be set");
-      this.#setCookie(createCookieValue());
+      // Sent twice at once, as by a double click: both answers set the same cookie, whichever the browser keeps.
+      const { rotations } = this.sessions;
+      const successor = rotations.successorOf(former, this.#rotationsBefore);
+      this.#setCookie(successor ? valueOf(successor) : createCookieValue(this.sessions.secret));
+      if (!successor) rotations.add(former, this.#byCookie!);
     } else if (tagIdentity("session", framework.id) === former) await framework.renew?.();
   }
 
@@ -206,7 +247,7 @@ export class RequestSession<Services = unknown> {
   /** The cookie is set only when there is a session for it. */
   #obtainByCookie(suffix: string | undefined): ActiveSession<Services> {
     this.#checkInTime("its cookie must be set");
-    const value = createCookieValue();
+    const value = createCookieValue(this.sessions.secret);
     const session = this.sessions.obtain(tagIdentity("cookie", value), suffix);
     this.#setCookie(value);
     return session;
@@ -214,6 +255,7 @@ export class RequestSession<Services = unknown> {
 
   #setCookie(value: string): void {
     this.#port.setCookie(this.#cookie.serialize(value));
+    this.#port.forbidSharing();
     this.#byCookie = tagIdentity("cookie", value);
   }
 
@@ -224,6 +266,11 @@ export class RequestSession<Services = unknown> {
       `Cannot create a session: ${requirement} before the headers are sent, received a response under way; use the session earlier in the request`,
     );
   }
+}
+
+/** The cookie's value in an identity that was made of it. */
+function valueOf(byCookie: TaggedIdentity): string {
+  return byCookie.slice("cookie:".length);
 }
 
 function tagUser(user: unknown): TaggedIdentity | undefined {

@@ -2,7 +2,7 @@
  * Frameworks whose sessions have no id that could be used, only data that they keep (in an encrypted cookie, say): then an id of our
  * own is kept among the data. What becomes of the data, by logging in or out, becomes of the active session.
  */
-import { createCookieValue } from "./cookie.js";
+import { randomId } from "./cookie.js";
 import type { FrameworkSession } from "./request-session.js";
 
 /** How a framework's session is read and written. */
@@ -22,7 +22,7 @@ const unwritten = new WeakMap<object, string>();
 export function sessionOfStore(session: object, data: SessionData): FrameworkSession {
   const kept = data.read(name);
   const isMarked = typeof kept === "string" && kept !== "";
-  const id = isMarked ? kept : (unwritten.get(session) ?? createCookieValue());
+  const id = isMarked ? kept : (unwritten.get(session) ?? randomId());
   if (!isMarked) unwritten.set(session, id);
   const keep = async (value: string) => {
     data.write(name, value);
@@ -32,6 +32,6 @@ export function sessionOfStore(session: object, data: SessionData): FrameworkSes
     id,
     isMarked,
     markAndSave: () => keep(id),
-    renew: () => keep(createCookieValue()),
+    renew: () => keep(randomId()),
   };
 }

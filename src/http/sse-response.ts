@@ -3,10 +3,10 @@
  *
  *     open ──the runner is closed, or the next item is gone──▶ last frame ──written──▶ closed
  *       └──no sign of life for `rotateAfter`, or the allowance is used up (*) (**)──▶ ended ──▶ closed
- *       └──the client has gone──▶ closed
+ *       └──the client has gone, or the session has another owner──▶ closed
  *
  * - **open**: pins the runner. The body waits at the log and writes what lies there as one data and one control event.
- * - A connection alone is no sign of life; an acknowledgement is. The rotation timer and the allowance work whatever the
+ * - A connection alone is no sign of life; an acknowledgement that names the response is. The rotation timer and the allowance work whatever the
  *   body does, also while it waits for a client that does not drain.
  * - (*) A client that says it acknowledges (`acks=true`) is waited for instead: its acknowledgement is on the way, and
  *   without one the rotation timer ends the response as it would end an idle one. An abort is told at once.
@@ -14,19 +14,20 @@
  * - **ended**: pins nothing any more; `ended` has fired, which tells the adapter not to wait either.
  * - **closed**: timers and listeners are gone. Nothing is lost: the client comes back with its own offset.
  */
+import { randomUUID } from "node:crypto";
 import { noop, onAbort, startTimer } from "../base/async.js";
 import { ActiveSessionError } from "../base/error.js";
 import { LazySignal } from "../base/lazy-signal.js";
 import type { Wait } from "../log/result-log.js";
 import type { Runner } from "../runner/runner.js";
 import { SequenceRunner } from "../runner/sequence-runner.js";
+import type { ActiveSession } from "../session/active-session.js";
 import { nextCursor } from "./cursor.js";
-import { type EncodedSlice, readEncoded } from "./encode.js";
+import { type EncodedSlice, type PageLimits, readEncoded } from "./encode.js";
 import { controlEvent } from "./read-headers.js";
 
-/** At most so many items are written in one event, and about so much text: a slow client must get through one in time. */
+/** At most so many items are written in one event. */
 const itemsPerEvent = 100;
-const textPerEvent = 65_536;
 const heartbeatComment = ":\n\n";
 /**
  * A response whose allowance is used up sooner waits until then with its end, ms. The Durable Streams client takes three in a row
@@ -39,6 +40,8 @@ export interface SseOptions {
   /** Where it starts. */
   readonly start: number | "tail";
   readonly maxItems: number;
+  /** Of one event. */
+  readonly limits: PageLimits;
   readonly cursor: number | undefined;
   /** The client acknowledges: when its allowance is used up, the response waits for that instead of ending. */
   readonly acks: boolean;
@@ -55,16 +58,24 @@ const responseEnded = new ActiveSessionError("RUNNER_GONE", "The response has en
 
 async function* noFrames(): AsyncGenerator<string, void, undefined> {}
 
-/** The open responses of each runner, for the signs of life that arrive on other connections. */
-const openResponses = new WeakMap<Runner, Set<SseResponse>>();
+/** The open responses of each runner by their ids, for the acknowledgements that arrive on other connections. */
+const openResponses = new WeakMap<Runner, Map<string, SseResponse>>();
 
-/** Tells every open response of a runner that a client lives and has received everything before `position`. */
-export function renewResponses(runner: Runner, position: number): void {
-  for (const response of openResponses.get(runner) ?? []) response.renew(position);
+/**
+ * Tells the open responses of a runner of an acknowledgement. The one that it names is renewed; of the others, those that wait for room
+ * look whether there is some now.
+ */
+export function tellResponses(runner: Runner, position: number, id: string | undefined): void {
+  const responses = openResponses.get(runner);
+  if (!responses) return;
+  if (id !== undefined) responses.get(id)?.renew(position);
+  for (const response of responses.values()) response.lookForRoom();
 }
 
 /** See the top of the file. */
 export class SseResponse {
+  /** Unguessable: it renews the response. */
+  readonly id = randomUUID();
   readonly #runner: Runner;
   readonly #options: SseOptions;
   readonly #ended = new LazySignal();
@@ -73,6 +84,7 @@ export class SseResponse {
   /** The allowance counts from here: where the response began, or what a client has acknowledged since. */
   #received = 0;
   #offSignal: () => void = noop;
+  #offHandover: () => void = noop;
   #stopRotation: () => void = noop;
   #stopHeartbeat: () => void = noop;
   /** The latest read that had to wait, and since when. */
@@ -80,13 +92,14 @@ export class SseResponse {
   #waitsSince = 0;
   #onSignOfLife: () => void = noop;
 
-  private constructor(runner: Runner, options: SseOptions) {
+  private constructor(runner: Runner, session: ActiveSession, options: SseOptions) {
     this.#runner = runner;
     this.#options = options;
     this.#release = runner.openRead();
     this.#offSignal = onAbort(options.signal, () => this.#end());
-    const siblings = openResponses.get(runner) ?? new Set();
-    openResponses.set(runner, siblings.add(this));
+    this.#offHandover = onAbort(session.handover, () => this.#end());
+    const siblings = openResponses.get(runner) ?? new Map<string, SseResponse>();
+    openResponses.set(runner, siblings.set(this.id, this));
     this.renew(0);
     this.#beatIn(options.heartbeat);
   }
@@ -96,17 +109,25 @@ export class SseResponse {
    * not open), the response ends like any other, without a word.
    * @throws what a read of the runner throws, and `RESULT_NOT_SERIALIZABLE`
    */
-  static async open(runner: Runner, options: SseOptions): Promise<{ body: AsyncIterable<string>; ended: AbortSignal }> {
-    const response = new SseResponse(runner, options);
+  static async open(
+    runner: Runner,
+    session: ActiveSession,
+    options: SseOptions,
+  ): Promise<{ id: string; body: AsyncIterable<string>; ended: AbortSignal }> {
+    const { handover } = session;
+    const response = new SseResponse(runner, session, options);
+    const { id } = response;
     try {
       if (options.signal.aborted) throw options.signal.reason;
       const first = await response.#read(options.start, true);
+      handover.throwIfAborted();
       response.renew(first.slice.start);
-      return { body: { [Symbol.asyncIterator]: () => response.#parts(first) }, ended: response.ended };
+      return { id, body: { [Symbol.asyncIterator]: () => response.#parts(first) }, ended: response.ended };
     } catch (error) {
       const { isTimeUp, ended } = response;
       response.#end();
-      if (isTimeUp && !options.signal.aborted) return { body: { [Symbol.asyncIterator]: noFrames }, ended };
+      if (handover.aborted) throw handover.reason;
+      if (isTimeUp && !options.signal.aborted) return { id, body: { [Symbol.asyncIterator]: noFrames }, ended };
       throw error;
     }
   }
@@ -121,7 +142,12 @@ export class SseResponse {
     return this.#ended.signal;
   }
 
-  /** A sign of life from whoever has received everything before `position`: the response may go on for another `rotateAfter`. */
+  /** What another response's client has acknowledged may have made room for this one. */
+  lookForRoom(): void {
+    this.#onSignOfLife();
+  }
+
+  /** A sign of life of its client, which has received everything before `position`: it may go on for another `rotateAfter`. */
   renew(position: number): void {
     if (this.#ended.aborted) return;
     this.#received = Math.max(this.#received, position);
@@ -179,7 +205,7 @@ export class SseResponse {
   #part(read: EncodedSlice, isFirst: boolean): string {
     const { position, closed } = read.slice;
     if (this.#isAllowanceUsed(position) && !closed && !this.#options.acks) this.#endForReconnect();
-    return isFirst || !read.isEmpty || closed ? this.#frame(read) : heartbeatComment;
+    return isFirst || !read.isEmpty || closed ? this.#frame(read, isFirst) : heartbeatComment;
   }
 
   /** Whether nothing that an acknowledgement could make room for will follow. */
@@ -207,10 +233,11 @@ export class SseResponse {
   /** The opening read takes what is there and acknowledges; the later ones wait, and acknowledge nothing. */
   #read(start: number | "tail", isOpening: boolean): EncodedSlice | Promise<EncodedSlice> {
     const max = this.#mostItems;
-    if (isOpening) return readEncoded(this.#runner, { start, max, passive: true, signal: this.ended }, textPerEvent);
+    const { limits } = this.#options;
+    if (isOpening) return readEncoded(this.#runner, { start, max, passive: true, signal: this.ended }, limits);
     this.#waitsSince = performance.now();
     const waiting = { start, min: 1, max, passive: true, acknowledge: false, eager: true, onWait: this.#onWait };
-    return readEncoded(this.#runner, waiting, textPerEvent);
+    return readEncoded(this.#runner, waiting, limits);
   }
 
   readonly #onWait = (wait: Wait): void => {
@@ -235,8 +262,9 @@ export class SseResponse {
     return Math.min(this.#options.maxItems, itemsPerEvent, quarter);
   }
 
-  #frame({ slice, text, isEmpty }: EncodedSlice): string {
-    const control = JSON.stringify(controlEvent(this.#runner, slice, nextCursor(this.#options.cursor)));
+  #frame({ slice, text, isEmpty }: EncodedSlice, isFirst: boolean): string {
+    const cursor = nextCursor(this.#options.cursor);
+    const control = JSON.stringify(controlEvent(this.#runner, slice, cursor, isFirst ? this.id : undefined));
     const data = isEmpty ? "" : `event: data\ndata:${text}\n\n`;
     return `${data}event: control\ndata:${control}\n\n`;
   }
@@ -261,9 +289,10 @@ export class SseResponse {
     this.#stopRotation();
     this.#stopHeartbeat();
     this.#offSignal();
+    this.#offHandover();
     this.#release();
     this.#onSignOfLife();
-    openResponses.get(this.#runner)?.delete(this);
+    openResponses.get(this.#runner)?.delete(this.id);
     this.#ended.abort(responseEnded);
     this.#wait?.cancel(responseEnded);
   }

@@ -5,14 +5,12 @@
  * - when what there is fills a page in bytes;
  * - when its time is up, with what there is;
  * - when the session gets another owner: it rejects with `RUNNER_GONE` in that step.
- *
- * What a client asks for never makes a producer run further ahead than `aheadLimit`.
  */
 import { onAbort } from "../base/async.js";
-import type { Slice, Wait } from "../log/result-log.js";
+import type { Wait } from "../log/result-log.js";
 import type { Runner } from "../runner/runner.js";
 import type { ActiveSession } from "../session/active-session.js";
-import { type EncodedSlice, type PageLimits, readEncoded } from "./encode.js";
+import { type EncodedSlice, encodeItems, type PageLimits, readEncoded } from "./encode.js";
 
 /** What is waited for. */
 export interface WaitingReadOptions {
@@ -35,45 +33,30 @@ export interface WaitingReadOptions {
 export async function readWaiting(
   runner: Runner,
   session: ActiveSession,
-  options: WaitingReadOptions,
+  { limits, ...options }: WaitingReadOptions,
 ): Promise<EncodedSlice> {
-  const deadline = performance.now() + options.timeout;
   let wait: Wait | undefined;
+  const onWait = (begun: Wait) => {
+    wait = begun;
+  };
   const { handover } = session;
   const off = onAbort(handover, () => wait?.cancel(handover.reason));
-  const read = async (min: number) => {
-    wait = undefined;
-    const { start, max, signal, limits } = options;
-    const timeout = Math.max(0, deadline - performance.now());
-    const onWait = (begun: Wait) => {
-      wait = begun;
-    };
-    const page = await readEncoded(runner, { start, min, max, timeout, signal, onWait }, limits);
-    handover.throwIfAborted(); // what is there at once is not given to a former owner either
-    return page;
-  };
   try {
-    // A sequence is looked at early: a few large items may fill the page, and then nothing more is waited for.
-    let page = await read(runner.kind === "sequence" ? Math.min(options.min, 1) : options.min);
-    for (let min = nextMinimum(page, options); min > 0; min = nextMinimum(page, options, deadline)) {
-      page = await read(min);
-    }
+    const probe = (items: readonly unknown[]) => untilFull(items, limits);
+    const page = await readEncoded(runner, { ...options, probe, onWait }, limits);
+    handover.throwIfAborted(); // a read that had what it waited for could not be cancelled any more
     return page;
   } finally {
     off();
   }
 }
 
-/** How many items to wait for next; 0: the page can be sent. */
-function nextMinimum({ slice, text, isFull }: EncodedSlice, options: WaitingReadOptions, deadline = Infinity): number {
-  const { start, min, max, limits, signal } = options;
-  const count = countOf(slice);
-  const isOver = slice.closed || count === 0 || count >= Math.min(min, max) || isFull;
-  if (isOver || start === "tail" || signal.aborted || performance.now() >= deadline) return 0;
-  const fitting = Math.floor(limits.bytes / (text.length / count));
-  return Math.min(min, Math.max(count + 1, fitting));
-}
-
-function countOf({ start, position }: Slice<unknown>): number {
-  return position - start;
+/** At how many items, all about as large as these, a page is full; 0: it is. */
+function untilFull(items: readonly unknown[], limits: PageLimits): number {
+  try {
+    const { text, count, isFull } = encodeItems(items, limits);
+    return isFull ? 0 : Math.floor(limits.bytes / (text.length / count));
+  } catch {
+    return 0; // the read itself says what is wrong
+  }
 }

@@ -1,17 +1,20 @@
 /** Requests and responses of the web platform: what the adapters for frameworks that speak them share. */
-import { isThenable, noop, onAbort } from "../base/async.js";
+import type { ServerResponse } from "node:http";
+import { isThenable, noop, onAbort, startTimer } from "../base/async.js";
 import { ActiveSessionError } from "../base/error.js";
 import { LazySignal } from "../base/lazy-signal.js";
 import type { ActiveSessions } from "../session/active-sessions.js";
 import { addressOf } from "./address.js";
-import { checkEncoding, type RequestBody, requestIsOver, type WireResponse } from "./exchange.js";
+import { checkEncoding, drainTimeout, type RequestBody, requestIsOver, type WireResponse } from "./exchange.js";
 import type { RunnerHandler } from "./handler.js";
 import { createInstaller, type IdentityOptions, installedFor } from "./install.js";
 import type { FrameworkSession, RequestPort } from "./request-session.js";
+import { unsharedCacheControl } from "./sharing.js";
 
 /** What `@hono/node-server` gives besides a request, as far as it matters here. */
 interface NodeEnvironment {
   readonly incoming: { readonly httpVersionMajor?: number; readonly socket?: object };
+  readonly outgoing: ServerResponse;
 }
 
 /**
@@ -24,6 +27,7 @@ export class WebArrival<Request> implements RequestPort {
   readonly #env: unknown;
   readonly #frameworkSession: (request: Request) => FrameworkSession | undefined;
   #cookies: string[] | undefined;
+  #isUnshared = false;
   #whenOver: (() => void)[] | undefined;
   #over: LazySignal | undefined;
   #off = noop;
@@ -60,6 +64,10 @@ export class WebArrival<Request> implements RequestPort {
     return incoming?.httpVersionMajor === 1 ? incoming.socket : undefined;
   }
 
+  get nodeResponse(): ServerResponse | undefined {
+    return (this.#env as Partial<NodeEnvironment> | undefined)?.outgoing;
+  }
+
   get headersSent(): boolean {
     return this.#isOver;
   }
@@ -67,6 +75,10 @@ export class WebArrival<Request> implements RequestPort {
   setCookie(header: string): void {
     this.#cookies ??= [];
     this.#cookies.push(header);
+  }
+
+  forbidSharing(): void {
+    this.#isUnshared = true;
   }
 
   /** Aborts when the client has gone, or the response has been made. */
@@ -95,7 +107,7 @@ export class WebArrival<Request> implements RequestPort {
   /** Puts a cookie that was set meanwhile into the response; from then on it is too late for another one. */
   finish(response: Response): Response {
     this.end();
-    return this.#cookies ? withCookies(response, this.#cookies) : response;
+    return this.#isUnshared ? unshared(response, this.#cookies ?? []) : response;
   }
 
   /** Makes the response, at once if it can be had so. Of what is thrown, the library's own errors become it. */
@@ -149,9 +161,10 @@ export function webInstaller<Request extends object>(
   };
 }
 
-/** The headers of a response that came from elsewhere (`fetch`, `Response.redirect`) cannot be changed. */
-function withCookies(response: Response, cookies: readonly string[]): Response {
+/** With its cookies, for no other client. The headers of a response that came from elsewhere (`fetch`) cannot be changed. */
+function unshared(response: Response, cookies: readonly string[]): Response {
   const own = new Response(response.body, response);
+  own.headers.set("Cache-Control", unsharedCacheControl(own.headers.get("Cache-Control")));
   for (const cookie of cookies) own.headers.append("Set-Cookie", cookie);
   return own;
 }
@@ -175,16 +188,18 @@ export async function webAnswerFor(
     ...{ method: web.method, ...address, query: searchParams, identity: own.identity },
     headers: { host, ...Object.fromEntries(web.headers) }, // where the version of HTTP has no such header, the address has it
     signal: web.signal,
+    cameBackTo: (session) => own.cameBackTo(session),
     findSession: () => own.find(),
     openSession: () => own.session,
     readBody: (limit) => readWebBody(web, limit),
   });
-  return toResponse(wire);
+  return toResponse(wire, own.nodeResponse);
 }
 
 async function readWebBody(web: Request, limit: number): Promise<RequestBody> {
   if (web.body === null) return { text: "" };
   checkEncoding(web.headers.get("content-encoding") ?? undefined);
+  if (Number(web.headers.get("content-length")) > limit) throw tooLarge(limit);
   const reader = web.body.getReader();
   const decoder = new TextDecoder();
   let text = "";
@@ -192,10 +207,7 @@ async function readWebBody(web: Request, limit: number): Promise<RequestBody> {
   try {
     for (let step = await reader.read(); !step.done; step = await reader.read()) {
       size += step.value.length;
-      if (size > limit) {
-        const message = `Cannot read the body: it must not have more than ${limit} bytes, received more`;
-        throw new ActiveSessionError("PAYLOAD_TOO_LARGE", message);
-      }
+      if (size > limit) throw tooLarge(limit);
       text += decoder.decode(step.value, { stream: true });
     }
     return { text: text + decoder.decode() };
@@ -204,13 +216,35 @@ async function readWebBody(web: Request, limit: number): Promise<RequestBody> {
   }
 }
 
+function tooLarge(limit: number): ActiveSessionError {
+  const message = `Cannot read the body: it must not have more than ${limit} bytes, received more`;
+  return new ActiveSessionError("PAYLOAD_TOO_LARGE", message);
+}
+
 /** Statuses that may not have a body, not even an empty one. */
 const bodiless = [204, 304];
 
-function toResponse({ status, headers, body, ended }: WireResponse): Response {
+function toResponse(
+  { status, headers, body, ended }: WireResponse,
+  nodeResponse: ServerResponse | undefined,
+): Response {
   if (typeof body !== "object")
     return new Response(bodiless.includes(status) ? null : (body ?? null), { status, headers });
+  if (ended && nodeResponse) destroyUndrained(nodeResponse, ended);
   return new Response(streamOf(body, ended), { status, headers });
+}
+
+/**
+ * A client that does not read would keep its connection after the response has ended. Where the server stands on `node:http` the
+ * connection is destroyed if it has not drained in time; elsewhere it is the server that has to.
+ */
+function destroyUndrained(response: ServerResponse, ended: AbortSignal): void {
+  const off = onAbort(ended, () => {
+    if (response.writableFinished || response.destroyed) return;
+    const cancel = startTimer(drainTimeout, () => response.destroy());
+    response.once("close", cancel);
+  });
+  response.once("close", off);
 }
 
 /**

@@ -18,6 +18,8 @@ const mostTurns = 32;
 /** One waiting read. */
 export class PendingRead<R> implements Wait {
   ripe = false;
+  /** At this progress its reader looks whether there is enough for it already. */
+  probeAt = Number.POSITIVE_INFINITY;
   /** The progress at which it became ripe. */
   ripeAt = 0;
   /** Whether a whole turn has to pass before something is done for it. */
@@ -198,7 +200,7 @@ export class PendingReads<R> {
   measure(): void {
     let { wakeAt, lowestStart, furthestTarget } = noDemand;
     for (const read of this.#reads) {
-      wakeAt = Math.min(wakeAt, read.ripe ? read.limit + 1 : read.target);
+      wakeAt = Math.min(wakeAt, read.ripe ? read.limit + 1 : Math.min(read.target, read.probeAt));
       if (read.request.passive) continue;
       lowestStart = Math.min(lowestStart, read.start);
       if (!read.ripe) furthestTarget = Math.max(furthestTarget, read.target);

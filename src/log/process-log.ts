@@ -92,6 +92,9 @@ export class ProcessLog<T> implements ResultLog<T | undefined>, ReadsOwner<T | u
   /** Reading a process needs no acknowledgement; nothing changes. */
   async acknowledge(): Promise<void> {}
 
+  /** One value is not counted. */
+  countIn(): void {}
+
   discard(): void {
     this.#value = undefined;
   }

@@ -6,6 +6,7 @@
  * A read gives its slice at once where the log has it at hand, else a promise: a log that lives outside this process always
  * does, and nothing above may assume that items are in memory.
  */
+import { noop } from "../base/async.js";
 import type { ActiveSessionError } from "../base/error.js";
 
 /** A runner's status; the last three are final and never change. */
@@ -45,6 +46,11 @@ export interface ReadRequest {
    * which then has taken nothing. A process gives its value as the only item, if it is new. Default: all.
    */
   readonly accept?: ((items: readonly unknown[]) => number) | undefined;
+  /**
+   * For a sequence's read that waits for several items: looks at those there are, and tells at how many of them to look again, or 0:
+   * they are enough, however few. Must not throw.
+   */
+  readonly probe?: ((items: readonly unknown[]) => number) | undefined;
   /**
    * Gets the slice in the very step that settles the read, when position and status have moved: for a reader who may be gone
    * when a promise is heard. It may run code that reads or aborts; it must not throw.
@@ -132,6 +138,8 @@ export interface ResultLog<R> {
   acknowledge(position: number): Promise<void>;
   /** The furthest acknowledged position. */
   readonly acknowledged: number;
+  /** From now on what is kept is counted here. */
+  countIn(tally: ItemTally): void;
   /** Nothing will be read any more: lets go of what is kept. */
   discard(): void;
   /** Ends everything: pending reads settle with what they have. False when the status was final already. */
@@ -139,14 +147,25 @@ export interface ResultLog<R> {
 }
 
 /** Counts the items that many logs keep together. */
-export interface ItemTally {
-  items: number;
+export class ItemTally {
+  items = 0;
+
+  /**
+   * @param most more than so many are told of, as often as one more is kept
+   * @param onMore must not throw, and must not change a log in this step
+   */
+  constructor(
+    readonly most = Number.POSITIVE_INFINITY,
+    readonly onMore: () => void = noop,
+  ) {}
 }
 
 /** What a log tells its runner, after its own state is consistent. */
 export interface LogEvents {
   /** The background runs. */
   onStarted?(): void;
+  /** The log takes no more and has ended the runner by itself: its work must stop. */
+  onOverflow?(error: ActiveSessionError): void;
   /** The status has become final. */
   onFinal(): void;
 }

@@ -42,12 +42,17 @@ import type {
 import { afterTurn, turnsPassed } from "./turn.js";
 import { Window } from "./window.js";
 
+/** Of a look at what there is: the reader waits no longer. */
+const enough = 0;
+
 /** How much a sequence log keeps and how far its producer may run ahead. */
 export interface SequenceLogOptions {
   /** The producer pauses when so many items are not acknowledged; a positive integer. */
   readonly aheadLimit: number;
   /** Which acknowledged items are kept. */
   readonly retain: Retain;
+  /** A runner that would keep more fails. Default: `Infinity`. */
+  readonly mostItems?: number;
 }
 
 /** The producer's side of a sequence log. */
@@ -71,6 +76,7 @@ export interface SequenceSink<T> {
 /** See the top of the file. */
 export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, SequenceSink<T> {
   readonly #options: SequenceLogOptions;
+  readonly #events: LogEvents;
   readonly #life: Lifecycle;
   readonly #window: Window<T>;
   #position = 0;
@@ -88,6 +94,8 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
   #onTurn: (() => void) | undefined;
   /** At this progress the producer pauses. */
   #bound: number;
+  /** At this progress the log is full, and takes no more. */
+  #ceiling: number;
   #room: Deferred<void> | undefined;
   isYielding = false;
 
@@ -95,7 +103,9 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
     this.#options = options;
     this.#window = new Window(tally);
     this.#life = new Lifecycle(events);
+    this.#events = events;
     this.#bound = options.aheadLimit;
+    this.#ceiling = options.mostItems ?? Number.POSITIVE_INFINITY;
   }
 
   get current(): LogState {
@@ -122,13 +132,17 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
 
   read(request: ReadRequest, observer?: ReadObserver): Slice<T[]> | Promise<Slice<T[]>> {
     const start = this.#locate(request);
-    const isRipe = this.#isRipe(targetOf(start, request));
+    const target = targetOf(start, request);
+    const probeAt = this.#isRipe(target) ? Number.POSITIVE_INFINITY : this.#probe(start, request);
+    const isRipe = probeAt === enough || this.#isRipe(target);
     if (request.signal?.aborted && !isRipe) throw request.signal.reason;
     if (request.start !== "tail" && request.acknowledge !== false) this.#acknowledge(start);
     if (!this.#isDue(isRipe, start + request.max)) {
-      return new Promise((resolve, reject) =>
-        this.#wait(new PendingRead(start, request, observer, resolve, reject), isRipe),
-      );
+      return new Promise((resolve, reject) => {
+        const read = new PendingRead(start, request, observer, resolve, reject);
+        read.probeAt = probeAt;
+        this.#wait(read, isRipe);
+      });
     }
     const slice = this.handOut(start, request);
     request.deliver?.(slice);
@@ -144,6 +158,10 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
       );
     }
     this.#acknowledge(position);
+  }
+
+  countIn(tally: ItemTally): void {
+    this.#window.countIn(tally);
   }
 
   discard(): void {
@@ -177,8 +195,18 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
 
   append(item: T): void {
     if (this.#life.ended) return;
+    if (this.#window.end >= this.#ceiling) return this.#overflow();
     this.#window.push(item);
     if (this.#window.end >= this.#demand.wakeAt) this.#wake(this.#reads!);
+  }
+
+  /** What has been kept so far stays readable. */
+  #overflow(): void {
+    const { mostItems } = this.#options;
+    const message = `Cannot keep more items: limits.itemsPerRunner is ${mostItems}. Retain fewer, or read and acknowledge them`;
+    const error = new ActiveSessionError("RUNNER_TOO_LARGE", message);
+    this.#end(error);
+    this.#events.onOverflow?.(error);
   }
 
   get isFull(): boolean {
@@ -249,9 +277,15 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
     if (limit <= this.#acknowledged) return;
     this.#acknowledged = limit;
     const { retain } = this.#options;
-    if (retain !== "all") this.#window.dropBefore(limit - (retain === "unacknowledged" ? 0 : retain));
+    if (retain !== "all") this.#dropBefore(limit - (retain === "unacknowledged" ? 0 : retain));
     if (this.#reads) this.#rejectOvertaken(this.#reads);
     this.#moveBound();
+  }
+
+  #dropBefore(position: number): void {
+    const { first } = this.#window;
+    this.#window.dropBefore(position);
+    this.#ceiling += this.#window.first - first;
   }
 
   /** A passive reader's next item may have been acknowledged away by another reader: a gap, which it has to learn of. */
@@ -268,6 +302,21 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
   /** Whether a read that waits for this position can have what it asked for. */
   #isRipe(target: number): boolean {
     return this.#life.ended || this.#window.end >= target;
+  }
+
+  /** Lets the reader look at what there is for it; gives the progress at which it looks again, or {@link enough}. */
+  #probe(start: number, { probe, max }: ReadRequest): number {
+    if (!probe) return Number.POSITIVE_INFINITY;
+    const items = this.#window.slice(start, Math.min(start + max, this.#window.end));
+    if (items.length === 0) return start + 1;
+    const count = probe(items);
+    return count === 0 ? enough : start + Math.max(count, items.length + 1);
+  }
+
+  #hasEnough(read: PendingRead<T[]>): boolean {
+    if (this.#window.end < read.probeAt) return false;
+    read.probeAt = this.#probe(read.start, read.request);
+    return read.probeAt === enough;
   }
 
   /** Whether nothing that could still happen would change what a read gets. */
@@ -347,7 +396,8 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
   #wake(reads: PendingReads<T[]>): void {
     for (const read of reads.all()) {
       if (!reads.has(read)) continue; // as above
-      const isRipe = read.ripe || this.#isRipe(read.target);
+      const isRipe = read.ripe || this.#isRipe(read.target) || this.#hasEnough(read);
+      if (!reads.has(read)) continue; // its reader's own code ran
       if (this.#isDue(isRipe, read.limit) || (isRipe && read.isUrgent)) reads.settle(read);
       else if (isRipe && !read.ripe) this.#linger(reads, read);
     }

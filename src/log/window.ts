@@ -4,7 +4,7 @@
  * A ring that doubles when it is full: an item is written once and never moved again while the ring is large enough. Places that
  * hold nothing hold `undefined`, so that an item which was dropped can go.
  */
-import type { ItemTally } from "./result-log.js";
+import { ItemTally } from "./result-log.js";
 
 /** What the first item is put into; a power of two in length, as every ring. One with holes would give slices with holes. */
 const firstRing: readonly undefined[] = Array.from({ length: 16 }, () => undefined);
@@ -13,14 +13,14 @@ const largestKept = 2048;
 
 /** See the top of the file. */
 export class Window<T> {
-  readonly #tally: ItemTally;
+  #tally: ItemTally;
   /** The item at a position is at that position modulo the length. */
   #ring: (T | undefined)[] = [];
   #first = 0;
   #end = 0;
 
   /** @param tally is kept up to date with how many items are kept */
-  constructor(tally: ItemTally = { items: 0 }) {
+  constructor(tally = new ItemTally()) {
     this.#tally = tally;
   }
 
@@ -37,7 +37,16 @@ export class Window<T> {
   push(item: T): void {
     if (this.#end - this.#first === this.#ring.length) this.#grow();
     this.#ring[this.#end++ & (this.#ring.length - 1)] = item;
-    this.#tally.items++;
+    const tally = this.#tally;
+    if (++tally.items > tally.most) tally.onMore();
+  }
+
+  /** From now on the items are counted in another tally. */
+  countIn(tally: ItemTally): void {
+    const kept = this.#end - this.#first;
+    this.#tally.items -= kept;
+    tally.items += kept;
+    this.#tally = tally;
   }
 
   /** The items at positions `from` to `to`, `to` excluded; both must lie within the window. */

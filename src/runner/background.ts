@@ -121,11 +121,14 @@ export class Background {
   }
 
   #close(closing: CleanupSummary): void {
-    if (this.closed.isResolved) return;
+    if (this.closed.isResolved) {
+      for (const error of closing.errors) this.#home.onFailedLate(error);
+      return;
+    }
     const late = this.#lateErrors;
     const summary = late ? mergeSummaries([{ timedOut: false, errors: late }, closing]) : closing;
     this.closed.resolve(summary);
-    const releasing = runSteps(toSteps(this.#holds), this.#cleanupTimeout);
+    const releasing = runSteps(toSteps(this.#holds), this.#cleanupTimeout, (error) => this.#home.onFailedLate(error));
     if (releasing instanceof Promise) void releasing.then((ofHolds) => this.#release(summary, ofHolds));
     else this.#release(summary, releasing);
   }

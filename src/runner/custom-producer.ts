@@ -6,14 +6,8 @@
 import { createDeferred, isAbort } from "../base/async.js";
 import type { CleanupSummary } from "../base/dispose.js";
 import { ActiveSessionError, describe } from "../base/error.js";
-import type { Producer, RunnerContext } from "./producer.js";
+import type { Producer, ProducerEvents, RunnerContext } from "./producer.js";
 import { startFailed } from "./start-failed.js";
-
-/** What such a producer makes known. */
-export interface ProducerEvents {
-  /** It has thrown something after it was stopped. */
-  onLateError(error: unknown): void;
-}
 
 /** How to make a producer of the application's own for a log. */
 export class Produced<Sink> {

@@ -13,7 +13,7 @@ import { createDeferred, isAbort } from "../base/async.js";
 import type { CleanupSummary } from "../base/dispose.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 import type { ProcessSink } from "../log/process-log.js";
-import type { Producer, RunnerContext } from "./producer.js";
+import type { Producer, ProducerEvents, RunnerContext } from "./producer.js";
 
 /** What the body of a process runner gets. */
 export interface ProcessContext<T, Session = unknown, Services = unknown> extends RunnerContext<Session, Services> {
@@ -60,12 +60,12 @@ export class ProcessProducer<T> implements Producer {
   #state: "idle" | "running" | "stopped" | "closed" = "idle";
   #generator: BodyGenerator<T> | undefined;
   #returned: Promise<void> | undefined;
-  /** What a stopped body threw, other than that it has stopped. */
-  readonly #lateErrors: unknown[] = [];
+  readonly #events: ProducerEvents;
 
-  constructor(sink: ProcessSink<T>, body: ProcessBody<T>) {
+  constructor(sink: ProcessSink<T>, body: ProcessBody<T>, events: ProducerEvents) {
     this.#sink = sink;
     this.#body = body;
+    this.#events = events;
   }
 
   get closed(): Promise<CleanupSummary> {
@@ -83,7 +83,7 @@ export class ProcessProducer<T> implements Producer {
     const state = this.#state;
     if (state !== "idle" && state !== "running") return;
     this.#state = "stopped";
-    if (state === "idle") this.#closed.resolve({ timedOut: false, errors: [] });
+    if (state === "idle") this.#closed.resolve(allWell);
     if (this.#generator) void this.#return(this.#generator);
   }
 
@@ -94,10 +94,10 @@ export class ProcessProducer<T> implements Producer {
       if (this.#state === "running") this.#sink.end(value as T | undefined);
     } catch (error) {
       if (this.#state === "running") this.#sink.fail(error);
-      else if (!isAbort(error, context.signal)) this.#lateErrors.push(error);
+      else if (!isAbort(error, context.signal)) this.#events.onLateError(error);
     }
     this.#state = "closed";
-    this.#closed.resolve({ timedOut: false, errors: this.#lateErrors });
+    this.#closed.resolve(allWell);
   }
 
   async #step(generator: BodyGenerator<T>): Promise<T | undefined | void> {
@@ -116,9 +116,9 @@ export class ProcessProducer<T> implements Producer {
       try {
         await generator.return?.(undefined);
       } catch (error) {
-        this.#lateErrors.push(error);
+        this.#events.onLateError(error);
       }
-      this.#closed.resolve({ timedOut: false, errors: this.#lateErrors });
+      this.#closed.resolve(allWell);
     })();
     return this.#returned;
   }
@@ -132,6 +132,9 @@ export class ProcessProducer<T> implements Producer {
     return Object.create(context, { report: { value: report, enumerable: true } }) as ProcessContext<T>;
   }
 }
+
+/** What went wrong late has been told by itself. */
+const allWell: CleanupSummary = { timedOut: false, errors: [] };
 
 function isGenerator<T>(value: unknown): value is BodyGenerator<T> {
   return typeof value === "object" && value !== null && Symbol.asyncIterator in value && "next" in value;

@@ -17,6 +17,7 @@ export function createProcess<T>(
 ): ProcessRunner<T> {
   const link = new RunnerLink();
   const log = new ProcessLog<T>(link);
-  const producer = body instanceof Produced ? new CustomProducer(log, body, link) : new ProcessProducer(log, body);
+  const producer =
+    body instanceof Produced ? new CustomProducer(log, body, link) : new ProcessProducer(log, body, link);
   return new ProcessRunner<T>({ owner, log, producer, settings, link });
 }

@@ -14,6 +14,12 @@ export interface RunnerContext<Session = unknown, Services = unknown> {
   readonly id: RunnerId;
 }
 
+/** What a producer makes known. */
+export interface ProducerEvents {
+  /** The work has thrown something after it was stopped: however late, it is told. */
+  onLateError(error: unknown): void;
+}
+
 /**
  * A producer fills a log, which it has been given at its creation.
  *

@@ -89,6 +89,10 @@ export class RunnerLink implements RunnerEvents {
     this.runner?.onStarted();
   }
 
+  onOverflow(error: ActiveSessionError): void {
+    this.runner?.onOverflow(error);
+  }
+
   onFinal(): void {
     this.runner?.onFinal();
   }
@@ -376,6 +380,12 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
     this.#parts.owner.started(this);
   }
 
+  /** The log takes no more: the work is told why, and stopped. @internal */
+  onOverflow(error: ActiveSessionError): void {
+    this.#background.signal.abort(error);
+    this.#background.stop();
+  }
+
   /** The log's status has become final. @internal */
   onFinal(): void {
     this.#offSignal();
@@ -458,6 +468,11 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   /** How many items the log keeps. @internal */
   get retained(): number {
     return this.#log.size;
+  }
+
+  /** From now on the items that it keeps are counted here. @internal */
+  countIn(tally: ItemTally): void {
+    this.#log.countIn(tally);
   }
 
   /** @internal */

@@ -10,11 +10,11 @@
  *   is closed by the pump, because `stop` may have been called from inside the source itself.
  * - After `stop` the log is not touched. The source is closed exactly once, on every path.
  */
-import { createDeferred, type Deferred, isThenable } from "../base/async.js";
+import { createDeferred, type Deferred, isAbort, isThenable } from "../base/async.js";
 import type { CleanupSummary } from "../base/dispose.js";
 import type { SequenceSink } from "../log/sequence-log.js";
 import { isSliceOver, nextSlice } from "../log/turn.js";
-import type { Producer, RunnerContext } from "./producer.js";
+import type { Producer, ProducerEvents, RunnerContext } from "./producer.js";
 import {
   discardSource,
   type OpenSource,
@@ -39,16 +39,19 @@ export class SequenceProducer<T> implements Producer {
   readonly #closed = createDeferred<CleanupSummary>();
   /** Lets a start that waits for its source go on. */
   #stopping: Deferred<void> | undefined;
+  readonly #events: ProducerEvents;
   #source: SequenceSource<T> | undefined;
+  #context: RunnerContext | undefined;
   #open: OpenSource<T> | undefined;
   #state: "idle" | "opening" | "pumping" | "closing" = "idle";
   #isResting = false;
 
   /** @param closeTimeout how long each step of closing the source may take, ms */
-  constructor(sink: SequenceSink<T>, source: SequenceSource<T>, closeTimeout: number) {
+  constructor(sink: SequenceSink<T>, source: SequenceSource<T>, closeTimeout: number, events: ProducerEvents) {
     this.#sink = sink;
     this.#source = source;
     this.#closeTimeout = closeTimeout;
+    this.#events = events;
   }
 
   get closed(): Promise<CleanupSummary> {
@@ -58,6 +61,7 @@ export class SequenceProducer<T> implements Producer {
   async start(context: RunnerContext): Promise<void> {
     if (this.#state !== "idle") return;
     this.#state = "opening";
+    this.#context = context;
     let opened: Source<T> | undefined;
     try {
       const made = typeof this.#source === "function" ? this.#source(context) : this.#source!;
@@ -70,7 +74,7 @@ export class SequenceProducer<T> implements Producer {
     } catch (cause) {
       if (this.#isStopped()) return this.#discard(opened);
       this.#state = "idle";
-      if (typeof this.#source === "function") void discardSource(opened, this.#closeTimeout); // the next try makes another one
+      if (typeof this.#source === "function") void discardSource(opened, this.#closeTimeout, this.#tellLate); // the next try makes another one
       throw startFailed(cause);
     }
     this.#source = undefined;
@@ -103,7 +107,7 @@ export class SequenceProducer<T> implements Producer {
   #discard(made: Source<T> | Promise<Source<T>> | undefined): void {
     void Promise.resolve(made)
       .then(
-        (source) => discardSource(source, this.#closeTimeout),
+        (source) => discardSource(source, this.#closeTimeout, this.#tellLate),
         () => ({ timedOut: false, errors: [] }),
       )
       .then(this.#closed.resolve);
@@ -134,10 +138,17 @@ export class SequenceProducer<T> implements Producer {
       }
       this.#finish(() => sink.end());
     } catch (error) {
-      if (this.#isStopped()) return; // the late answer of a source that has been closed
+      if (this.#isStopped()) return this.#tellUnlessAbort(error); // the late answer of a source that has been closed
       this.#finish(() => sink.fail(error));
     }
     this.#close(open, "ended");
+  }
+
+  readonly #tellLate = (error: unknown): void => this.#events.onLateError(error);
+
+  /** A stopped source mostly throws what its signal told it, which is no news. */
+  #tellUnlessAbort(error: unknown): void {
+    if (!this.#context || !isAbort(error, this.#context.signal)) this.#events.onLateError(error);
   }
 
   /** Lets everybody else have the event loop. */
@@ -171,6 +182,7 @@ export class SequenceProducer<T> implements Producer {
       this.#finish(() => sink.end());
     } catch (error) {
       hasEnded = true;
+      if (this.#isStopped()) this.#tellUnlessAbort(error);
       this.#finish(() => sink.fail(error));
     }
     this.#close(open, hasEnded ? "ended" : "between");
@@ -184,7 +196,7 @@ export class SequenceProducer<T> implements Producer {
   }
 
   #close(open: OpenSource<T>, at: SourcePoint): void {
-    const closing = open.close(at, this.#closeTimeout);
+    const closing = open.close(at, this.#closeTimeout, this.#tellLate);
     if (closing instanceof Promise) void closing.then(this.#closed.resolve);
     else this.#closed.resolve(closing);
   }

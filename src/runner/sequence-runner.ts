@@ -104,7 +104,7 @@ export function createSequence<T>(
     const producer =
       source instanceof Produced
         ? new CustomProducer(log, source, link)
-        : new SequenceProducer(log, source, owner.cleanupTimeout);
+        : new SequenceProducer(log, source, owner.cleanupTimeout, link);
     return new SequenceRunner<T>({ owner, log, producer, settings, link }, settings.aheadLimit);
   } catch (error) {
     log.abort(); // whoever was to fill it may have begun

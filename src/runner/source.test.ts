@@ -221,14 +221,14 @@ describe("closing, exactly once", () => {
     expect(runner.progress).toEqual({ current: 0, estimatedEnd: 0 });
   });
 
-  test("the late failure of a closed source is ignored", async () => {
+  test("the late failure of a closed source changes nothing, and is told with the clean-up", async () => {
     const source = new PushSource<number>();
     const runner = await create(source);
     await runner.abort();
     source.fail(new Error("late"));
     await turns();
     expect(runner.status).toBe("aborted");
-    expect(await runner.cleanup).toEqual({ timedOut: false, errors: [] });
+    expect(await runner.cleanup).toEqual({ timedOut: false, errors: [new Error("late")] });
   });
 
   test("the late failure of a closed source does not close it a second time", async () => {

@@ -5,7 +5,7 @@
  * pending `next()`, a stream's own iterator does the same; so a stream is cancelled, and a Node stream destroyed, which
  * settles the pending step. A synchronous iterator must not be closed while it runs; its producer sees to that.
  */
-import { type CleanupSummary, mergeSummaries, runSteps } from "../base/dispose.js";
+import { type CleanupSummary, mergeSummaries, type OnLate, runSteps } from "../base/dispose.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 import type { RunnerContext } from "./producer.js";
 
@@ -24,7 +24,7 @@ export interface OpenSource<T> {
   /** The source's own iterator, where it has one: a call between would be made for every item. */
   readonly steps: { next(): IteratorResult<T> | Promise<IteratorResult<T>> };
   /** Closes the iterator, unless it has ended by itself, and the source, if that can be disposed; each within `timeout` ms. */
-  close(at: SourcePoint, timeout: number): CleanupSummary | Promise<CleanupSummary>;
+  close(at: SourcePoint, timeout: number, onLate?: OnLate): CleanupSummary | Promise<CleanupSummary>;
 }
 
 /** Where a source stands when it is closed: ended by itself, between two steps, or within a step that is pending. */
@@ -54,10 +54,10 @@ export function openSource<T>(source: Source<T>): OpenSource<T> {
 }
 
 /** Releases a source that has never been opened, within `timeout` ms. One that somebody else reads is left to them. */
-export async function discardSource(source: unknown, timeout: number): Promise<CleanupSummary> {
+export async function discardSource(source: unknown, timeout: number, onLate?: OnLate): Promise<CleanupSummary> {
   if (!isObject(source) || (isReadableStream(source) && source.locked)) return { timedOut: false, errors: [] };
-  if (isReadableStream(source)) return runSteps([() => source.cancel()], timeout);
-  return runSteps([...generatorReturn(source), () => disposeSource(source)], timeout);
+  if (isReadableStream(source)) return runSteps([() => source.cancel()], timeout, onLate);
+  return runSteps([...generatorReturn(source), () => disposeSource(source)], timeout, onLate);
 }
 
 /** A generator that never ran is its own iterator: `return()` completes it without running any of it. */
@@ -71,8 +71,8 @@ function openStream<T>(stream: ReadableStream<T>): OpenSource<T> {
   return {
     isAsync: true,
     steps: { next: () => reader.read() as Promise<IteratorResult<T>> },
-    close: (at, timeout) =>
-      runSteps([() => (at === "ended" ? undefined : reader.cancel()), () => reader.releaseLock()], timeout),
+    close: (at, timeout, onLate) =>
+      runSteps([() => (at === "ended" ? undefined : reader.cancel()), () => reader.releaseLock()], timeout, onLate),
   };
 }
 
@@ -83,13 +83,13 @@ class OpenIterator<T> implements OpenSource<T> {
     readonly steps: OpenSource<T>["steps"] & { return?(): unknown },
   ) {}
 
-  close(at: SourcePoint, timeout: number): CleanupSummary | Promise<CleanupSummary> {
+  close(at: SourcePoint, timeout: number, onLate?: OnLate): CleanupSummary | Promise<CleanupSummary> {
     const { source, steps } = this;
     const end = () => (at === "ended" || isNodeStream(source) ? undefined : steps.return?.());
     const dispose = () => disposeSource(source);
-    if (at !== "stepping") return runSteps([end, dispose], timeout);
+    if (at !== "stepping") return runSteps([end, dispose], timeout, onLate);
     // `return()` may be queued behind the pending step, and only the source's own end may settle that.
-    return Promise.all([runSteps([end], timeout), runSteps([dispose], timeout)]).then(mergeSummaries);
+    return Promise.all([runSteps([end], timeout, onLate), runSteps([dispose], timeout, onLate)]).then(mergeSummaries);
   }
 }
 

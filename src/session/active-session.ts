@@ -14,6 +14,8 @@ import { abortable, LazyPromise, noop } from "../base/async.js";
 import { checkOptions } from "../base/check.js";
 import { type CleanupSummary, mergeSummaries, type Resource } from "../base/dispose.js";
 import { ActiveSessionError } from "../base/error.js";
+import { LazySignal } from "../base/lazy-signal.js";
+import type { ItemTally } from "../log/result-log.js";
 import {
   checkDefinition,
   type ProcessDefinition,
@@ -33,7 +35,7 @@ import { Belongings } from "./belongings.js";
 import type { Idempotency } from "./creations.js";
 import { createDefined, withDefaults } from "./defined-runner.js";
 import { Expirable, type ExpiryList } from "./expiry.js";
-import { sessionIdFor, type TaggedIdentity } from "./identity.js";
+import { isOfUser, sessionIdFor, type TaggedIdentity } from "./identity.js";
 import type { RunnerOptions } from "./options.js";
 import type { Ownership } from "./owned-resources.js";
 import type { Properties } from "./properties.js";
@@ -49,6 +51,13 @@ export interface SessionHost extends RunnersHost {
   readonly firstGeneration: number;
   /** The list in which idle sessions wait for their end. */
   readonly idleSessions: ExpiryList<ActiveSession>;
+  /** The same for those whose client has not come back yet. */
+  readonly idleUnconfirmed: ExpiryList<ActiveSession>;
+  /** Count what runners keep, of confirmed sessions and of the others. */
+  readonly items: ItemTally;
+  readonly unconfirmedItems: ItemTally;
+  /** The client has come back. */
+  confirmed(session: ActiveSession): void;
   /** The group of a client, made if there is none; every live session of the client holds it then. */
   groupOf(identity: TaggedIdentity): SessionGroup<ActiveSession>;
   /** Throws where this session, or the host, may not have one more runner. */
@@ -84,6 +93,8 @@ export class ActiveSession<Services = unknown> extends Expirable {
   #publication: Publication | undefined;
   /** Requests that have got the session from an adapter and are not over. */
   #visitors = 0;
+  #handover: LazySignal | undefined;
+  #isConfirmed: boolean;
 
   /** @internal */
   constructor(host: SessionHost, identity: TaggedIdentity, suffix: string | undefined, generation: number) {
@@ -91,6 +102,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
     this.#host = host;
     this.identity = identity;
     this.suffix = suffix;
+    this.#isConfirmed = isOfUser(identity);
     this.#generation = generation - host.firstGeneration;
   }
 
@@ -159,7 +171,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
     return this.#house.create("create a sequence runner", options, {
       check: () => checkSource(source),
       make: (owner, settings) => createSequence(owner, source as SequenceSource<T>, settings),
-      discard: (timeout) => discardSource(source, timeout),
+      discard: (timeout, onLate) => discardSource(source, timeout, onLate),
     });
   }
 
@@ -327,8 +339,8 @@ export class ActiveSession<Services = unknown> extends Expirable {
   }
 
   /** The least recently used runner of those that nobody is using. @internal */
-  idlestRunner(fits: (runner: Runner) => boolean): RunnerEntry | undefined {
-    return this.#runners?.idlest(fits);
+  idlestRunner(): RunnerEntry | undefined {
+    return this.#runners?.idlest();
   }
 
   // --- resources and lifetime --------------------------------------------------------------------------------------
@@ -392,6 +404,20 @@ export class ActiveSession<Services = unknown> extends Expirable {
     this.#id = this.id;
     this.identity = identity;
     this.createdAt = Math.ceil(performance.now());
+    if (isOfUser(identity)) this.confirm();
+  }
+
+  /** Aborts when the session gets another owner: what was opened by the former one ends with it. @internal */
+  get handover(): AbortSignal {
+    this.#handover ??= new LazySignal();
+    return this.#handover.signal;
+  }
+
+  /** Ends what the former owner has opened; to be called after {@link moveTo}, when the host's tables are right. @internal */
+  endFormerOpenings(): void {
+    const handover = this.#handover;
+    this.#handover = undefined;
+    handover?.abort(gone());
   }
 
   /** It leaves the group that it was in for this one. @internal */
@@ -419,14 +445,42 @@ export class ActiveSession<Services = unknown> extends Expirable {
     if (this.#cleanup?.isResolved && this.#visitors === 0) this.#group?.release();
   }
 
+  /**
+   * Whether its client has proved that it can come back: by an identity that the application knows, or by a later request. Until then
+   * the session is not given much: anyone can have any number of them. @internal
+   */
+  get isConfirmed(): boolean {
+    return this.#isConfirmed;
+  }
+
+  /** A request has brought the identity of the session back. @internal */
+  confirm(): void {
+    if (this.#isConfirmed) return;
+    const { idleUnconfirmed, items } = this.#host;
+    idleUnconfirmed.remove(this);
+    this.#isConfirmed = true;
+    for (const runner of this.allRunners()) runner.countIn(items);
+    this.#host.confirmed(this);
+    this.touch();
+  }
+
+  /** Where the items of its runners are counted. @internal */
+  get items(): ItemTally {
+    return this.#isConfirmed ? this.#host.items : this.#host.unconfirmedItems;
+  }
+
+  get #idleList(): ExpiryList<ActiveSession> {
+    return this.#isConfirmed ? this.#host.idleSessions : this.#host.idleUnconfirmed;
+  }
+
   /** Starts the idle time anew, unless something holds the session. @internal */
   touch(): void {
-    if (this.#holders === 0 && this.isAvailable) this.#host.idleSessions.touch(this);
+    if (this.#holders === 0 && this.isAvailable) this.#idleList.touch(this);
   }
 
   /** Keeps the session from idling out until {@link release} has been called as often. @internal */
   hold(): void {
-    if (this.#holders++ === 0) this.#host.idleSessions.remove(this);
+    if (this.#holders++ === 0) this.#idleList.remove(this);
   }
 
   /** @internal */
@@ -445,7 +499,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
   endFor(reason: AbortReason): void {
     if (this.#endReason) return;
     this.#endReason = reason;
-    this.#host.idleSessions.remove(this);
+    this.#idleList.remove(this);
     this.#host.forget(this);
     const runners = this.#runners?.all() ?? [];
     this.#host.events.emit("session.ended", () => ({ ...this.#names, reason, runners: runners.length }));
@@ -525,6 +579,10 @@ export class ActiveSession<Services = unknown> extends Expirable {
 }
 
 const nothingReleased: CleanupSummary = { timedOut: false, errors: [] };
+
+function gone(): ActiveSessionError {
+  return new ActiveSessionError("RUNNER_GONE", "The runner is not available any more");
+}
 
 function sessionEnded(action: string, reason: AbortReason): ActiveSessionError {
   return new ActiveSessionError(

@@ -205,8 +205,8 @@ describe("locating a runner by its key", () => {
   }
 
   it.each([undefined, "tab-2"])("finds it for its own identity, with suffix %s", async (suffix) => {
-    const { host, runner } = await openRunner(undefined, suffix);
-    expect(host.locate(alice, runner.key)).toEqual({ runner });
+    const { host, runner, session } = await openRunner(undefined, suffix);
+    expect(host.locate(alice, runner.key)).toEqual({ runner, session });
   });
 
   it.each(["", "nonsense", "0-1", "0-1-x", "../0-1-x", "%00"])("a malformed key is unknown: %j", async (key) => {
@@ -238,7 +238,7 @@ describe("locating a runner by its key", () => {
     const host = openHost();
     const { runner, keyOf, session } = await openRunner(host, "tab-2");
     await host.get("alice");
-    expect(host.locate(alice, runner.key)).toEqual({ runner });
+    expect(host.locate(alice, runner.key)).toEqual({ runner, session });
     expect(host.locate(alice, keyOf({ id: session.id.replace("tab-2", "tab-3") }))).toBe("gone");
     expect(host.locate(alice, keyOf({ id: session.id.replace(".tab-2", "") }))).toBe("gone");
   });
@@ -266,9 +266,9 @@ describe("locating a runner by its key", () => {
   });
 
   it("a removed runner is gone; one that has merely ended is there", async () => {
-    const { host, runner } = await openRunner();
+    const { host, runner, session } = await openRunner();
     await runner.abort();
-    expect(host.locate(alice, runner.key)).toEqual({ runner });
+    expect(host.locate(alice, runner.key)).toEqual({ runner, session });
     await runner[Symbol.asyncDispose]();
     expect(host.locate(alice, runner.key)).toBe("gone");
   });

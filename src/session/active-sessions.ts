@@ -10,14 +10,18 @@ import { createDeferred, settleWithin } from "../base/async.js";
 import { checkDuration, checkOptions } from "../base/check.js";
 import type { CleanupSummary } from "../base/dispose.js";
 import { ActiveSessionError } from "../base/error.js";
+import { ItemTally } from "../log/result-log.js";
 import type { Runner } from "../runner/runner.js";
 import { ActiveSession, type SessionHost } from "./active-session.js";
 import { Events } from "./events.js";
 import { Alarm, ExpiryList, ExpiryLists } from "./expiry.js";
-import { checkSuffix, sessionIdFor, type TaggedIdentity, tagIdentity } from "./identity.js";
+import { checkSuffix, isOfUser, sessionIdFor, type TaggedIdentity, tagIdentity } from "./identity.js";
 import { type Limits, limitReached, type Tally } from "./limits.js";
 import { type ActiveSessionsOptions, type HostSettings, resolveOptions } from "./options.js";
+import { RecencyList } from "./recency-list.js";
+import { Rotations } from "./rotations.js";
 import { parseRunnerKey } from "./runner-key.js";
+import type { RunnerEntry } from "./runner-table.js";
 import { type GroupHost, SessionGroup } from "./session-group.js";
 
 /** Figures of this process. */
@@ -45,9 +49,11 @@ export interface CloseSummary {
 }
 
 /** Where a runner's key leads an identity. `gone`: it existed, or may have; `unknown`: it never did, for this identity. */
-export type Located = { readonly runner: Runner } | "gone" | "unknown";
+export type Located = { readonly runner: Runner; readonly session: ActiveSession } | "gone" | "unknown";
 
 const sessionsExpiredPerTurn = 1000;
+/** A session whose client has not come back yet ends so long after its last use, ms. */
+const unconfirmedTimeout = 120_000;
 
 /** Finds, creates, expires and drains sessions; one for each process. See `createActiveSessions`. */
 export class ActiveSessions<Services = unknown> implements AsyncDisposable {
@@ -61,7 +67,15 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
   readonly #idleSessions: ExpiryList<ActiveSession>;
   readonly #events: Events;
   readonly #lifetime = new Alarm(() => this.#endOldest());
-  readonly #tally: Tally = { runners: 0, openReads: 0, items: 0 };
+  readonly #idleUnconfirmed: ExpiryList<ActiveSession>;
+  /** Sessions whose client has not come back yet: how many there are, and, in order of their first work, those that have some. */
+  #unconfirmed = 0;
+  readonly #unconfirmedAtWork = new Set<ActiveSession>();
+  readonly #unusedRunners = new RecencyList<RunnerEntry>();
+  readonly #tally: Tally = { runners: 0, openReads: 0 };
+  readonly #items = new ItemTally();
+  readonly #unconfirmedItems: ItemTally;
+  #isMakingRoom = false;
   readonly #host: SessionHost;
   readonly #groupHost: GroupHost<ActiveSession>;
   #lastGeneration: number;
@@ -71,13 +85,22 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
   constructor(options: ActiveSessionsOptions<ActiveSession, Services, SessionGroup<ActiveSession>>) {
     this.#settings = resolveOptions(options);
     this.#events = new Events(this.#settings.logger);
-    this.#idleSessions = new ExpiryList(this.#settings.idleTimeout, (session) => session.endFor("idle"));
+    const { idleTimeout, limits } = this.#settings;
+    const expire = (session: ActiveSession) => session.endFor("idle");
+    this.#idleSessions = new ExpiryList(idleTimeout, expire);
+    this.#idleUnconfirmed = new ExpiryList(Math.min(idleTimeout, unconfirmedTimeout), expire);
+    this.#unconfirmedItems = new ItemTally(limits.unconfirmedItems, () => this.#makeRoomForItems());
     const firstGeneration = Date.now();
     this.#lastGeneration = firstGeneration - 1;
     this.#host = {
       firstGeneration,
       settings: this.#settings,
       idleSessions: this.#idleSessions,
+      idleUnconfirmed: this.#idleUnconfirmed,
+      items: this.#items,
+      unconfirmedItems: this.#unconfirmedItems,
+      confirmed: (session) => this.#noLongerUnconfirmed(session),
+      unusedRunners: this.#unusedRunners,
       idleRunners: new ExpiryLists(({ runner }) => void runner.dispose("idle")),
       tally: this.#tally,
       admitRunner: (session) => this.#admitRunner(session),
@@ -132,7 +155,7 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
       if (!this.#sessions.has(tableKey(identity, undefined))) onlySuffixed++;
     }
     const sessions = this.#sessions.size;
-    return { sessions, groups: sessions - suffixed + onlySuffixed, ...this.#tally };
+    return { sessions, groups: sessions - suffixed + onlySuffixed, ...this.#tally, items: this.#itemCount };
   }
 
   /**
@@ -162,6 +185,14 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
 
   // --- for the adapters --------------------------------------------------------------------------------------------
 
+  /** What names sessions and signs cookies. @internal */
+  get secret(): string | Uint8Array {
+    return this.#settings.secret;
+  }
+
+  /** Which cookies have just been replaced. @internal */
+  readonly rotations = new Rotations();
+
   /** The live session of an identity, created if there is none. @internal */
   obtain(identity: TaggedIdentity, suffix: string | undefined): ActiveSession<Services> {
     return this.lookUp(identity, suffix) ?? this.#create(identity, suffix);
@@ -172,6 +203,7 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
       throw new ActiveSessionError("HOST_CLOSED", "Cannot create a session: the host must be open, received closed");
     }
     this.#admitSession(identity, suffix);
+    if (!isOfUser(identity)) this.#admitUnconfirmed();
     this.#lastGeneration = Math.max(this.#lastGeneration + 1, Date.now());
     const session = new ActiveSession<Services>(this.#host, identity, suffix, this.#lastGeneration);
     this.#enter(session);
@@ -196,15 +228,18 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
    * @internal
    */
   move(from: TaggedIdentity, to: TaggedIdentity): void {
+    const moved: ActiveSession[] = [];
     for (const session of this.#sessionsOf(from)) {
       if (this.#sessions.has(tableKey(to, session.suffix))) void session.terminate();
       else {
         this.#leave(session);
         session.moveTo(to);
         this.#enter(session); // as the youngest, which it is by its lifetime
+        moved.push(session);
       }
     }
     this.#moveGroup(from, to);
+    for (const session of moved) session.endFormerOpenings();
   }
 
   /** Ends what one client has. @internal */
@@ -235,7 +270,7 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     if (session?.generation !== key.generation) return "gone";
     if (!session.hasIssued(key.number)) return "unknown";
     const runner = session.peek(key.number);
-    return runner ? { runner } : "gone";
+    return runner ? { runner, session: session as ActiveSession } : "gone";
   }
 
   /** The runners of all live sessions of an identity, without using them. @internal */
@@ -262,17 +297,54 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
       () => endIdlest(ofClient()),
     );
     const endIdle = () => {
-      const idle = this.#idleSessions.find(({ isVisited }) => !isVisited);
+      const isUnvisited = ({ isVisited }: ActiveSession) => !isVisited;
+      const idle = this.#idleUnconfirmed.findOldest(isUnvisited) ?? this.#idleSessions.findOldest(isUnvisited);
       idle?.endFor("idle");
       return idle !== undefined;
     };
     admit("sessions", () => this.#sessions.size, endIdle);
   }
 
+  /** One more session of a client that nobody knows: the oldest such one makes room, whatever `whenReached` says. */
+  #admitUnconfirmed(): void {
+    const { limits } = this.#settings;
+    while (this.#unconfirmed >= limits.unconfirmedSessions) {
+      const oldest = this.#idleUnconfirmed.findOldest(({ isVisited }) => !isVisited);
+      if (!oldest) this.#refuse("create a session", "unconfirmedSessions", undefined);
+      oldest?.endFor("idle");
+    }
+    this.#unconfirmed++;
+  }
+
+  #noLongerUnconfirmed(session: ActiveSession): void {
+    this.#unconfirmed--;
+    this.#unconfirmedAtWork.delete(session);
+  }
+
+  /** In a step of its own: an append, which is under way, must not end the session that it belongs to. */
+  #makeRoomForItems(): void {
+    if (this.#isMakingRoom) return;
+    this.#isMakingRoom = true;
+    queueMicrotask(() => {
+      this.#isMakingRoom = false;
+      while (this.#unconfirmedItems.items > this.#unconfirmedItems.most) {
+        const oldest = oldestIdle(this.#unconfirmedAtWork);
+        if (!oldest) return;
+        this.#events.emit("limit.reached", () => ({
+          limit: "unconfirmedItems",
+          error: limitReached("keep more items", "unconfirmedItems", this.#settings.limits),
+          session: oldest.id,
+        }));
+        oldest.endFor("idle");
+      }
+    });
+  }
+
   #admitRunner(session: ActiveSession): void {
     const { runners, runnersPerClient, retainedItems } = this.#settings.limits;
+    if (!session.isConfirmed) this.#admitUnconfirmedRunner(session);
     // One client cannot have more than all together, and the limits are seldom near.
-    if (this.#tally.runners < Math.min(runners, runnersPerClient) && this.#tally.items < retainedItems) return;
+    if (this.#tally.runners < Math.min(runners, runnersPerClient) && this.#itemCount < retainedItems) return;
     const admit = this.#admission("create a runner", session);
     const ofClient = () => this.#sessionsOf(session.identity);
     const runnersOfClient = () => ofClient().reduce((sum, { runnerCount }) => sum + runnerCount, 0);
@@ -280,14 +352,35 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     admit(
       "runners",
       () => this.#tally.runners,
-      () => removeIdlest(this.#sessions.values()),
+      () => this.#removeUnused(() => true),
     );
-    const holdsItems = ({ kind, retained }: Runner) => kind === "sequence" && retained > 0;
+    const holdsItems = ({ runner: { kind, retained } }: RunnerEntry) => kind === "sequence" && retained > 0;
     admit(
       "retainedItems",
-      () => this.#tally.items,
-      () => removeIdlest(this.#sessions.values(), holdsItems),
+      () => this.#itemCount,
+      () => this.#removeUnused(holdsItems),
     );
+  }
+
+  #admitUnconfirmedRunner(session: ActiveSession): void {
+    const admit = this.#admission("create a runner", session);
+    admit(
+      "unconfirmedRunners",
+      () => session.runnerCount,
+      () => removeIdlest([session]),
+    );
+    this.#unconfirmedAtWork.add(session);
+  }
+
+  /** Removes the least recently used runner that nobody is using; returns whether there was one. */
+  #removeUnused(fits: (entry: RunnerEntry) => boolean): boolean {
+    const entry = this.#unusedRunners.oldest(fits);
+    if (entry) void entry.runner.dispose("idle");
+    return entry !== undefined;
+  }
+
+  get #itemCount(): number {
+    return this.#items.items + this.#unconfirmedItems.items;
   }
 
   #admitRead(session: ActiveSession): void {
@@ -310,12 +403,16 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
       if (limits[name] === Number.POSITIVE_INFINITY) return;
       while (count() >= limits[name]) {
         if (limits.whenReached === "end-idle" && makeRoom()) continue;
-        const error = limitReached(action, name, limits);
-        const whose = session && { session: session.id };
-        this.#events.emit("limit.reached", () => ({ limit: name, error, ...whose }));
-        throw error;
+        this.#refuse(action, name, session);
       }
     };
+  }
+
+  #refuse(action: string, name: keyof Omit<Limits, "whenReached">, session: ActiveSession | undefined): never {
+    const error = limitReached(action, name, this.#settings.limits);
+    const whose = session && { session: session.id };
+    this.#events.emit("limit.reached", () => ({ limit: name, error, ...whose }));
+    throw error;
   }
 
   // --- groups ------------------------------------------------------------------------------------------------------
@@ -358,6 +455,7 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
 
   #forget(session: ActiveSession<Services>): void {
     this.#leave(session);
+    if (!session.isConfirmed) this.#noLongerUnconfirmed(session as ActiveSession);
     this.#ending.add(session);
   }
 
@@ -409,6 +507,7 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     await settleWithin(drain(), timeout);
     this.#lifetime.cancel();
     this.#idleSessions.close();
+    this.#idleUnconfirmed.close();
     const summary = { sessions, unfinished: [...unfinished].map(({ id }) => id), errors: [...errors] };
     this.#events.emit("host.closed", () => ({ sessions, unfinished: summary.unfinished }));
     return summary;
@@ -422,9 +521,21 @@ function endIdlest(sessions: Iterable<ActiveSession>): boolean {
   return idlest !== undefined;
 }
 
-/** Removes the least recently used of the runners that nobody is using; returns whether there was one. */
-function removeIdlest(sessions: Iterable<ActiveSession>, fits: (runner: Runner) => boolean = () => true): boolean {
-  const candidates = [...sessions].flatMap((session) => session.idlestRunner(fits) ?? []);
+/** Of sessions in order, the first that is idle, of a few; if none of them is, the very first. */
+function oldestIdle(sessions: Iterable<ActiveSession>): ActiveSession | undefined {
+  let first: ActiveSession | undefined;
+  let left = 64;
+  for (const session of sessions) {
+    if (session.expiresAt > 0 && !session.isVisited) return session;
+    first ??= session;
+    if (--left === 0) break;
+  }
+  return first;
+}
+
+/** Removes the least recently used of one client's runners that nobody is using; returns whether there was one. */
+function removeIdlest(sessions: readonly ActiveSession[]): boolean {
+  const candidates = sessions.flatMap((session) => session.idlestRunner() ?? []);
   const idlest = leastOf(candidates, ({ usedAt }) => usedAt);
   if (idlest) void idlest.runner.dispose("idle");
   return idlest !== undefined;

@@ -58,10 +58,11 @@ export class Belongings<Services> {
 
   /** Gives the owned resources back, the last one first, then the services; each step takes `timeout` ms at most. */
   async release(timeout: number): Promise<CleanupSummary> {
-    const ofResources = await releaseAll(this.#owned, timeout);
+    const onLate = (error: unknown) => this.#proprietor.warn("a clean-up failed when its time was up", error);
+    const ofResources = await releaseAll(this.#owned, timeout, onLate);
     const services = this.#services?.value;
     // Services are some object of the application's; a function in their place is no disposer.
     const dispose = () => (typeof services === "object" && isResource(services) ? disposeOf(services) : undefined);
-    return mergeSummaries([ofResources, await runStep(dispose, timeout)]);
+    return mergeSummaries([ofResources, await runStep(dispose, timeout, onLate)]);
   }
 }

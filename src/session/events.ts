@@ -155,9 +155,32 @@ function ignoreRejection(result: unknown): void {
   if (typeof Object(result).then === "function") Promise.resolve(result).catch(noop);
 }
 
+/** Without a logger, so many warnings a minute have their details, for the whole process; of the rest only the number is told. */
+const warningsPerMinute = 10;
+const minute = 60_000;
+let minuteEnd = 0;
+let warningsOfMinute = 0;
+
 function warnProcess(level: Level, message: string, details: object): void {
   if (level !== "warn" && level !== "error") return;
-  process.emitWarning(message, { type: "ActiveSessionWarning", detail: describeDetails(details) });
+  const now = performance.now();
+  if (now >= minuteEnd || now < minuteEnd - minute) {
+    const untold = warningsOfMinute - warningsPerMinute;
+    if (untold > 0) emit(`${untold} warnings have not been told of in their minute; a logger is told of all`);
+    minuteEnd = now + minute;
+    warningsOfMinute = 0;
+  }
+  warningsOfMinute++;
+  if (warningsOfMinute <= warningsPerMinute) emit(message, describeDetails(details));
+  else if (isPowerOfTen(warningsOfMinute)) emit(`${warningsOfMinute} warnings within a minute; the latest: ${message}`);
+}
+
+function emit(message: string, detail?: string): void {
+  process.emitWarning(message, { type: "ActiveSessionWarning", ...(detail && { detail }) });
+}
+
+function isPowerOfTen(count: number): boolean {
+  return /^10+$/.test(String(count));
 }
 
 function describeDetails(details: object): string {

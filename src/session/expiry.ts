@@ -20,7 +20,15 @@ export abstract class Expirable {
   expiresAt = 0;
 }
 
-/** One timer that rings at the earliest of the deadlines it was set for; it never keeps the process alive. */
+/** So much later than it should a timer comes where the process was frozen, or held for very long, ms. */
+const frozenFrom = 1000;
+/** How long the loop may then read what has arrived meanwhile, before anything ends, ms. */
+const thawTime = 500;
+
+/**
+ * One timer that rings at the earliest of the deadlines it was set for; it never keeps the process alive. After the process was frozen
+ * (a virtual machine that was paused) it rings a moment later: what clients have sent meanwhile is read first.
+ */
 export class Alarm {
   readonly #ring: () => void;
   #at = Number.POSITIVE_INFINITY;
@@ -39,7 +47,11 @@ export class Alarm {
       this.#at = Number.POSITIVE_INFINITY;
       this.#ring();
     };
-    this.#cancel = startTimer(deadline - performance.now(), rings, { unref: true });
+    const isDue = () => {
+      if (performance.now() - deadline < frozenFrom) rings();
+      else this.#cancel = startTimer(thawTime, rings, { unref: true });
+    };
+    this.#cancel = startTimer(deadline - performance.now(), isDue, { unref: true });
   }
 
   cancel(): void {
@@ -62,10 +74,15 @@ export class ExpiryList<E extends Expirable> {
     this.#expire = expire;
   }
 
-  /** Of those that fit, the entry that was touched longest ago. */
-  find(fits: (entry: E) => boolean): E | undefined {
+  /**
+   * The entry that was touched longest ago of those that fit. At most so many are looked at; if none of them fits although there are
+   * more, it is the very first one: making room must not take longer, the more there is.
+   */
+  findOldest(fits: (entry: E) => boolean, looks = 64): E | undefined {
     let entry = this.#head as E | null;
-    while (entry && !fits(entry)) entry = entry.expiryNext as E | null;
+    for (let left = looks; entry && !fits(entry); entry = entry.expiryNext as E | null) {
+      if (--left === 0) return this.#head as E;
+    }
     return entry ?? undefined;
   }
 

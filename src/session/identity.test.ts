@@ -33,7 +33,7 @@ describe("tagging an identity", () => {
 
   it("says what is wrong in the library's form", () => {
     expect(() => tagIdentity("user", 17)).toThrow(
-      "Cannot find a session: the identity must be a non-empty string, received 17",
+      "Cannot find a session: the identity must be a non-empty string of whole characters, received 17",
     );
   });
 

@@ -11,13 +11,26 @@ export type IdentitySource = "user" | "session" | "cookie";
 /** An identity with its source. */
 export type TaggedIdentity = `${IdentitySource}:${string}`;
 
-/** Tags an identity; throws `INVALID_IDENTITY` unless it is a non-empty string. */
+/**
+ * Tags an identity; throws `INVALID_IDENTITY` unless it is a non-empty string of whole characters. Half of a surrogate pair has no form
+ * in UTF-8: identities that differ only there would share a session id.
+ */
 export function tagIdentity(source: IdentitySource, identity: unknown): TaggedIdentity {
-  if (typeof identity === "string" && identity !== "") return `${source}:${identity}`;
+  if (typeof identity === "string" && identity !== "" && isWellFormed(identity)) return `${source}:${identity}`;
   throw new ActiveSessionError(
     "INVALID_IDENTITY",
-    `Cannot find a session: the identity must be a non-empty string, received ${describe(identity)}`,
+    `Cannot find a session: the identity must be a non-empty string of whole characters, received ${describe(identity)}`,
   );
+}
+
+/** `String.prototype.isWellFormed`, which Node has and the library's version of the language does not. */
+function isWellFormed(text: string): boolean {
+  return (text as string & { isWellFormed(): boolean }).isWellFormed();
+}
+
+/** Whether the application itself knows whose it is. */
+export function isOfUser(identity: TaggedIdentity): boolean {
+  return identity.startsWith("user:");
 }
 
 const suffixPattern = /^[A-Za-z0-9_-]{1,64}$/;

@@ -29,6 +29,21 @@ export interface LimitOptions {
    */
   readonly openReadsPerClient?: number | undefined;
   /**
+   * Items that one sequence runner keeps. One that would keep more, with `retain: "all"` say, fails with `RUNNER_TOO_LARGE`; what it has
+   * stays readable. Default: 1,000,000.
+   */
+  readonly itemsPerRunner?: number | undefined;
+  /**
+   * Live sessions of clients that have not come back yet: whose cookie, or framework's session, no later request has brought. Such a
+   * session ends two minutes after its last use. Where there are as many, the one that was not used for the longest time ends.
+   * Default: 10,000.
+   */
+  readonly unconfirmedSessions?: number | undefined;
+  /** Items that their runners keep together; where there are more, the oldest of these sessions end. Default: 1,000,000. */
+  readonly unconfirmedItems?: number | undefined;
+  /** Runners of one of these sessions. Default: 20. */
+  readonly unconfirmedRunners?: number | undefined;
+  /**
    * What happens when a limit of sessions, runners or items is reached: `"refuse"` whoever asks for more, or `"end-idle"`: end the
    * least recently used one that nobody is using, of the same client where the limit is the client's; if there is none, refuse.
    * Open reads are always refused, and sessions too where `idleTimeout` is `Infinity`: none is ever idle. Default: `"refuse"`.
@@ -43,7 +58,6 @@ export type Limits = { readonly [K in keyof LimitOptions]-?: Exclude<LimitOption
 export interface Tally {
   runners: number;
   openReads: number;
-  items: number;
 }
 
 const never = Number.POSITIVE_INFINITY;
@@ -56,6 +70,10 @@ const defaultLimits: Limits = {
   sessionsPerClient: 20,
   runnersPerClient: 200,
   openReadsPerClient: 256,
+  itemsPerRunner: 1_000_000,
+  unconfirmedSessions: 10_000,
+  unconfirmedItems: 1_000_000,
+  unconfirmedRunners: 20,
   whenReached: "refuse",
 };
 
@@ -77,7 +95,7 @@ const retryAfter = 5;
 
 /** The error for a limit that is reached. */
 export function limitReached(action: string, name: keyof LimitOptions, limits: Limits): ActiveSessionError {
-  const isOfClient = name.endsWith("PerClient");
+  const isOfClient = name.endsWith("PerClient") || name === "unconfirmedRunners";
   const requirement = `the limit ${name} (${limits[name]}) must not be reached`;
   return new ActiveSessionError(
     isOfClient ? "CLIENT_LIMIT_REACHED" : "SERVER_LIMIT_REACHED",

@@ -45,6 +45,10 @@ describe("the options of createActiveSessions", () => {
         sessionsPerClient: 20,
         runnersPerClient: 200,
         openReadsPerClient: 256,
+        itemsPerRunner: 1_000_000,
+        unconfirmedSessions: 10_000,
+        unconfirmedItems: 1_000_000,
+        unconfirmedRunners: 20,
         whenReached: "refuse",
       },
     });

@@ -1,5 +1,5 @@
 /** What a session has taken over and gives back when it ends, the last first; each exactly once, sooner if asked. */
-import { type CleanupSummary, disposeOf, type Resource, runSteps } from "../base/dispose.js";
+import { type CleanupSummary, disposeOf, type OnLate, type Resource, runSteps } from "../base/dispose.js";
 
 /** The claim on an owned resource: disposing it gives the resource back now instead of with the session. */
 export class Ownership implements AsyncDisposable {
@@ -28,7 +28,7 @@ export class Ownership implements AsyncDisposable {
 }
 
 /** Gives everything back in reverse order of taking; each step is bounded by `timeout` ms. */
-export async function releaseAll(owned: Set<Ownership>, timeout: number): Promise<CleanupSummary> {
+export async function releaseAll(owned: Set<Ownership>, timeout: number, onLate?: OnLate): Promise<CleanupSummary> {
   const steps = [...owned].reverse().map((ownership) => () => ownership[Symbol.asyncDispose]());
-  return runSteps(steps, timeout);
+  return runSteps(steps, timeout, onLate);
 }

@@ -2,9 +2,13 @@
 import type { CleanupSummary } from "../base/dispose.js";
 import type { Runner } from "../runner/runner.js";
 import { Expirable, type ExpiryList, type ExpiryLists } from "./expiry.js";
+import type { RecencyList, Recent } from "./recency-list.js";
 
 /** A runner and what keeps it. */
-export class RunnerEntry extends Expirable {
+export class RunnerEntry extends Expirable implements Recent<RunnerEntry> {
+  moreRecent: RunnerEntry | undefined;
+  lessRecent: RunnerEntry | undefined;
+  isListed = false;
   /** How many reads and responses keep the runner from idling out. */
   holders = 0;
   /** When it was used last, by the monotonic clock, ms. */
@@ -22,11 +26,14 @@ export class RunnerEntry extends Expirable {
 /** See the top of the file. */
 export class RunnerTable {
   readonly #idle: ExpiryLists<RunnerEntry>;
+  /** Those of the whole host that nobody is using. */
+  readonly #unused: RecencyList<RunnerEntry>;
   readonly #entries = new Map<number, RunnerEntry>();
   readonly #disposals = new Set<Promise<CleanupSummary>>();
 
-  constructor(idle: ExpiryLists<RunnerEntry>) {
+  constructor(idle: ExpiryLists<RunnerEntry>, unused: RecencyList<RunnerEntry>) {
     this.#idle = idle;
+    this.#unused = unused;
   }
 
   /** The runners in order of creation, as of the call. */
@@ -47,12 +54,11 @@ export class RunnerTable {
     return this.#entries.size;
   }
 
-  /** The runner that was not used for the longest time, of those that fit and that nobody is using. */
-  idlest(fits: (runner: Runner) => boolean): RunnerEntry | undefined {
+  /** The runner that was not used for the longest time, of those that nobody is using. */
+  idlest(): RunnerEntry | undefined {
     let idlest: RunnerEntry | undefined;
     for (const entry of this.#entries.values()) {
-      const isCandidate = entry.holders === 0 && fits(entry.runner);
-      if (isCandidate && (!idlest || entry.usedAt < idlest.usedAt)) idlest = entry;
+      if (entry.holders === 0 && (!idlest || entry.usedAt < idlest.usedAt)) idlest = entry;
     }
     return idlest;
   }
@@ -63,6 +69,7 @@ export class RunnerTable {
     if (!entry) return false;
     this.#entries.delete(runner.number);
     entry.idle.remove(entry);
+    this.#unused.remove(entry);
     this.#idle.leave(entry.idleTimeout);
     this.#disposals.add(disposal);
     void disposal.then(() => this.#disposals.delete(disposal));
@@ -77,13 +84,17 @@ export class RunnerTable {
   /** Keeps a runner from idling out until {@link release} has been called as often. */
   hold(runner: Runner): void {
     const entry = this.#entries.get(runner.number);
-    if (entry && entry.holders++ === 0) entry.idle.remove(entry);
+    if (!entry || entry.holders++ > 0) return;
+    entry.idle.remove(entry);
+    this.#unused.remove(entry);
   }
 
   release(runner: Runner): void {
     const entry = this.#entries.get(runner.number);
     if (!entry) return;
     entry.usedAt = performance.now();
-    if (--entry.holders === 0) entry.idle.touch(entry, entry.usedAt);
+    if (--entry.holders > 0) return;
+    entry.idle.touch(entry, entry.usedAt);
+    this.#unused.use(entry);
   }
 }

@@ -6,8 +6,8 @@
  * may be one more, and is told of at once: nobody hears of a runner that was never created.
  */
 import { abortable, LazyPromise } from "../base/async.js";
-import { type CleanupSummary, mergeSummaries, type Resource, runSteps, toSteps } from "../base/dispose.js";
-import type { LogState } from "../log/result-log.js";
+import { type CleanupSummary, mergeSummaries, type OnLate, type Resource, runSteps, toSteps } from "../base/dispose.js";
+import type { ItemTally, LogState } from "../log/result-log.js";
 import type { Runner, RunnerOwner } from "../runner/runner.js";
 import type { SequenceSettings } from "../runner/sequence-runner.js";
 import type { AbortReason } from "../runner/shapes.js";
@@ -22,6 +22,7 @@ import {
   resolveRunnerOptions,
   takeHolds,
 } from "./options.js";
+import type { RecencyList } from "./recency-list.js";
 import { parseRunnerKey } from "./runner-key.js";
 import { type RunnerEntry, RunnerTable } from "./runner-table.js";
 
@@ -30,6 +31,8 @@ export interface RunnersHost {
   readonly settings: HostSettings;
   /** The lists in which idle runners wait for their end. */
   readonly idleRunners: ExpiryLists<RunnerEntry>;
+  /** Those of them that nobody is using, in order of their last use. */
+  readonly unusedRunners: RecencyList<RunnerEntry>;
   /** Counts what all sessions hold. */
   readonly tally: Tally;
   readonly events: Events;
@@ -47,6 +50,8 @@ export interface RunnersHome {
     /** Keeps the session from idling out until `release` has been called as often. */
     hold(): void;
     release(): void;
+    /** Where its runners' items are counted. */
+    readonly items: ItemTally;
   };
   readonly host: RunnersHost;
   /** Throws when the session has ended. */
@@ -65,7 +70,7 @@ export interface Recipe<R> {
   /** Makes it, not started yet, from what its options came to. */
   readonly make: (owner: RunnerOwner, settings: SequenceSettings) => R;
   /** Closes what was given for it where it could not even be made, within so many ms. */
-  readonly discard?: (timeout: number) => Promise<CleanupSummary>;
+  readonly discard?: (timeout: number, onLate: OnLate) => Promise<CleanupSummary>;
 }
 
 const nothing: CleanupSummary = { timedOut: false, errors: [] };
@@ -83,7 +88,7 @@ export class SessionRunners implements RunnerOwner {
 
   constructor(home: RunnersHome) {
     this.#home = home;
-    this.#table = new RunnerTable(home.host.idleRunners);
+    this.#table = new RunnerTable(home.host.idleRunners, home.host.unusedRunners);
   }
 
   /** True until one has been created or found. */
@@ -121,9 +126,9 @@ export class SessionRunners implements RunnerOwner {
     return this.#table.get(number);
   }
 
-  /** The least recently used of those that fit and that nobody is using. */
-  idlest(fits: (runner: Runner) => boolean): RunnerEntry | undefined {
-    return this.#table.idlest(fits);
+  /** The least recently used of those that nobody is using. */
+  idlest(): RunnerEntry | undefined {
+    return this.#table.idlest();
   }
 
   // --- creating ----------------------------------------------------------------------------------------------------
@@ -149,7 +154,9 @@ export class SessionRunners implements RunnerOwner {
       if (checking instanceof Promise) await this.#pinned(checking);
       this.#home.checkAvailable(action);
       this.#home.admitRunner();
-      const settings = { number, defaultAdvance, holds: taken, data, aheadLimit, retain, definition: undefined };
+      const { itemsPerRunner: mostItems } = host.settings.limits;
+      const ofRunner = { number, defaultAdvance, holds: taken, data, definition: undefined };
+      const settings = { ...ofRunner, aheadLimit, retain, mostItems };
       runner = make(this, settings);
       this.#add(runner, choices);
       this.#home.checkAvailable(action); // making room for it, or making it, may have run code that ended the session
@@ -197,12 +204,13 @@ export class SessionRunners implements RunnerOwner {
   }
 
   async #giveBack(
-    discard: (timeout: number) => Promise<CleanupSummary>,
+    discard: Exclude<Recipe<Runner>["discard"], undefined>,
     resources: readonly Resource[],
   ): Promise<CleanupSummary> {
     const { cleanupTimeout } = this.#home.host.settings;
-    const discarded = await discard(cleanupTimeout);
-    const summary = mergeSummaries([discarded, await runSteps(toSteps(resources), cleanupTimeout)]);
+    const onLate = (error: unknown) => this.#home.warn("a clean-up failed when its time was up", error);
+    const discarded = await discard(cleanupTimeout, onLate);
+    const summary = mergeSummaries([discarded, await runSteps(toSteps(resources), cleanupTimeout, onLate)]);
     for (const error of summary.errors) this.#home.warn("the clean-up of a failed creation failed", error);
     if (summary.timedOut) this.#home.warn("the clean-up of a failed creation took too long", undefined);
     return summary;
@@ -263,7 +271,11 @@ export class SessionRunners implements RunnerOwner {
     return this.#home.host.settings.cleanupTimeout;
   }
 
-  get tally(): Tally {
+  get tally(): ItemTally {
+    return this.#home.session.items;
+  }
+
+  get #counts(): Tally {
     return this.#home.host.tally;
   }
 
@@ -281,19 +293,19 @@ export class SessionRunners implements RunnerOwner {
   openRead(runner: Runner): void {
     this.#home.host.admitRead(this.#home.session);
     this.#openReads++;
-    this.tally.openReads++;
+    this.#counts.openReads++;
     this.hold(runner);
   }
 
   closeRead(runner: Runner): void {
     this.#openReads--;
-    this.tally.openReads--;
+    this.#counts.openReads--;
     this.release(runner);
   }
 
   remove(runner: Runner, disposal: Promise<CleanupSummary>): void {
     if (!this.#table.remove(runner, disposal)) return;
-    this.tally.runners--;
+    this.#counts.runners--;
     this.#tell("runner.removed", runner);
   }
 
@@ -305,7 +317,7 @@ export class SessionRunners implements RunnerOwner {
     const { abortReason: reason } = runner;
     const outcome = { status, position, progress, ...(reason && { reason }) };
     const hasFailed = status === "failed";
-    const error = hasFailed ? { error: failure?.cause } : {};
+    const error = hasFailed ? { error: failure?.cause ?? failure } : {};
     this.#home.host.events.emit("runner.final", () => ({ ...namesOf(runner), ...outcome, ...error }), hasFailed);
   }
 

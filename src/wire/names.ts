@@ -14,6 +14,7 @@ export const headerNames = {
   abortReason: "Runner-Abort-Reason",
   firstOffset: "Runner-First-Offset",
   aheadLimit: "Runner-Ahead-Limit",
+  response: "Runner-Response",
 } as const;
 
 /** The data of an SSE event `control`: what the headers say of a response, for the data event before it. Always flat. */
@@ -32,6 +33,8 @@ export interface ControlEvent {
   /** With the status `aborted`. */
   readonly runnerAbortReason?: string;
   readonly runnerFirstOffset?: string;
+  /** In the first control event of a response: its id, for the acknowledgements that renew it. */
+  readonly runnerResponse?: string;
   /** Items that may be sent on a response beyond the furthest acknowledged one; absent for a process. */
   readonly runnerAheadLimit?: number;
 }

@@ -13,6 +13,7 @@ export function wireRequest(
   return {
     ...{ method: "GET", key, action: undefined, query: new URLSearchParams(), headers: {} },
     signal: new AbortController().signal,
+    cameBackTo: (session) => session.confirm(),
     findSession: () => identity && sessions.lookUp(identity, undefined),
     openSession: () => sessions.obtain(identity ?? "cookie:issued", undefined),
     readBody: async () => ({ text: body }),
