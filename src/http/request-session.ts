@@ -162,7 +162,7 @@ export class RequestSession<Services = unknown> {
   }
 
   #isIssued(byCookie: TaggedIdentity): boolean {
-    return isIssued(valueOf(byCookie), this.sessions.secret);
+    return isIssued(cookieValueOf(byCookie), this.sessions.secret);
   }
 
   /** The client's live session, if there is one; looking creates nothing. */
@@ -220,7 +220,7 @@ export class RequestSession<Services = unknown> {
       // Sent twice at once, as by a double click: both answers set the same cookie, whichever the browser keeps.
       const { rotations } = this.sessions;
       const successor = rotations.successorOf(former, this.#rotationsBefore);
-      this.#setCookie(successor ? valueOf(successor) : createCookieValue(this.sessions.secret));
+      this.#setCookie(successor ? cookieValueOf(successor) : createCookieValue(this.sessions.secret));
       if (!successor) rotations.add(former, this.#byCookie!);
     } else if (tagIdentity("session", framework.id) === former) await framework.renew?.();
   }
@@ -269,7 +269,7 @@ export class RequestSession<Services = unknown> {
 }
 
 /** The cookie's value in an identity that was made of it. */
-function valueOf(byCookie: TaggedIdentity): string {
+function cookieValueOf(byCookie: TaggedIdentity): string {
   return byCookie.slice("cookie:".length);
 }
 

@@ -195,9 +195,10 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
 
   append(item: T): void {
     if (this.#life.ended) return;
-    if (this.#window.end >= this.#ceiling) return this.#overflow();
-    this.#window.push(item);
-    if (this.#window.end >= this.#demand.wakeAt) this.#wake(this.#reads!);
+    if (this.#window.end < this.#ceiling) {
+      this.#window.push(item);
+      if (this.#window.end >= this.#demand.wakeAt) this.#wake(this.#reads!);
+    } else this.#overflow();
   }
 
   /** What has been kept so far stays readable. */
