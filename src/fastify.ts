@@ -3,7 +3,7 @@
  * runners of that client. Where `@fastify/session` or `@fastify/secure-session` stands before them, the session belongs to its session.
  */
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify";
-import type { WireResponse } from "./http/exchange.js";
+import { exposedName, mergeExposed, type WireResponse } from "./http/exchange.js";
 import { createRunnerHandler, type RunnerRouterOptions as HandlerOptions } from "./http/handler.js";
 import { activeSessionProperty, checkHost, type IdentityOptions, pathOf } from "./http/install.js";
 import { answerFor, sessionInstaller } from "./http/node-request.js";
@@ -122,6 +122,7 @@ function lastSegments(url: string, count: number): string {
 
 /** What is whole goes through Fastify's own hooks, which set cookies; what comes in parts is written here, with the headers so far. */
 async function send(reply: FastifyReply, wire: WireResponse): Promise<FastifyReply> {
+  mergeExposed(wire.headers, reply.getHeader(exposedName));
   if (typeof wire.body !== "object")
     return reply
       .code(wire.status)

@@ -4,6 +4,7 @@
  */
 import type { Context, MiddlewareHandler } from "hono";
 import { below, mountOf } from "./http/address.js";
+import { commonHeaders, exposedName, mergeExposed } from "./http/exchange.js";
 import { createRunnerHandler, type RunnerRouterOptions } from "./http/handler.js";
 import { checkHost, type IdentityOptions, installed } from "./http/install.js";
 import type { FrameworkSession } from "./http/request-session.js";
@@ -68,6 +69,7 @@ export function activeSession<Services>(
     try {
       await next();
       const { res } = context;
+      if (isOfRunner in context) exposeOwn(res.headers);
       const response = arrival.finish(res);
       if (response !== res) {
         context.res = undefined; // or the headers of the former one would replace its own
@@ -77,6 +79,16 @@ export function activeSession<Services>(
       arrival.end();
     }
   };
+}
+
+/** Marks a context whose answer is that of a runner. */
+const isOfRunner = Symbol("answer of a runner");
+
+/** Hono lets headers that were set before, by its `cors` say, replace those of a response: ours are exposed all the same. */
+function exposeOwn(headers: Headers): void {
+  const merged = commonHeaders();
+  mergeExposed(merged, headers.get(exposedName));
+  headers.set(exposedName, merged[exposedName]!);
 }
 
 /** Made out here: within the middleware, which is async, it would slow every use of a session down. */
@@ -125,6 +137,7 @@ export function runnerRouter<Services>(
     const own = below(mount, new URL(context.req.url).pathname); // Hono's own path has been decoded
     const response = own && (await webAnswerFor(handle, sessions, own, context, context.req.raw));
     if (!response) return next();
+    Object.assign(context, { [isOfRunner]: true });
     return response;
   };
 }

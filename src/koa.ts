@@ -4,6 +4,7 @@
  */
 import type { Context, Middleware } from "koa";
 import { below, mountOf } from "./http/address.js";
+import { exposedName, mergeExposed } from "./http/exchange.js";
 import { createRunnerHandler, type RunnerRouterOptions as HandlerOptions } from "./http/handler.js";
 import { checkHost, givePrototypeProperty, type IdentityOptions } from "./http/install.js";
 import { answerFor, sessionInstaller } from "./http/node-request.js";
@@ -91,6 +92,7 @@ export function runnerRouter<Services>(
       context.respond = false; // what comes in parts is written here, and Koa's other headers with it
       return writeResponse(context.res, wire);
     }
+    mergeExposed(wire.headers, context.response.get(exposedName));
     context.set({ ...wire.headers });
     context.status = wire.status;
     context.body = wire.body ?? null;

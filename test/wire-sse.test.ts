@@ -116,7 +116,7 @@ describe("the form", () => {
     const { runner } = await running([1], { aheadLimit: 7 });
     const { response } = await follow(runner, "offset=0");
     expect(response.headers.get("content-type")).toMatch(/^text\/event-stream\b/);
-    expect(response.headers.get("cache-control")).toBe("private, no-cache, no-store");
+    expect(response.headers.get("cache-control")).toBe("private, no-cache, no-store, no-transform");
     expect(response.headers.get("x-accel-buffering")).toBe("no");
     expect(response.headers.get("runner-ahead-limit")).toBe("7");
     expect(response.headers.get("etag")).toBeNull();

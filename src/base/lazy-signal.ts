@@ -1,3 +1,5 @@
+import { setMaxListeners } from "node:events";
+
 /**
  * An abort signal that costs nothing until somebody looks at it: an `AbortController` whose signal has been read takes
  * 0.8 kB and 3.6 µs, which an idle object must not pay.
@@ -11,6 +13,7 @@ export class LazySignal {
   get signal(): AbortSignal {
     if (!this.#controller) {
       this.#controller = new AbortController();
+      setMaxListeners(0, this.#controller.signal); // a runner may have any number of followers
       if (this.#aborted) this.#controller.abort(this.#reason);
     }
     return this.#controller.signal;

@@ -12,7 +12,7 @@ import {
   type RunnerUpdate,
   toUpdate,
 } from "./follow.js";
-import { type ClientOptions, queryOf, type RequestDetails, request, requestJson } from "./request.js";
+import { type ClientOptions, queryOf, request, requestJson } from "./request.js";
 import { backOff } from "./waiting.js";
 
 /** How to ask. */
@@ -71,7 +71,7 @@ interface FirstPage<T> extends RunnerState {
   readonly closed: boolean;
 }
 
-/** So often a creation is tried whose answer does not come; the first time counts. */
+/** How often a request is made that may be repeated, if no answer comes: a creation, a stop, a removal. */
 const tries = 6;
 
 /**
@@ -108,7 +108,10 @@ export class RunnerClient<D extends Definitions = Untyped> {
     const headers = { ...key, "content-type": "application/json" };
     const details = { method: "POST", body: JSON.stringify(input) ?? "", headers, signal };
     const query = queryOf({ "min-items": minItems, "max-items": maxItems, timeout });
-    const { body, control } = await this.#create<ResultOf<D, N>>(url + query, details).catch((error) => {
+    const { body, control } = await this.#repeat<Received<FirstPage<ResultOf<D, N>>>>(
+      () => requestPage(url + query, this.#options, details),
+      signal,
+    ).catch((error) => {
       if (signal?.aborted) {
         // Nobody waits for this one, and it may outlive the page.
         request(`${url}/abort`, this.#options, { method: "POST", headers: key, keepalive: true }).catch(noop);
@@ -117,21 +120,10 @@ export class RunnerClient<D extends Definitions = Untyped> {
     });
     const onTaken = () => {
       // It has been taken as a whole. Whoever wants to come back to it has said so.
-      if (!idempotencyKey && !following.onPlace) this.remove(body.key).catch(noop);
+      if (!idempotencyKey && !following.onPlace) this.#remove(body.key, {}).catch(noop);
     };
     const created = { first: toUpdate(body?.items, control), offset: body.offset, onTaken };
     return new RunnerFollower(this.#urlOf(body.key), body.key, this.#options, following, created);
-  }
-
-  async #create<T>(url: string, details: RequestDetails): Promise<Received<FirstPage<T>>> {
-    for (let attempt = 0; ; attempt++) {
-      try {
-        return await requestPage(url, this.#options, details);
-      } catch (error) {
-        if ((error as CodedError)?.code !== "SERVER_UNAVAILABLE" || attempt === tries - 1) throw error;
-        await backOff(attempt, error as CodedError, details.signal);
-      }
-    }
   }
 
   /** Follows a runner from an offset on; nothing happens before it is iterated. */
@@ -164,12 +156,40 @@ export class RunnerClient<D extends Definitions = Untyped> {
 
   /** Stops the work. The producer's signal has fired when this resolves, with the state that the runner then has. */
   abort(key: string, options: RequestOptions = {}): Promise<RunnerState> {
-    return requestJson(`${this.#urlOf(key)}/abort`, this.#options, { ...options, method: "POST" });
+    const details = { ...options, method: "POST" };
+    return this.#repeat(() => requestJson(`${this.#urlOf(key)}/abort`, this.#options, details), options.signal);
   }
 
-  /** Stops the work and removes the runner. */
+  /** Stops the work and removes the runner. A request whose answer is lost is repeated, as with {@link abort}. */
   async remove(key: string, options: RequestOptions = {}): Promise<void> {
+    let isRepeated = false;
+    const ask = async () => {
+      try {
+        await this.#remove(key, options);
+      } catch (error) {
+        // The one whose answer was lost has done it.
+        if (!isRepeated || (error as CodedError)?.code !== "RUNNER_GONE") throw error;
+      } finally {
+        isRepeated = true;
+      }
+    };
+    await this.#repeat(ask, options.signal);
+  }
+
+  async #remove(key: string, options: RequestOptions): Promise<void> {
     await request(this.#urlOf(key), this.#options, { ...options, method: "DELETE", keepalive: true });
+  }
+
+  /** Makes a request that may be repeated, again and again while the server cannot be reached; rejects with its last error. */
+  async #repeat<R>(ask: () => Promise<R>, signal: AbortSignal | undefined): Promise<R> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await ask();
+      } catch (error) {
+        if ((error as CodedError)?.code !== "SERVER_UNAVAILABLE" || attempt === tries - 1) throw error;
+        await backOff(attempt, error as CodedError, signal);
+      }
+    }
   }
 
   #urlOf(key: string): string {

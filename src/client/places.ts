@@ -35,7 +35,7 @@ export async function takePlace(connections: number | undefined): Promise<(() =>
 /** A page that did not come over HTTP/2 or 3. */
 function isLimited(): boolean {
   if (!globalThis.document) return false;
-  const [page] = performance.getEntriesByType("navigation") as PerformanceNavigationTiming[];
+  const [page] = (performance.getEntriesByType?.("navigation") ?? []) as PerformanceNavigationTiming[]; // jsdom has none
   return !/^h[23]/.test(page?.nextHopProtocol as string);
 }
 

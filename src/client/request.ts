@@ -7,8 +7,11 @@ import type { ErrorBody } from "../wire/names.js";
 export interface ClientOptions {
   /** Default: the global `fetch`. */
   readonly fetch?: typeof fetch | undefined;
-  /** Headers for every request, or a function that gives them for each one. */
-  readonly headers?: RequestHeaders | (() => RequestHeaders) | undefined;
+  /**
+   * Headers for every request, or a function that gives them, which may be async: it is called for each request, and once more after a
+   * 401, for a token that has expired.
+   */
+  readonly headers?: RequestHeaders | (() => RequestHeaders | Promise<RequestHeaders>) | undefined;
   /** As for `fetch`. Default: that of `fetch`, which sends cookies to the page's own origin. */
   readonly credentials?: RequestInit["credentials"] | undefined;
   /**
@@ -48,15 +51,19 @@ export async function request(
   details: RequestDetails,
 ): Promise<Response> {
   const { signal } = details;
-  const always = new Headers(typeof headers === "function" ? headers() : headers);
-  const init = {
-    ...(credentials && { credentials }),
-    ...(details as RequestInit),
-    headers: { ...Object.fromEntries(always), ...details.headers },
-  };
   // A relative URL outside of a page, `fetch` could not tell from a network that fails: this throws a TypeError.
   const target = given ? url : new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href);
-  const response = await receive(() => (given ?? fetch)(target, init), signal);
+  const ask = async () => {
+    const always = new Headers(typeof headers === "function" ? await headers() : headers);
+    const init = {
+      ...(credentials && { credentials }),
+      ...(details as RequestInit),
+      headers: { ...Object.fromEntries(always), ...details.headers },
+    };
+    return receive(() => (given ?? fetch)(target, init), signal);
+  };
+  let response = await ask();
+  if (response.status === 401 && typeof headers === "function") response = await ask();
   if (response.ok) return response;
   throw errorOf(response, await receive(() => response.text(), signal));
 }

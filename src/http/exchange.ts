@@ -46,13 +46,27 @@ export type ResponseHeaders = Record<string, string>;
 
 const exposedHeaders = ["ETag", "Location", "Retry-After", ...Object.values(headerNames)].join(", ");
 
+/** Which headers a page of another origin may read. */
+export const exposedName = "Access-Control-Expose-Headers";
+
+/** Adds those that the application (its CORS middleware, say) exposes to those of an answer. `*` is kept beside the names. */
+export function mergeExposed(headers: ResponseHeaders, given: unknown): void {
+  if (given === undefined || given === null || given === "") return;
+  const own = String(headers[exposedName] ?? "").split(", ");
+  const others = String(given)
+    .split(",")
+    .map((name) => name.trim())
+    .filter((name) => name !== "" && !own.some((known) => known.toLowerCase() === name.toLowerCase()));
+  headers[exposedName] = [...own, ...others].join(", ");
+}
+
 /** What every answer has. */
 export function commonHeaders(): ResponseHeaders {
   return {
     "Cache-Control": "private, no-cache, no-store",
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Access-Control-Expose-Headers": exposedHeaders,
+    [exposedName]: exposedHeaders,
   };
 }
 

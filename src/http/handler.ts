@@ -266,6 +266,7 @@ async function tail(
   const headers = commonHeaders();
   headers[headerNames.response] = id;
   headers["Content-Type"] = "text/event-stream";
+  headers["Cache-Control"] += ", no-transform"; // a proxy that compresses would collect events
   headers["X-Accel-Buffering"] = "no";
   addAheadLimit(headers, runner);
   return { status: 200, headers, body, ended };
@@ -289,7 +290,15 @@ function etagOf(runner: Runner, { start, position, status }: Slice<unknown>): st
 function matches(ifNoneMatch: string | string[] | undefined, etag: string): boolean {
   if (ifNoneMatch === undefined) return false;
   const tags = String(ifNoneMatch).split(",");
-  return tags.some((tag) => tag.trim() === "*" || tag.trim().replace(/^W\//, "") === etag);
+  return tags.some((tag) => tag.trim() === "*" || plainTag(tag) === etag);
+}
+
+/** Apache's mod_deflate makes an `ETag` its own: `"x"` becomes `"x-gzip"`. */
+function plainTag(tag: string): string {
+  return tag
+    .trim()
+    .replace(/^W\//, "")
+    .replace(/-(?:gzip|br|deflate)"$/, '"');
 }
 
 // --- the rest --------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 /** Writes a wire response to a response of `node:http`, with back-pressure, for the adapters whose frameworks stand on it. */
 import type { ServerResponse } from "node:http";
 import { noop, onAbort, startTimer } from "../base/async.js";
-import { drainTimeout, requestIsOver, type WireResponse } from "./exchange.js";
+import { drainTimeout, exposedName, mergeExposed, requestIsOver, type WireResponse } from "./exchange.js";
 
 /** Aborts when the response is over or its client has gone; listens only once somebody looks. */
 export class ConnectionSignal {
@@ -40,6 +40,7 @@ async function writeParts(
   body: AsyncIterable<string>,
 ): Promise<void> {
   if (isOver(response)) return abandon(body);
+  mergeExposed(headers, response.getHeader(exposedName));
   response.writeHead(status, headers);
   response.on("error", noop); // a client that goes away in the middle is what `close` tells, and no error of ours
   response.flushHeaders();
@@ -61,6 +62,7 @@ function writeWhole(
   body: string | undefined,
 ): void {
   if (body !== undefined) headers["Content-Length"] = String(Buffer.byteLength(body));
+  mergeExposed(headers, response.getHeader(exposedName));
   response.writeHead(status, headers).end(body);
 }
 

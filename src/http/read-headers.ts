@@ -91,8 +91,17 @@ function addStateHeaders(
   headers[headerNames.firstOffset] = formatOffset(firstPosition);
 }
 
-/** The message is what the application lets out, in any language and of any length; a cut may leave half a character. */
+/** Proxies refuse an answer with more headers than 4 kB (nginx) or 8 kB (Apache, Varnish). The state has the whole message. */
+const longestMessage = 1000;
+
+/** The message is what the application lets out, in any language and of any length. */
 function addErrorHeaders(headers: ResponseHeaders, { code, message }: ActiveSessionError): void {
   headers[headerNames.errorCode] = code;
-  headers[headerNames.errorMessage] = encodeURIComponent(Buffer.from(message.slice(0, 1000)).toString());
+  let encoded = "";
+  for (const character of Buffer.from(message.slice(0, longestMessage)).toString()) {
+    const more = encodeURIComponent(character);
+    if (encoded.length + more.length > longestMessage) break;
+    encoded += more;
+  }
+  headers[headerNames.errorMessage] = encoded;
 }

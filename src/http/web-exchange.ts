@@ -255,24 +255,28 @@ function streamOf(body: AsyncIterable<string>, ended: AbortSignal | undefined): 
   const parts = body[Symbol.asyncIterator]();
   const encoder = new TextEncoder();
   let off = noop;
+  let isPulling = false;
+  let isCancelled = false;
+  const close = (controller: ReadableStreamDefaultController) => {
+    off();
+    void parts.return?.();
+    if (!isCancelled) controller.close();
+  };
   return new ReadableStream<Uint8Array>(
     {
       start(controller) {
-        off = onAbort(ended, () => {
-          void parts.return?.();
-          controller.close();
-        });
+        // A part that uses up the client's allowance ends the response before it has been handed out itself.
+        off = onAbort(ended, () => isPulling || close(controller));
       },
       async pull(controller) {
+        isPulling = true;
         const { done, value } = await parts.next();
-        if (ended?.aborted && done) return;
-        if (!done) controller.enqueue(encoder.encode(value));
-        else {
-          off();
-          controller.close();
-        }
+        isPulling = false;
+        if (!done && !isCancelled) controller.enqueue(encoder.encode(value));
+        if (done || ended?.aborted) close(controller);
       },
       async cancel() {
+        isCancelled = true;
         off();
         await parts.return?.();
       },

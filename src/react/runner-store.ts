@@ -79,6 +79,8 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
   #follower: RunnerFollower<T> | undefined;
   /** Settles when the loop under way has been left: only then the next one may begin. */
   #following: Promise<void> = Promise.resolve();
+  /** Ends the trying of a stop that has become needless. */
+  #stopping: AbortController | undefined;
   #creation: AbortController | undefined;
   #isStarted = false;
   /** Somebody has looked, and nobody does any more. */
@@ -184,8 +186,14 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
     };
   }
 
+  /** Tried again while the server cannot be reached, until the runner has ended. A stop that fails for good is shown. */
   #stopRunner(key: string): void {
-    this.#client.abort(key).catch(noop); // it is gone, or idles out
+    const stopping = new AbortController();
+    this.#stopping = stopping;
+    this.#client.abort(key, { signal: stopping.signal }).catch((error) => {
+      const isShown = this.isAwake && this.#stopping === stopping && this.snapshot().isRunning;
+      if (isShown && error.code !== "RUNNER_GONE" && !stopping.signal.aborted) this.show({ error });
+    });
   }
 
   async #create(name: string, input: unknown): Promise<void> {
@@ -229,11 +237,13 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
     const known = this.#changes.progress ?? this.snapshot().progress;
     const isKnown = known?.current === progress.current && known.estimatedEnd === progress.estimatedEnd;
     this.#changes = { status, progress: isKnown ? known : progress, error, abortReason, isRunning: !closed };
+    if (closed) this.#stopping?.abort();
     this.#batch.soon();
   }
 
   #end({ error, abortReason }: { readonly error?: unknown; readonly abortReason?: AbortReason }): void {
     this.#changes = { ...this.#changes, error: error as CodedError | undefined, abortReason, isRunning: false };
+    this.#stopping?.abort();
     if (this.isAwake) this.#batch.soon();
     else this.#showWaiting();
   }

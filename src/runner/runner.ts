@@ -8,7 +8,7 @@
  * - **Abort**: the log settles its reads and cuts itself, then the signals fire, then the work is stopped and cleaned up behind.
  * - A disposed runner refuses reads with `RUNNER_GONE`; its abort still answers.
  */
-import { abortable, noop, onAbort } from "../base/async.js";
+import { abortable, noop } from "../base/async.js";
 import { checkInteger } from "../base/check.js";
 import type { CleanupSummary, Resource } from "../base/dispose.js";
 import { ActiveSessionError } from "../base/error.js";
@@ -36,6 +36,7 @@ import type {
   RunnerResult,
   RunnerState,
 } from "./shapes.js";
+import { onSharedAbort } from "./shared-listener.js";
 
 /** What a runner needs of its owner. */
 export interface RunnerOwner {
@@ -366,8 +367,9 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
 
   /** Aborts the runner when `signal` does. @internal */
   follow(signal: AbortSignal | undefined): void {
-    if (signal?.aborted) this.abortFor("signal", signal.reason);
-    else this.#offSignal = onAbort(signal, () => this.abortFor("signal", signal?.reason));
+    if (!signal) return;
+    if (signal.aborted) this.abortFor("signal", signal.reason);
+    else this.#offSignal = onSharedAbort(signal, () => this.abortFor("signal", signal.reason));
   }
 
   /** Whether a read has to start the background first, or to wait for a start under way. @internal */

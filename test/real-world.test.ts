@@ -1,0 +1,258 @@
+/** What has broken for users of libraries like this one: browsers, proxies, frameworks and test environments as they are. */
+import fastify from "fastify";
+import { Hono } from "hono";
+import { cors } from "hono/cors";
+import Koa from "koa";
+import { describe, expect, test, vi } from "vitest";
+import { createClient } from "../src/client.js";
+import * as forFastify from "../src/fastify.js";
+import * as forFetch from "../src/fetch.js";
+import * as forHono from "../src/hono.js";
+import * as forKoa from "../src/koa.js";
+import * as forNode from "../src/node.js";
+import type { ActiveSessions } from "../src/session/active-sessions.js";
+import { atEnd } from "./support/cleanup.js";
+import { openHost, PushSource, turns } from "./support/control.js";
+import { listen, openApp } from "./support/server.js";
+
+describe("what proxies do", () => {
+  test("an ETag that mod_deflate has made its own still gets a 304", async () => {
+    const { user } = await openApp();
+    const ann = await user("ann");
+    const { key } = await ann.session.createSequenceRunner([1, 2], { retain: "all" });
+    const page = await ann.fetch(`/runners/${key}?offset=0`);
+    const etag = page.headers.get("etag")!;
+    await page.text();
+    for (const changed of [etag.replace(/"$/, '-gzip"'), `W/${etag.replace(/"$/, '-br"')}`]) {
+      const again = await ann.fetch(`/runners/${key}?offset=0`, { headers: { "if-none-match": changed } });
+      expect([changed, again.status]).toEqual([changed, 304]);
+    }
+    const other = await ann.fetch(`/runners/${key}?offset=0`, { headers: { "if-none-match": '"other-gzip"' } });
+    expect(other.status).toBe(200);
+    await other.text();
+  });
+
+  test.each(["本".repeat(1000), "é".repeat(5000), "x".repeat(100_000), `${"a".repeat(998)}😀😀`, "half \ud83d"])(
+    "the message of a failure fits into a header, and the state has the whole of it: %.3s",
+    async (message) => {
+      const { user } = await openApp();
+      const ann = await user("ann");
+      const runner = await ann.session.createProcessRunner(() => {
+        throw Object.assign(new Error(message), { expose: true });
+      });
+      await runner.cleanup;
+      const page = await ann.fetch(`/runners/${runner.key}?offset=0`);
+      await page.text();
+      const inHeader = page.headers.get("runner-error-message")!;
+      expect(inHeader.length).toBeLessThanOrEqual(1000);
+      const decoded = decodeURIComponent(inHeader);
+      expect(Buffer.from(message).toString().startsWith(decoded)).toBe(true);
+      const size = [...page.headers].reduce((sum, [name, value]) => sum + name.length + value.length + 4, 0);
+      expect(size).toBeLessThan(3000);
+      const state = (await (await ann.fetch(`/runners/${runner.key}/state`)).json()) as { error: { message: string } };
+      expect(state.error.message).toBe(message);
+    },
+  );
+});
+
+describe("warnings of Node", () => {
+  test("there are none of a leak, however many follow a runner, and however many runners follow one signal", async () => {
+    const warnings: string[] = [];
+    const onWarning = ({ name }: Error) => void warnings.push(name);
+    process.on("warning", onWarning);
+    atEnd(() => process.off("warning", onWarning));
+    const session = await openHost().get("ann");
+    const stop = new AbortController();
+    const source = () => new PushSource<number>();
+    const runners = await Promise.all(
+      Array.from({ length: 15 }, () => session.createSequenceRunner(source(), { signal: stop.signal })),
+    );
+    for (let i = 0; i < 15; i++) runners[0]!.signal.addEventListener("abort", () => {});
+    await turns(3);
+    stop.abort();
+    for (const { status, abortReason } of runners) expect([status, abortReason]).toEqual(["aborted", "signal"]);
+    expect(warnings).toEqual([]);
+  });
+
+  test("a runner that has ended is not held by the application's signal, and the others are still stopped by it", async () => {
+    const session = await openHost().get("ann");
+    const stop = new AbortController();
+    const [first, second] = await Promise.all(
+      [1, 2].map(() => session.createSequenceRunner(new PushSource<number>(), { signal: stop.signal })),
+    );
+    await first!.abort();
+    stop.abort();
+    expect([first!.abortReason, second!.abortReason]).toEqual(["stopped", "signal"]);
+  });
+});
+
+test("on a web server the part that uses up the allowance is sent before the response ends", async () => {
+  vi.useFakeTimers();
+  const sessions = openHost();
+  const withSession = forFetch.activeSession(sessions, { identify: () => "ann" });
+  const serve = forFetch.runnerRouter(sessions);
+  const handle = withSession(async (request) => (await serve(request)) ?? new Response(null, { status: 404 }));
+  const session = await sessions.get("ann");
+  const source = new PushSource<string>();
+  const { key } = await session.createSequenceRunner(source, { aheadLimit: 2 });
+  const response = await handle(new Request(`http://server.test/runners/${key}?offset=0&live=sse`));
+  const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+  let text = (await reader.read()).value ?? "";
+  vi.advanceTimersByTime(5000); // long enough for it to end at once
+  source.push("a", "b", "c");
+  for (let step = await reader.read(); !step.done; step = await reader.read()) text += step.value;
+  expect(text).toContain('data:["a"');
+  expect(text).toContain('"b"]');
+});
+
+describe("an application that exposes headers of its own", () => {
+  type Open = (sessions: ActiveSessions) => Promise<string>;
+  const own = "X-Request-Id";
+  const identify = () => "ann";
+
+  const applications: Record<string, Open> = {
+    Express: async (sessions) =>
+      (
+        await openApp({
+          sessions,
+          middleware: {
+            identify: (request) => {
+              request.res!.setHeader("Access-Control-Expose-Headers", own);
+              return "ann";
+            },
+          },
+        })
+      ).url,
+    "node:http": async (sessions) => {
+      const withSession = forNode.activeSession(sessions, { identify });
+      const serve = forNode.runnerRouter(sessions);
+      const answer = async (...[req, res]: Parameters<Parameters<typeof listen>[0]>) => {
+        res.setHeader("Access-Control-Expose-Headers", own);
+        await serve(await withSession(req, res), res);
+      };
+      return (await listen((req, res) => void answer(req, res))).url;
+    },
+    Koa: async (sessions) => {
+      const app = new Koa();
+      app.use((context, next) => {
+        context.set("Access-Control-Expose-Headers", own);
+        return next();
+      });
+      app.use(forKoa.activeSession(sessions, { identify }));
+      app.use(forKoa.runnerRouter(sessions));
+      return (await listen(app.callback())).url;
+    },
+    Fastify: async (sessions) => {
+      const app = fastify({ forceCloseConnections: true });
+      app.addHook("onRequest", async (_request, reply) => void reply.header("Access-Control-Expose-Headers", own));
+      await app.register(forFastify.activeSession, { sessions, identify, closeWithServer: false });
+      await app.register(forFastify.runnerRouter, { prefix: "/runners", sessions });
+      atEnd(() => app.close());
+      return app.listen({ port: 0, host: "127.0.0.1" });
+    },
+  };
+
+  const exposedIn = (headers: Headers) => headers.get("access-control-expose-headers")!.split(", ");
+
+  test.each(Object.entries(applications))("keeps them beside ours, in pages and event streams: %s", async (_, open) => {
+    const sessions = openHost();
+    const url = await open(sessions);
+    const { key } = await (await sessions.get("ann")).createSequenceRunner([1]);
+    for (const query of ["offset=0", "offset=0&live=sse"]) {
+      const response = await fetch(`${url}/runners/${key}?${query}`);
+      await response.text();
+      expect(exposedIn(response.headers)).toEqual(expect.arrayContaining([own, "Stream-Next-Offset"]));
+    }
+  });
+
+  test("keeps them beside ours: Hono, with its own cors", async () => {
+    const sessions = openHost();
+    const app = new Hono();
+    app.use(cors({ origin: "http://page.test", exposeHeaders: [own] }));
+    app.use(forHono.activeSession(sessions, { identify }));
+    app.use("/runners/*", forHono.runnerRouter(sessions));
+    const { key } = await (await sessions.get("ann")).createSequenceRunner([1]);
+    const response = await app.request(`/runners/${key}?offset=0`, { headers: { origin: "http://page.test" } });
+    expect(exposedIn(response.headers)).toEqual(expect.arrayContaining([own, "Stream-Next-Offset"]));
+    await response.text();
+  });
+});
+
+describe("the client", () => {
+  type Answer = () => Response;
+
+  /** Answers one request after the other; the last answer is given again and again. */
+  function answering(...answers: Answer[]) {
+    const asked: { readonly method: string; readonly headers: Headers }[] = [];
+    const given: typeof fetch = async (_url, init) => {
+      asked.push({ method: init?.method ?? "GET", headers: new Headers(init?.headers) });
+      return (answers.length > 1 ? answers.shift()! : answers[0]!)();
+    };
+    return { asked, fetch: given };
+  }
+
+  const states = () => Response.json([]);
+  const failed = (status: number) => () => new Response(null, { status });
+
+  test("takes headers from an async function, and asks it once more after a 401", async () => {
+    const tokens = ["old", "new", "never"];
+    const { asked, fetch } = answering(failed(401), states);
+    const headers = async () => ({ authorization: tokens.shift()! });
+    expect(await createClient("http://app.test/runners", { fetch, headers }).list()).toEqual([]);
+    expect(asked.map((request) => request.headers.get("authorization"))).toEqual(["old", "new"]);
+    const refused = answering(failed(401));
+    const client = createClient("http://app.test/runners", { fetch: refused.fetch, headers: async () => ({}) });
+    await expect(client.list()).rejects.toMatchObject({ code: "UNEXPECTED_RESPONSE" });
+    expect(refused.asked).toHaveLength(2);
+  });
+
+  test("does not ask twice where its headers are fixed", async () => {
+    const { asked, fetch } = answering(failed(401));
+    await expect(createClient("http://app.test/runners", { fetch, headers: {} }).list()).rejects.toThrow();
+    expect(asked).toHaveLength(1);
+  });
+
+  test.each([502, 503])("repeats a stop and a removal that a proxy has answered with %i", async (status) => {
+    vi.useFakeTimers();
+    const state = () => Response.json({ status: "aborted" });
+    const stop = answering(failed(status), failed(status), state);
+    const stopped = createClient("http://app.test/runners", { fetch: stop.fetch }).abort("1");
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(await stopped).toMatchObject({ status: "aborted" });
+    expect(stop.asked.map(({ method }) => method)).toEqual(["POST", "POST", "POST"]);
+
+    // The first one may have got through: then there is nothing left to remove.
+    const gone = () => new Response(null, { status: 410, headers: { "Runner-Error-Code": "RUNNER_GONE" } });
+    const removal = answering(failed(status), gone);
+    const removed = createClient("http://app.test/runners", { fetch: removal.fetch }).remove("1");
+    await vi.advanceTimersByTimeAsync(60_000);
+    await removed;
+    expect(removal.asked.map(({ method }) => method)).toEqual(["DELETE", "DELETE"]);
+  });
+
+  test("a runner that is gone before the first removal is told of", async () => {
+    const gone = () => new Response(null, { status: 410, headers: { "Runner-Error-Code": "RUNNER_GONE" } });
+    const { fetch } = answering(gone);
+    const removed = createClient("http://app.test/runners", { fetch }).remove("1");
+    await expect(removed).rejects.toMatchObject({ code: "RUNNER_GONE" });
+  });
+
+  test("follows where the document has no performance entries, as in Jest with jsdom", async () => {
+    vi.stubGlobal("document", {
+      visibilityState: "visible",
+      hidden: false,
+      addEventListener() {},
+      removeEventListener() {},
+    });
+    vi.stubGlobal("performance", { now: () => 0 });
+    atEnd(() => vi.unstubAllGlobals());
+    const { fetch } = answering(() => {
+      const headers = { "Stream-Next-Offset": "1", "Stream-Closed": "true", "Runner-Status": "completed" };
+      return Response.json(["a"], { headers: { ...headers, "Runner-Progress": "1" } });
+    });
+    const client = createClient("http://app.test/runners", { fetch });
+    const items: unknown[] = [];
+    for await (const item of client.follow("1", { live: "long-poll" })) items.push(item);
+    expect(items).toEqual(["a"]);
+  });
+});
