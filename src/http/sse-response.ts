@@ -17,8 +17,8 @@
 import { randomUUID } from "node:crypto";
 import { noop, onAbort, startTimer } from "../base/async.js";
 import { ActiveSessionError } from "../base/error.js";
-import { LazySignal } from "../base/lazy-signal.js";
 import type { Wait } from "../log/result-log.js";
+import { LazySignal } from "../runner/lazy-signal.js";
 import type { Runner } from "../runner/runner.js";
 import { SequenceRunner } from "../runner/sequence-runner.js";
 import type { ActiveSession } from "../session/active-session.js";

@@ -2,7 +2,7 @@
 import type { ServerResponse } from "node:http";
 import { isThenable, noop, onAbort, startTimer } from "../base/async.js";
 import { ActiveSessionError } from "../base/error.js";
-import { LazySignal } from "../base/lazy-signal.js";
+import { LazySignal } from "../runner/lazy-signal.js";
 import type { ActiveSessions } from "../session/active-sessions.js";
 import { addressOf } from "./address.js";
 import { checkEncoding, drainTimeout, type RequestBody, requestIsOver, type WireResponse } from "./exchange.js";

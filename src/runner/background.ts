@@ -12,8 +12,8 @@
  */
 import { LazyPromise, settleWithin } from "../base/async.js";
 import { type CleanupSummary, mergeSummaries, type Resource, runSteps, toSteps } from "../base/dispose.js";
-import { LazySignal } from "../base/lazy-signal.js";
 import type { Wait } from "../log/result-log.js";
+import { LazySignal } from "./lazy-signal.js";
 import type { Producer, RunnerContext } from "./producer.js";
 
 /** What the work needs of its runner. */

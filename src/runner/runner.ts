@@ -12,7 +12,6 @@ import { abortable, noop } from "../base/async.js";
 import { checkInteger } from "../base/check.js";
 import type { CleanupSummary, Resource } from "../base/dispose.js";
 import { ActiveSessionError } from "../base/error.js";
-import { LazySignal } from "../base/lazy-signal.js";
 import type {
   ItemTally,
   LogEvents,
@@ -26,6 +25,7 @@ import type {
 } from "../log/result-log.js";
 import { Background } from "./background.js";
 import type { RunnerDefinition } from "./definition.js";
+import { LazySignal } from "./lazy-signal.js";
 import type { Producer, RunnerContext } from "./producer.js";
 import type {
   AbortReason,

@@ -1,8 +1,9 @@
 /** A runner whose results are an ordered sequence of items, and the ways to walk along it. */
-import { LazySignal } from "../base/lazy-signal.js";
+
 import type { ReadRequest } from "../log/result-log.js";
 import { SequenceLog, type SequenceLogOptions, type SequenceSink } from "../log/sequence-log.js";
 import { CustomProducer, Produced } from "./custom-producer.js";
+import { LazySignal } from "./lazy-signal.js";
 import { abortError, Runner, RunnerLink, type RunnerOwner, type RunnerParts, type RunnerSettings } from "./runner.js";
 import { SequenceProducer } from "./sequence-producer.js";
 import type { SequenceSource } from "./source.js";

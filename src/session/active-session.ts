@@ -14,7 +14,6 @@ import { abortable, LazyPromise, noop } from "../base/async.js";
 import { checkOptions } from "../base/check.js";
 import { type CleanupSummary, mergeSummaries, type Resource } from "../base/dispose.js";
 import { ActiveSessionError } from "../base/error.js";
-import { LazySignal } from "../base/lazy-signal.js";
 import type { ItemTally } from "../log/result-log.js";
 import {
   checkDefinition,
@@ -23,6 +22,7 @@ import {
   type SequenceDefinition,
   validateInput,
 } from "../runner/definition.js";
+import { LazySignal } from "../runner/lazy-signal.js";
 import { checkBody, type ProcessBody, type ProcessContext } from "../runner/process-producer.js";
 import { createProcess, type ProcessRunner } from "../runner/process-runner.js";
 import type { RunnerContext } from "../runner/producer.js";

@@ -1,7 +1,7 @@
 /** What a session and a group have alike: properties, services, owned resources, and the signal of their end. */
 import { type CleanupSummary, disposeOf, isResource, mergeSummaries, type Resource, runStep } from "../base/dispose.js";
 import { ActiveSessionError, describe } from "../base/error.js";
-import { LazySignal } from "../base/lazy-signal.js";
+import { LazySignal } from "../runner/lazy-signal.js";
 import { Ownership, releaseAll } from "./owned-resources.js";
 import { Properties, type PropertyOwner } from "./properties.js";
 
