@@ -12,7 +12,7 @@ import type { ActiveSessions } from "./session/active-sessions.js";
 
 export type { CookieOptions } from "./http/cookie.js";
 export type { RunnerRouterOptions } from "./http/handler.js";
-export { type RotateOptions, refreshSession, requestSignal, rotateSession } from "./http/install.js";
+export { type RotateOptions, refreshSession, requestSignal, resolveIdentity, rotateSession } from "./http/install.js";
 export type { Scope } from "./http/scopes.js";
 
 declare global {

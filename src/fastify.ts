@@ -14,7 +14,7 @@ import type { ActiveSession } from "./session/active-session.js";
 import type { ActiveSessions } from "./session/active-sessions.js";
 
 export type { CookieOptions } from "./http/cookie.js";
-export { type RotateOptions, refreshSession, requestSignal, rotateSession } from "./http/install.js";
+export { type RotateOptions, refreshSession, requestSignal, resolveIdentity, rotateSession } from "./http/install.js";
 export type { Scope } from "./http/scopes.js";
 
 declare module "fastify" {
@@ -69,10 +69,10 @@ function frameworkSession(request: FastifyRequest): FrameworkSession | undefined
  * @throws `INVALID_OPTION`. A request fails with what `identify` throws, and `INVALID_IDENTITY`.
  */
 export const activeSession: FastifyPluginAsync<ActiveSessionOptions> = forAll(
-  async (app, { sessions, closeWithServer = true, identify, cookie, scopes }) => {
+  async (app, { sessions, closeWithServer = true, identify, anonymous, cookie, scopes }) => {
     const install = sessionInstaller<FastifyRequest>(
       sessions,
-      { identify, cookie, scopes },
+      { identify, anonymous, cookie, scopes },
       {
         isSecure: ({ protocol }) => protocol === "https",
         urlOf: ({ originalUrl }) => originalUrl,

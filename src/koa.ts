@@ -15,7 +15,7 @@ import type { ActiveSession } from "./session/active-session.js";
 import type { ActiveSessions } from "./session/active-sessions.js";
 
 export type { CookieOptions } from "./http/cookie.js";
-export { type RotateOptions, refreshSession, requestSignal, rotateSession } from "./http/install.js";
+export { type RotateOptions, refreshSession, requestSignal, resolveIdentity, rotateSession } from "./http/install.js";
 export type { Scope } from "./http/scopes.js";
 
 /** What `activeSession` adds to a context, for `new Koa<DefaultState, ActiveSessionContext>()`. */

@@ -35,7 +35,7 @@ import type { ActiveSession as Session } from "./session/active-session.js";
 import { ActiveSessions } from "./session/active-sessions.js";
 
 export type { CookieOptions } from "./http/cookie.js";
-export { type RotateOptions, refreshSession, requestSignal, rotateSession } from "./http/install.js";
+export { type RotateOptions, refreshSession, requestSignal, resolveIdentity, rotateSession } from "./http/install.js";
 export type { Scope } from "./http/scopes.js";
 export { ActiveSessions } from "./session/active-sessions.js";
 
@@ -126,9 +126,9 @@ export class ActiveSessionModule implements NestModule, BeforeApplicationShutdow
 
   /** @internal */
   async configure(): Promise<void> {
-    const { sessions, identify, cookie, scopes, ...router } = this.#settings;
+    const { sessions, identify, anonymous, cookie, scopes, ...router } = this.#settings;
     checkHost("serve runners", sessions);
-    const options: IdentityOptions<never> = { identify, cookie, scopes };
+    const options: IdentityOptions<never> = { identify, anonymous, cookie, scopes };
     // What has been said after the module was made holds, too.
     const mount = `/${this.#config.getGlobalPrefix()}/${this.#path}`.replace(/\/+/g, "/").replace(/\/$/, "");
     const app = this.#adapter.getInstance<Application & FastifyInstance>();

@@ -12,7 +12,7 @@ import type { ActiveSession } from "./session/active-session.js";
 import type { ActiveSessions } from "./session/active-sessions.js";
 
 export type { CookieOptions } from "./http/cookie.js";
-export { type RotateOptions, refreshSession, requestSignal, rotateSession } from "./http/install.js";
+export { type RotateOptions, refreshSession, requestSignal, resolveIdentity, rotateSession } from "./http/install.js";
 export type { Scope } from "./http/scopes.js";
 
 /** A request that knows its client's session. */

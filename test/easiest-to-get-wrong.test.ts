@@ -420,9 +420,15 @@ describe("13: a group lives as long as a session of it, or a request that holds 
       signal: new AbortController().signal,
       frameworkSession: undefined,
     };
-    const request = new RequestSession({ sessions, identify: () => "ann", cookies: {} as never }, {}, port, "ann", {
-      suffix: undefined,
-    });
+    const request = new RequestSession(
+      { sessions, identify: () => "ann", hasGuests: true, cookies: {} as never },
+      {},
+      port,
+      "ann",
+      {
+        suffix: undefined,
+      },
+    );
     return { request, end: () => over.splice(0).forEach((callback) => void callback()) };
   }
 

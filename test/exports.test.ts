@@ -92,6 +92,7 @@ describe("the exports of", () => {
       "activeSession
       refreshSession
       requestSignal
+      resolveIdentity
       rotateSession
       runnerRouter
       type ActiveSessionMiddlewareOptions
@@ -107,6 +108,7 @@ describe("the exports of", () => {
       "activeSession
       refreshSession
       requestSignal
+      resolveIdentity
       rotateSession
       runnerRouter
       type ActiveRequest
@@ -123,6 +125,7 @@ describe("the exports of", () => {
       "activeSession
       refreshSession
       requestSignal
+      resolveIdentity
       rotateSession
       runnerRouter
       type ActiveRequest
@@ -139,6 +142,7 @@ describe("the exports of", () => {
       "activeSession
       refreshSession
       requestSignal
+      resolveIdentity
       rotateSession
       runnerRouter
       type ActiveSessionOptions
@@ -154,6 +158,7 @@ describe("the exports of", () => {
       "activeSession
       refreshSession
       requestSignal
+      resolveIdentity
       rotateSession
       runnerRouter
       type ActiveSessionEnv
@@ -170,6 +175,7 @@ describe("the exports of", () => {
       "activeSession
       refreshSession
       requestSignal
+      resolveIdentity
       rotateSession
       runnerRouter
       type ActiveSessionContext
@@ -243,6 +249,7 @@ describe("the exports of", () => {
       ActiveSessions
       refreshSession
       requestSignal
+      resolveIdentity
       rotateSession
       type ActiveSessionModuleAsyncOptions
       type ActiveSessionModuleOptions

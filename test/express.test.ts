@@ -281,13 +281,22 @@ describe("identify", () => {
     expect(await answer).toMatchObject({ status: 200, cookies: [] });
   });
 
-  test.each([undefined, null])("that gives %s leaves the request to its cookie", async (nobody) => {
-    for (const identify of [() => nobody, async () => nobody]) {
-      const { url } = await open({ middleware: { identify } });
-      const first = await get(`${url}/session`);
-      expect(first).toMatchObject({ status: 200, cookies: [expect.stringContaining("active-session=")] });
-      expect((await get(`${url}/session`, { cookie: first.cookie })).body).toEqual(first.body);
-    }
+  test.each([undefined, null])("that gives %s leaves the request to its cookie", async (none) => {
+    const asked: string[] = [];
+    const identify = (request: Request) => {
+      asked.push(request.path);
+      return none;
+    };
+    const { url } = await open({ middleware: { identify } });
+    const first = await get(`${url}/session`);
+    expect(first).toMatchObject({ status: 200, cookies: [expect.stringContaining("active-session=")] });
+    expect((await get(`${url}/session`, { cookie: first.cookie })).body).toEqual(first.body);
+    expect(asked).toHaveLength(4); // on arrival, and once more at the first use: a guard may have run since
+  });
+
+  test("that is asynchronous and gives none is not asked from within the getter: the error says what to call", async () => {
+    const { url } = await open({ middleware: { identify: async () => undefined } });
+    expect(await get(`${url}/session`)).toMatchObject({ status: 500, cookies: [] });
   });
 
   test.each<[string, unknown]>([

@@ -123,7 +123,10 @@ describe("the document", () => {
       return codes;
     });
     // The others are never an answer of these routes: they are the application's own, a client's, or not of HTTP at all.
-    const others = ["INVALID_OPTION", "INVALID_SOURCE", "INVALID_IDENTITY", "IDENTITY_TOO_LATE", "OUT_OF_SCOPE"];
+    const others = ["INVALID_OPTION", "INVALID_SOURCE", "INVALID_IDENTITY", "IDENTITY_TOO_LATE", "OUT_OF_SCOPE"].concat(
+      "IDENTITY_PENDING",
+      "NO_IDENTITY",
+    );
     const ofWork = ["RUNNER_FAILED", "RUNNER_TOO_LARGE"];
     const more = ["NOT_INSTALLED", "READ_CONFLICT", "UNEXPECTED_RESPONSE", "SERVER_UNAVAILABLE", ...ofWork];
     expect([...listed, ...others, ...more].sort()).toEqual([...errorCodes].sort());

@@ -1,5 +1,5 @@
 /** What has broken for users of libraries like this one: browsers, proxies, frameworks and test environments as they are. */
-import fastify from "fastify";
+import fastify, { type FastifyPluginAsync } from "fastify";
 import { Hono } from "hono";
 import { cors } from "hono/cors";
 import Koa from "koa";
@@ -10,6 +10,7 @@ import * as forFetch from "../src/fetch.js";
 import * as forHono from "../src/hono.js";
 import * as forKoa from "../src/koa.js";
 import * as forNode from "../src/node.js";
+import type { ActiveSession } from "../src/session/active-session.js";
 import type { ActiveSessions } from "../src/session/active-sessions.js";
 import { atEnd } from "./support/cleanup.js";
 import { openHost, PushSource, turns } from "./support/control.js";
@@ -103,6 +104,87 @@ test("on a web server the part that uses up the allowance is sent before the res
   for (let step = await reader.read(); !step.done; step = await reader.read()) text += step.value;
   expect(text).toContain('data:["a"');
   expect(text).toContain('"b"]');
+});
+
+describe("a user that hooks and guards find out after the middleware has run", () => {
+  type Later = { user?: string };
+  const work = [1, 2, 3];
+
+  /** Fastify, whose route hooks run after the plugin's own; the user is named by a header. */
+  async function openFastify(options: Partial<forFastify.ActiveSessionOptions>) {
+    const sessions = openHost();
+    const app = fastify({ forceCloseConnections: true });
+    await app.register(forFastify.activeSession, { sessions, closeWithServer: false, ...options });
+    const authenticate = async (request: Later & { headers: Record<string, unknown> }) => {
+      if (request.headers["x-user"]) request.user = String(request.headers["x-user"]);
+    };
+    const guarded: FastifyPluginAsync = async (own) => {
+      own.addHook("preHandler", authenticate as never);
+      await own.register(forFastify.runnerRouter, { prefix: "/runners", sessions });
+    };
+    await app.register(guarded);
+    const start = async (request: Later & { activeSession: ActiveSession }) => {
+      if (options.identify === byLaterUserAsync) await forFastify.resolveIdentity(request);
+      return { key: (await request.activeSession.createSequenceRunner(work, { retain: "all" })).key };
+    };
+    app.post("/start", { preHandler: authenticate as never }, start as never);
+    app.post("/careless", { preHandler: authenticate as never }, (async (request: { activeSession: ActiveSession }) => {
+      return { id: request.activeSession.id };
+    }) as never);
+    atEnd(() => app.close());
+    const url = await app.listen({ port: 0, host: "127.0.0.1" });
+    const post = (path: string, headers: Record<string, string> = {}) => fetch(url + path, { method: "POST", headers });
+    const read = async (key: string, headers: Record<string, string>) => {
+      const response = await fetch(`${url}/runners/${key}?offset=0`, { headers });
+      await response.text();
+      return response.status;
+    };
+    return { sessions, post, read };
+  }
+
+  const byLaterUser = (request: Later) => request.user;
+  const byLaterUserAsync = async (request: Later) => request.user;
+
+  test.each([
+    ["synchronous", byLaterUser],
+    ["asynchronous, which is waited for", byLaterUserAsync],
+  ])("has work of its own, on every device, whatever cookie there is: identify is %s", async (_, identify) => {
+    const { sessions, post, read } = await openFastify({ identify: identify as never });
+    const started = await post("/start", { "x-user": "ann" });
+    expect([started.status, started.headers.getSetCookie()]).toEqual([200, []]);
+    const { key } = (await started.json()) as { key: string };
+    expect(await sessions.find("ann")).toBeDefined();
+    expect(await read(key, { "x-user": "ann" })).toBe(200);
+    const { key: other } = (await (await post("/start", { "x-user": "bob" })).json()) as { key: string };
+    expect([await read(key, { "x-user": "bob" }), await read(other, { "x-user": "ann" })]).toEqual([404, 404]);
+    expect(await read(key, {})).toBe(404);
+  });
+
+  test("is named in the error where identify is asynchronous and is not waited for", async () => {
+    const { post, sessions } = await openFastify({ identify: byLaterUserAsync as never });
+    const response = await post("/careless", { "x-user": "ann" });
+    expect(response.status).toBe(500);
+    expect(await response.json()).toMatchObject({
+      code: "IDENTITY_PENDING",
+      message: expect.stringContaining("resolveIdentity"),
+    });
+    expect(sessions.stats().sessions).toBe(0);
+  });
+
+  test('a request without a user has no session with anonymous: "none", and no cookie', async () => {
+    const { post, read, sessions } = await openFastify({ identify: byLaterUser as never, anonymous: "none" });
+    const refused = await post("/careless");
+    expect([refused.status, refused.headers.getSetCookie()]).toEqual([401, []]);
+    expect(await refused.json()).toMatchObject({ code: "NO_IDENTITY" });
+    expect(sessions.stats().sessions).toBe(0);
+    const { key } = (await (await post("/start", { "x-user": "ann" })).json()) as { key: string };
+    expect([await read(key, {}), await read(key, { "x-user": "ann" })]).toEqual([404, 200]);
+  });
+
+  test("anonymous is one of two words", () => {
+    const make = () => forFetch.activeSession(openHost(), { anonymous: "guest" as never });
+    expect(make).toThrow(expect.objectContaining({ code: "INVALID_OPTION" }));
+  });
 });
 
 describe("an application that exposes headers of its own", () => {

@@ -14,6 +14,10 @@ export const statusByCode = {
   INVALID_IDENTITY: 500,
   /** A session cookie would be needed, but the response's headers have been sent. */
   IDENTITY_TOO_LATE: 500,
+  /** `identify` is asynchronous and gave no user at first: `await resolveIdentity(request)` before the session is used. */
+  IDENTITY_PENDING: 500,
+  /** The request has no user, and with `anonymous: "none"` no session. */
+  NO_IDENTITY: 401,
   /** The framework's session, to which this one belongs, could not be saved; `cause` is its store's error. */
   IDENTITY_NOT_SAVED: 503,
   /** No scope of the adapter gives this request a session. */

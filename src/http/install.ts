@@ -12,9 +12,15 @@ export interface IdentityOptions<Request> {
   /**
    * The application's own id of the user who makes the request, `undefined` or `null` for none; may be async. Without it, or
    * when it gives none, the session belongs to the framework's session, else to a cookie. Anything but a non-empty string is
-   * refused with `INVALID_IDENTITY`.
+   * refused with `INVALID_IDENTITY`. It is asked when the request arrives, and once more at the first use of the session if it gave
+   * nothing then: guards and hooks of a framework run later. If it is asynchronous, `await resolveIdentity(request)` before that use.
    */
   readonly identify?: ((request: Request) => unknown) | undefined;
+  /**
+   * What becomes of a request without a user. `"cookie"`: it has a session all the same, known by the framework's session or a cookie.
+   * `"none"`: it has none; using it throws `NO_IDENTITY` (401), and the routes of runners answer 404. Default: `"cookie"`.
+   */
+  readonly anonymous?: "cookie" | "none" | undefined;
   /** How the session cookie is set. */
   readonly cookie?: CookieOptions | undefined;
   /**
@@ -76,13 +82,17 @@ export function createInstaller<Request extends object>(
 ): Installer<Request> {
   const action = "install active sessions";
   checkHost(action, sessions);
-  checkOptions(action, options, ["identify", "cookie", "scopes"]);
+  checkOptions(action, options, ["identify", "anonymous", "cookie", "scopes"]);
   checkFunction(action, "identify", options.identify);
-  const { identify, cookie = {}, scopes } = options;
+  const { identify, anonymous = "cookie", cookie = {}, scopes } = options;
+  if (anonymous !== "cookie" && anonymous !== "none") {
+    const message = `Cannot ${action}: anonymous must be "cookie" or "none", received ${describe(anonymous)}`;
+    throw new ActiveSessionError("INVALID_OPTION", message);
+  }
   checkCookieOptions(cookie);
   const select = scopeSelector(scopes);
   const cookies = { http: new SessionCookie(cookie, false), https: new SessionCookie(cookie, true) };
-  const installation = { sessions, identify, cookies };
+  const installation = { sessions, identify, hasGuests: anonymous === "cookie", cookies };
   const warn = (message: string, details: object) => sessions.warn(message, details);
   const settle = (request: Request, port: RequestPort, user: unknown, selection: Selection) => {
     const own = new RequestSession(installation, request, port, user, selection);
@@ -129,6 +139,20 @@ export function installedFor(request: object, sessions: unknown): RequestSession
  */
 export function refreshSession(request: object): boolean {
   return installed(request, "refresh the session").refresh();
+}
+
+/**
+ * Asks `identify` once more, and waits for it, if it gave no user when the request arrived: behind the guards and hooks that find out
+ * who the user is, where `identify` is asynchronous. A synchronous one is asked by itself.
+ * @example
+ * app.use(authenticate, async (req, res, next) => {
+ *   await resolveIdentity(req);
+ *   next();
+ * });
+ * @throws `NOT_INSTALLED`, `INVALID_IDENTITY`, what `identify` throws
+ */
+export async function resolveIdentity(request: object): Promise<void> {
+  await installed(request, "resolve the identity").resolve();
 }
 
 /** How {@link rotateSession} goes about it. */

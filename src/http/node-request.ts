@@ -176,7 +176,9 @@ export async function answerFor(
   const method = raw.method ?? "GET";
   const address = addressOf(path, method, pathOf(raw.originalUrl ?? raw.url ?? "") === "/");
   if (!address) return undefined;
-  const wire = await handle(new NodeWireRequest(installedFor(request, sessions), address, raw, response));
+  const own = installedFor(request, sessions);
+  if (own.isPending) await own.resolve();
+  const wire = await handle(new NodeWireRequest(own, address, raw, response));
   if (wire.status === 413) response.shouldKeepAlive = false; // the rest of the body is not waited for
   return wire;
 }

@@ -13,7 +13,7 @@ function openRequest(sessions: ActiveSessions) {
     forbidSharing: () => {},
     onOver: (callback: () => void) => void over.push(callback),
   };
-  const installation = { sessions, identify: undefined, cookies: {} as never };
+  const installation = { sessions, identify: undefined, hasGuests: true, cookies: {} as never };
   const request = new RequestSession(installation, {}, port, "ann", { suffix: undefined });
   return { request, over, end: () => over.splice(0).forEach((callback) => void callback()) };
 }

@@ -1,13 +1,14 @@
 /**
  * Whose request it is, and that client's session: what every adapter gives its requests.
  *
- * The identity is looked for anew at each access, in this order, because a login or logout within the request changes it:
+ * The identity is looked for again at each access, in this order, because a login or logout within the request changes it:
  * what the application's `identify` gave; the framework's own session, where there is one; our cookie. Looking creates
  * nothing. Only the first use of the session does: then the client must be able to come back to it, so a cookie is set, or
  * the framework's session is marked and saved, and the next creation waits for that (a store may be slower than a client
  * that has its first page already).
  */
 import type { ServerResponse } from "node:http";
+import { isThenable, noop } from "../base/async.js";
 import { ActiveSessionError } from "../base/error.js";
 import type { ActiveSession } from "../session/active-session.js";
 import type { ActiveSessions } from "../session/active-sessions.js";
@@ -31,6 +32,8 @@ export interface Installation<Services = unknown> {
   readonly sessions: ActiveSessions<Services>;
   /** What the application says of a request's user. */
   readonly identify: ((request: never) => unknown) | undefined;
+  /** Whether a request without a user has a session of its own, known by the framework's session or a cookie. */
+  readonly hasGuests: boolean;
   /** Our cookie, of requests by HTTP and of those by HTTPS. */
   readonly cookies: { readonly http: SessionCookie; readonly https: SessionCookie };
 }
@@ -78,6 +81,8 @@ export class RequestSession<Services = unknown> {
   readonly #port: RequestPort;
   readonly #selection: Selection;
   #user: TaggedIdentity | undefined;
+  /** `identify` gave nothing, perhaps because guards and hooks of the framework had not run yet: it is asked once more. */
+  #mayAskAgain: boolean;
   /** As the client has sent it, or as it was issued; a request's cookies do not change. */
   #byCookie: TaggedIdentity | undefined;
   #session: ActiveSession<Services> | undefined;
@@ -101,6 +106,7 @@ export class RequestSession<Services = unknown> {
     this.#port = port;
     this.#selection = selection;
     this.#user = tagUser(user);
+    this.#mayAskAgain = this.#user === undefined && installation.identify !== undefined;
     this.#rotationsBefore = installation.sessions.rotations.count;
   }
 
@@ -108,9 +114,37 @@ export class RequestSession<Services = unknown> {
     return this.#installation.sessions;
   }
 
-  /** Who makes the request, as far as is known. */
+  /** Who makes the request, as far as is known. Throws `IDENTITY_PENDING`, `INVALID_IDENTITY`, and what `identify` throws. */
   get identity(): TaggedIdentity | undefined {
-    return this.#user ?? this.#identityOf(this.#port.frameworkSession);
+    const user = this.#userNow;
+    return user || !this.#installation.hasGuests ? user : this.#identityOf(this.#port.frameworkSession);
+  }
+
+  get #userNow(): TaggedIdentity | undefined {
+    if (!this.#mayAskAgain) return this.#user;
+    const user = this.#installation.identify!(this.#request as never);
+    if (isThenable(user)) {
+      Promise.resolve(user).catch(noop);
+      const hint =
+        "Call await resolveIdentity(request) before, behind the guards and hooks that find out who the user is";
+      throw new ActiveSessionError("IDENTITY_PENDING", `Cannot use the session: identify is asynchronous. ${hint}`);
+    }
+    this.#mayAskAgain = false;
+    this.#user = tagUser(user);
+    return this.#user;
+  }
+
+  /** Whether `identify` has to be asked once more, which {@link resolve} waits for. */
+  get isPending(): boolean {
+    return this.#mayAskAgain;
+  }
+
+  /** Asks `identify` once more, if it gave nothing before. Rejects with what it throws, and `INVALID_IDENTITY`. */
+  async resolve(): Promise<void> {
+    if (!this.#mayAskAgain) return;
+    const user = tagUser(await this.#installation.identify!(this.#request as never));
+    this.#mayAskAgain = false;
+    this.#user = user;
   }
 
   #identityOf(framework: FrameworkSession | undefined): TaggedIdentity | undefined {
@@ -122,7 +156,7 @@ export class RequestSession<Services = unknown> {
   /**
    * The client's live session, created if there is none. One that was terminated stays this request's session: nothing is
    * started anew behind a logout.
-   * @throws `OUT_OF_SCOPE`, `IDENTITY_TOO_LATE`, `HOST_CLOSED`
+   * @throws `OUT_OF_SCOPE`, `IDENTITY_TOO_LATE`, `IDENTITY_PENDING`, `NO_IDENTITY`, `HOST_CLOSED`
    */
   get session(): ActiveSession<Services> {
     if (!this.#selection) {
@@ -133,8 +167,13 @@ export class RequestSession<Services = unknown> {
       );
     }
     const former = this.#session;
-    const framework = this.#user ? undefined : this.#port.frameworkSession;
-    const identity = this.#user ?? this.#identityOf(framework);
+    const user = this.#userNow;
+    if (!user && !this.#installation.hasGuests) {
+      const message = 'Cannot use the session: with anonymous: "none" the request must have a user, received none';
+      throw new ActiveSessionError("NO_IDENTITY", message);
+    }
+    const framework = user ? undefined : this.#port.frameworkSession;
+    const identity = user ?? this.#identityOf(framework);
     const isSame = identity === undefined || identity === former?.identity; // a logout may have taken the identity away
     if (former?.endReason === "session-ended" && isSame) return former;
     if (framework && !framework.isMarked) this.#checkInTime("the framework's session must be kept");
@@ -200,13 +239,14 @@ export class RequestSession<Services = unknown> {
    * @throws what `change` and `identify` throw, `INVALID_IDENTITY`, `IDENTITY_TOO_LATE`
    */
   async rotate(change: () => unknown, work: "keep" | "end"): Promise<void> {
+    await this.resolve();
     const from = this.identity;
     await change();
     this.#user = tagUser(await this.#installation.identify?.(this.#request as never));
     if (!from) return;
-    if (!this.#user) await this.#renew(from);
-    const to = this.identity!;
-    if (work === "end") {
+    if (!this.#user && this.#installation.hasGuests) await this.#renew(from);
+    const to = this.identity;
+    if (work === "end" || to === undefined) {
       this.sessions.endAll(from);
       this.#session = undefined;
     } else if (from !== to) this.sessions.move(from, to);

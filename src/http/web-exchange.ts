@@ -184,6 +184,7 @@ export async function webAnswerFor(
   const address = addressOf(path, web.method, pathname === "/");
   if (!address) return undefined;
   const own = installedFor(request, sessions);
+  if (own.isPending) await own.resolve();
   const wire = await handle({
     ...{ method: web.method, ...address, query: searchParams, identity: own.identity },
     headers: { host, ...Object.fromEntries(web.headers) }, // where the version of HTTP has no such header, the address has it
