@@ -12,7 +12,7 @@ const seed = Number(process.env.MODEL_SEED ?? Math.floor(Math.random() * 2 ** 31
 const numRuns = Number(process.env.MODEL_RUNS ?? 10_000);
 const timeout = 300_000;
 /** After so many turns of the loop nothing moves any more. */
-const atRest = 4;
+const atRest = 8;
 
 type Outcome = "completed" | "failed" | "aborted";
 type Answer = { result: unknown; status: string; position: number } | { code: string } | "cancelled";

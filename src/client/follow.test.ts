@@ -660,7 +660,24 @@ describe("an acknowledgement that fails", () => {
     await vi.advanceTimersByTimeAsync(250);
     expect(wire.reads).toHaveLength(2);
     wire.read.respond(410, gone);
+    await vi.advanceTimersByTimeAsync(2000); // it was there a moment ago: it is asked for once more
+    wire.read.respond(410, gone);
     await expect(done).rejects.toMatchObject({ code: "RUNNER_GONE" });
+    expect(taken).toEqual(["a", "b"]);
+  });
+
+  test("is made up for by one late try: a login has ended the connection, and its cookie has come since", async () => {
+    const wire = new Wire();
+    const { taken, done } = await runItems(wire);
+    wire.read.open(frame(["a"], 1)).end();
+    await turns();
+    wire.read.respond(410, { code: "RUNNER_GONE", message: "Gone" });
+    await vi.advanceTimersByTimeAsync(1999);
+    expect(wire.reads).toHaveLength(2);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(wire.read.asked).toContain("?offset=1&");
+    wire.read.open(frame(["b"], 2, last()));
+    await done;
     expect(taken).toEqual(["a", "b"]);
   });
 
@@ -864,11 +881,16 @@ describe("it ends with an error, asks no more and is closed when", () => {
     wire.read.open(frame(["a"], 1)).end();
     await turns();
     wire.read.respond(status, body);
+    const isLate = code === "RUNNER_GONE"; // asked for once more, later
+    if (isLate) {
+      await vi.advanceTimersByTimeAsync(2000);
+      wire.read.respond(status, body);
+    }
     await expect(done).rejects.toMatchObject({ code });
     expect(taken).toEqual(["a"]);
     expect(states.at(-1)).toBe("closed");
     expect(follower.connection).toBe("closed");
-    expect(wire.all).toHaveLength(2);
+    expect(wire.all).toHaveLength(isLate ? 3 : 2);
     expect(vi.getTimerCount()).toBe(0);
   });
 });

@@ -83,6 +83,11 @@ const signOfLifeEvery = 20_000;
 const steadyAfter = 1000;
 /** Without a place for a connection, so long lies between two requests, ms. */
 const turnEvery = 1000;
+/**
+ * A runner that answered before and is gone may be there again so much later, ms: a login ends what was opened by the former cookie, and
+ * the new one comes with its answer.
+ */
+const goneRetryAfter = 2000;
 /** Ends the following without an error. */
 const closed = new Error("closed");
 
@@ -123,6 +128,8 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
   #acknowledging = false;
   /** Whether anything has come in this round. */
   #hasBytes = false;
+  /** Whether anything has been given out since the runner was gone. */
+  #isKnown = false;
   #iterating = false;
 
   /** @internal */
@@ -220,6 +227,7 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
       for (let attempt = 0; ; attempt++) {
         const began = Date.now();
         let problem: CodedError | undefined;
+        let isGone = false;
         let place: (() => void) | undefined;
         try {
           while (this.#isUnseen) {
@@ -236,14 +244,19 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
             if (update.closed) return;
           }
         } catch (error) {
-          if (!isTemporary(error)) throw error;
-          problem = error;
+          isGone = this.#isKnown && (error as CodedError | undefined)?.code === "RUNNER_GONE";
+          if (!isTemporary(error) && !isGone) throw error;
+          problem = error as CodedError;
           if (error === noStream) this.#isStream = false;
         } finally {
           place?.();
         }
         if (this.#hasBytes && Date.now() - began >= steadyAfter) attempt = 0;
-        if (problem || (place && attempt > 0)) {
+        if (isGone) {
+          this.#isKnown = false;
+          this.#setConnection("waiting", problem);
+          await pause(goneRetryAfter, this.#begin().signal);
+        } else if (problem || (place && attempt > 0)) {
           this.#setConnection("waiting", problem);
           await backOff(attempt, problem, this.#begin().signal);
         } else if (!place) {
@@ -312,6 +325,7 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
   /** From here on it counts as given out. */
   #give(update: RunnerUpdate<T>): RunnerUpdate<T> {
     this.#last = update;
+    this.#isKnown = true;
     this.#from = update.position;
     return update;
   }

@@ -258,6 +258,8 @@ describe("a follower that pauses while its page is hidden", () => {
     await vi.advanceTimersByTimeAsync(60_000);
     expect(await isPending(done)).toBe(true);
     page.show(true);
+    await turns(10);
+    await vi.advanceTimersByTimeAsync(2000);
     await expect(done).rejects.toMatchObject({ code: "RUNNER_GONE" });
   });
 

@@ -59,7 +59,7 @@ export class SessionCookie {
     this.#secure = options.secure ?? isHttps;
     const name = this.name.replace(/[^\w-]/g, "\\$&");
     // Spaces and tabs only: browsers do not take other white space for a part of the name's surroundings.
-    this.#pattern = new RegExp(`(?:^|;)[ \\t]*${name}[ \\t]*=[ \\t]*([\\w-]{22}\\.[\\w-]{11})[ \\t]*(?:;|$)`);
+    this.#pattern = new RegExp(`(?:^|;)[ \\t]*${name}[ \\t]*=[ \\t]*([\\w-]{22}\\.[\\w-]{11})[ \\t]*(?=;|$)`, "g");
   }
 
   get name(): string {
@@ -69,9 +69,9 @@ export class SessionCookie {
     return path === "/" && domain === undefined ? "__Host-active-session" : "__Secure-active-session";
   }
 
-  /** The value in a `Cookie` header; `undefined` if there is none of ours, or one that we cannot have made. */
-  read(header: string | undefined): string | undefined {
-    return header === undefined ? undefined : this.#pattern.exec(header)?.[1];
+  /** The values in a `Cookie` header that may be ours, in order; mostly there is one. */
+  read(header: string | undefined): string[] {
+    return header === undefined ? [] : Array.from(header.matchAll(this.#pattern), ([, value]) => value!);
   }
 
   /** The `Set-Cookie` header for a value. */

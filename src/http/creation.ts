@@ -11,13 +11,14 @@ import { createHash } from "node:crypto";
 import { ActiveSessionError, describe } from "../base/error.js";
 import { isDefinition, type RunnerDefinition, validateInput } from "../runner/definition.js";
 import type { Runner } from "../runner/runner.js";
+import type { ActiveSession } from "../session/active-session.js";
 import type { Idempotency } from "../session/creations.js";
 import { nextCursor } from "./cursor.js";
 import type { EncodedSlice, PageLimits } from "./encode.js";
 import { jsonHeaders, noContent, type WireRequest, type WireResponse } from "./exchange.js";
 import { boundedMinimum, type FirstPageQuery, parseFirstPageQuery } from "./query.js";
 import { addReadHeaders } from "./read-headers.js";
-import { readWaiting } from "./waiting-read.js";
+import { readWaiting, type WaitingReadTarget } from "./waiting-read.js";
 
 /** What limits a creation. */
 export interface CreationSettings {
@@ -63,11 +64,20 @@ export async function create(
   const key = idempotencyKey(request.headers);
   const { input, text } = await readInput(definition, request, settings.bodyLimit);
   const once = key === undefined ? undefined : { key: scoped(definition, key), fingerprint: fingerprintOf(text) };
+  const { session, creating } = known(request, once) ?? (await createNew(definition, request, input, once));
+  const { handover } = session; // of the owner that has asked
   // A client that is told who it is by this very answer can neither repeat nor stop what it was not told of.
-  const isNew = request.identity === undefined;
-  const runner = await (known(request, once) ?? createNew(definition, request, input, once));
+  const isNew = session.identity !== request.identity;
+  const runner = await creating;
+  handover.throwIfAborted();
   const options = { limits: settings.pageLimits, mayBeRepeated: once !== undefined, isNew };
-  return await firstPage(runner, request, query, options);
+  return await firstPage({ runner, handover }, request, query, options);
+}
+
+/** A creation under way, and whose it is. */
+interface Creating {
+  readonly session: ActiveSession;
+  readonly creating: Promise<Runner>;
 }
 
 /** Stops what was, is being or will be created under the request's idempotency key. */
@@ -85,8 +95,10 @@ export async function stopCreation(
 }
 
 /** What was valid when it was created need not be checked again, and may not be valid any more. */
-function known(request: WireRequest, once: Idempotency | undefined): Promise<Runner> | undefined {
-  return once && request.findSession()?.findCreated(once);
+function known(request: WireRequest, once: Idempotency | undefined): Creating | undefined {
+  const session = once && request.findSession();
+  const creating = once && session?.findCreated(once);
+  return session && creating && { session, creating };
 }
 
 async function createNew(
@@ -94,10 +106,11 @@ async function createNew(
   request: WireRequest,
   input: unknown,
   once: Idempotency | undefined,
-): Promise<Runner> {
+): Promise<Creating> {
   const checked = await validateInput(definition, input);
   if (!once) request.signal.throwIfAborted(); // nobody could come back to what would be made
-  return request.openSession().createChecked(definition, checked, once);
+  const session = request.openSession();
+  return { session, creating: session.createChecked(definition, checked, once) };
 }
 
 // --- the answer ------------------------------------------------------------------------------------------------------
@@ -111,13 +124,14 @@ interface FirstPageOptions {
 }
 
 async function firstPage(
-  runner: Runner,
+  target: WaitingReadTarget,
   request: WireRequest,
   query: FirstPageQuery,
   { limits, mayBeRepeated, isNew }: FirstPageOptions,
 ): Promise<WireResponse> {
+  const { runner, handover } = target;
   try {
-    const page = await readFirst(runner, request, query, limits);
+    const page = await readFirst(target, request, query, limits);
     request.signal.throwIfAborted(); // what is there at once, a read gives to whoever has gone as well
     const isKept = mayBeRepeated || !page.slice.closed;
     const body = bodyOf(runner, page, isKept);
@@ -128,19 +142,20 @@ async function firstPage(
     else void runner.dispose("stopped");
     return { status: page.slice.closed ? 200 : 201, headers, body };
   } catch (error) {
-    // Nobody has been told of it, so nobody could come back to it.
-    if (!mayBeRepeated || isNew) void runner.dispose("stopped");
+    // Nobody has been told of it, so nobody could come back to it; but one of another owner is left to that.
+    if ((!mayBeRepeated || isNew) && !handover.aborted) void runner.dispose("stopped");
     throw error;
   }
 }
 
 /** From the first position that is kept, which is not 0 any more when a repeated request comes late. */
 async function readFirst(
-  runner: Runner,
+  target: WaitingReadTarget,
   request: WireRequest,
   query: FirstPageQuery,
   limits: PageLimits,
 ): Promise<EncodedSlice> {
+  const { runner } = target;
   const isProcess = runner.kind === "process";
   const { maxItems, timeout, minItems = runner.defaultAdvance } = query;
   const min = boundedMinimum(runner, minItems, maxItems);
@@ -148,7 +163,7 @@ async function readFirst(
   const { firstPosition } = await runner.logState();
   const start = isProcess ? 0 : firstPosition;
   const max = isProcess ? Number.POSITIVE_INFINITY : maxItems;
-  return readWaiting(runner, request.openSession(), { start, min, max, timeout, signal, limits });
+  return readWaiting(target, { start, min, max, timeout, signal, limits });
 }
 
 function bodyOf(runner: Runner, { slice, text }: EncodedSlice, isKept: boolean): string {

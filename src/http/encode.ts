@@ -26,13 +26,18 @@ export interface EncodedSlice {
 /** Items as a JSON array. */
 export interface EncodedItems {
   readonly text: string;
+  /** Its length in bytes. */
+  readonly size: number;
   /** How many of the items it has. */
   readonly count: number;
   /** Whether no further item would fit. */
   readonly isFull: boolean;
 }
 
-type OwnReadRequest = { -readonly [Name in keyof InternalReadRequest]: InternalReadRequest[Name] };
+type OwnReadRequest = { -readonly [Name in keyof InternalReadRequest]: InternalReadRequest[Name] } & {
+  /** For a read that waits: at how many items to look again whether they fill a page; 0: they do. */
+  readonly lookAgainAt?: (encoded: EncodedItems) => number;
+};
 
 /**
  * Reads a slice that can be sent, of as many items as fit into the limits, but of one item at least.
@@ -49,6 +54,8 @@ export function readEncoded(
     encoded = encodeShared(runner, request, items, limits);
     return encoded.count;
   };
+  const { lookAgainAt } = request;
+  if (lookAgainAt) request.probe = (items) => probe(() => lookAgainAt(encodeShared(runner, request, items, limits)));
   const asEncoded = (slice: Slice<unknown>) => {
     const { text, isFull } = encoded;
     return { slice, text, isEmpty: text === "[]", isFull };
@@ -57,7 +64,16 @@ export function readEncoded(
   return slice instanceof Promise ? slice.then(asEncoded) : asEncoded(slice);
 }
 
-const nothing: EncodedItems = { text: "[]", count: 0, isFull: false };
+/** What cannot be encoded, the read itself says. */
+function probe(look: () => number): number {
+  try {
+    return look();
+  } catch {
+    return 0;
+  }
+}
+
+const nothing: EncodedItems = { text: "[]", size: 2, count: 0, isFull: false };
 
 /** What was encoded last, in this very step. */
 let latest:
@@ -87,59 +103,76 @@ function forgetLatest(): void {
   latest = undefined;
 }
 
-/** Encodes as many of the items as JSON can carry and the limits allow; throws if it cannot carry the first, or that is too large. */
-export function encodeItems(items: readonly unknown[], limits: PageLimits): EncodedItems {
-  try {
-    return encodeWithin(items, limits) ?? encodeOneByOne(items, limits);
-  } catch {
-    return encodeOneByOne(items, limits);
-  }
-}
-
 /** The first batch is small, because nothing is known yet of how large an item is: one for so many bytes, but not many. */
 const firstPerBytes = 125_000;
 const mostFirst = 8;
 
 /**
- * In batches, each as large as those before let expect: an item that is encoded and does not fit is encoded again for the next slice,
- * and with large items that would be nearly all of them each time. `undefined`: some do not fit.
+ * Encodes as many of the items as JSON can carry and the limits allow; throws if it cannot carry the first, or that is too large.
+ *
+ * In batches, each as large as those before let expect, and at most as large as all of them: what is encoded and does not fit is
+ * encoded for nothing. From the first batch on that does not fit, one by one.
  */
-function encodeWithin(items: readonly unknown[], { bytes, itemBytes }: PageLimits): EncodedItems | undefined {
-  const first = Math.min(mostFirst, Math.max(1, Math.floor(bytes / firstPerBytes)));
-  let count = Math.min(first, items.length);
-  let text = JSON.stringify(count === items.length ? items : items.slice(0, count));
-  let size = Buffer.byteLength(text);
-  if (size > Math.min(bytes, itemBytes)) return undefined;
-  while (count < items.length) {
-    const fitting = Math.floor((bytes - size) / (size / count));
-    if (fitting <= 0) break;
-    const batch = items.slice(count, count + Math.min(fitting, 16 * count));
-    const more = JSON.stringify(batch);
-    const moreSize = Buffer.byteLength(more);
-    if (size + moreSize > bytes || moreSize > itemBytes) return undefined;
-    text = `${text.slice(0, -1)},${more.slice(1)}`;
-    size += moreSize - 1;
-    count += batch.length;
+export function encodeItems(items: readonly unknown[], limits: PageLimits): EncodedItems {
+  const { bytes } = limits;
+  const made = new JsonArray();
+  while (made.count < items.length) {
+    const expected =
+      made.count === 0
+        ? Math.min(mostFirst, Math.max(1, Math.floor(bytes / firstPerBytes)))
+        : Math.min(made.count, Math.floor((bytes - made.size) / (made.size / made.count)));
+    if (expected <= 0) break;
+    const batch = items.slice(made.count, made.count + expected);
+    if (!addBatch(made, batch, limits)) {
+      addOneByOne(made, items.slice(made.count), limits);
+      break;
+    }
   }
-  return { text, count, isFull: count < items.length };
+  const { text, size, count } = made;
+  return { text, size, count, isFull: count > 0 && (count < items.length || size >= bytes) };
 }
 
-function encodeOneByOne(items: readonly unknown[], limits: PageLimits): EncodedItems {
-  const texts: string[] = [];
-  let size = 2;
+/** A JSON array that grows. */
+class JsonArray {
+  text = "[]";
+  /** Bytes. */
+  size = 2;
+  count = 0;
+
+  /** Adds items as the inner part of an array. */
+  add(inner: string, size: number, count: number): void {
+    this.text = this.count === 0 ? `[${inner}]` : `${this.text.slice(0, -1)},${inner}]`;
+    this.size += size + (this.count === 0 ? 0 : 1);
+    this.count += count;
+  }
+}
+
+/** Returns whether all of them fit, and could be encoded; if not, nothing is added. */
+function addBatch(made: JsonArray, batch: readonly unknown[], { bytes, itemBytes }: PageLimits): boolean {
+  let text: string;
+  try {
+    text = JSON.stringify(batch);
+  } catch {
+    return false;
+  }
+  const size = Buffer.byteLength(text) - 2;
+  if (made.size + size + 1 > bytes || size > itemBytes) return false;
+  made.add(text.slice(1, -1), size, batch.length);
+  return true;
+}
+
+function addOneByOne(made: JsonArray, items: readonly unknown[], limits: PageLimits): void {
   for (const item of items) {
     try {
       const text = encodeItem(item, limits);
-      size += Buffer.byteLength(text) + 1;
-      if (texts.length > 0 && size > limits.bytes) break;
-      texts.push(text);
+      const size = Buffer.byteLength(text);
+      if (made.count > 0 && made.size + size + 1 > limits.bytes) return;
+      made.add(text, size, 1);
     } catch (error) {
-      if (texts.length > 0) break;
+      if (made.count > 0) return;
       throw error;
     }
   }
-  const isFull = texts.length < items.length || size >= limits.bytes;
-  return { text: `[${texts.join(",")}]`, count: texts.length, isFull };
 }
 
 function encodeItem(item: unknown, { itemBytes }: PageLimits): string {

@@ -5,6 +5,7 @@
  * The order of checks tells a stranger nothing: method and action, then the key (the same 404 for everything that is not this
  * identity's own), then where a changing request comes from, then its parameters.
  */
+import { onAbort } from "../base/async.js";
 import { checkDuration, checkInteger, checkOptions } from "../base/check.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 import type { Slice } from "../log/result-log.js";
@@ -194,15 +195,19 @@ async function unlessGone(request: WireRequest, answerIt: () => Answer): Promise
 
 /** A page that waits for the start of its runner; the session may get another owner meanwhile. */
 async function pageOnceStarted(
-  { runner, session }: Target,
+  { runner, session: { handover } }: Target,
   request: WireRequest,
   query: ReadQuery,
   settings: Settings,
 ): Promise<WireResponse> {
-  const { identity } = session;
-  const answered = await page(runner, request, query, settings, request.signal);
-  if (session.identity !== identity) throw gone();
-  return answered;
+  const over = new AbortController();
+  const offs = [request.signal, handover].map((signal) => onAbort(signal, () => over.abort(signal.reason)));
+  try {
+    request.signal.throwIfAborted();
+    return await page(runner, request, query, settings, over.signal);
+  } finally {
+    for (const off of offs) off();
+  }
 }
 
 /** What is there, at once. */
@@ -236,7 +241,7 @@ function pageOf(
 
 /** What is there once enough is, or when the time is up. */
 async function poll(
-  { runner, session }: Target,
+  { runner, session: { handover } }: Target,
   { signal }: WireRequest,
   query: ReadQuery,
   { pageLimits: limits }: Settings,
@@ -244,7 +249,7 @@ async function poll(
   const { minItems, maxItems, timeout } = query;
   const min = boundedMinimum(runner, minItems, maxItems);
   const max = maxOf(runner, query, 0);
-  const read = await readWaiting(runner, session, { start: startOf(query), min, max, timeout, signal, limits });
+  const read = await readWaiting({ runner, handover }, { start: startOf(query), min, max, timeout, signal, limits });
   const headers = read.isEmpty ? commonHeaders() : jsonHeaders();
   addReadHeaders(headers, runner, read.slice, nextCursor(query.cursor));
   if (read.isEmpty) return { status: 204, headers };

@@ -86,6 +86,8 @@ export class RequestSession<Services = unknown> {
   /** As the client has sent it, or as it was issued; a request's cookies do not change. */
   #byCookie: TaggedIdentity | undefined;
   #session: ActiveSession<Services> | undefined;
+  /** The cookie that the client has sent is not its own any more. */
+  #ignoresCookie = false;
   /** How many clients had got another cookie when the request came. */
   readonly #rotationsBefore: number;
 
@@ -149,7 +151,7 @@ export class RequestSession<Services = unknown> {
 
   #identityOf(framework: FrameworkSession | undefined): TaggedIdentity | undefined {
     if (framework) return tagIdentity("session", framework.id);
-    this.#byCookie ??= this.#readCookie();
+    if (!this.#ignoresCookie) this.#byCookie ??= this.#readCookie();
     return this.#byCookie;
   }
 
@@ -196,8 +198,12 @@ export class RequestSession<Services = unknown> {
 
   /** The signature of a cookie is looked at only here, where no live session answers to it. */
   #create(identity: TaggedIdentity | undefined, suffix: string | undefined): ActiveSession<Services> {
-    const isKnown = identity !== undefined && (identity !== this.#byCookie || this.#isIssued(identity));
-    return isKnown ? this.sessions.obtain(identity, suffix) : this.#obtainByCookie(suffix);
+    const isByCookie = identity !== undefined && identity === this.#byCookie;
+    if (identity === undefined || (isByCookie && !this.#isIssued(identity))) return this.#obtainByCookie(suffix);
+    const session = this.sessions.obtain(identity, suffix);
+    // A cookie that was issued, and a framework's session that was kept, have been brought back with this request.
+    if (isByCookie || this.#port.frameworkSession?.isMarked) session.confirm();
+    return session;
   }
 
   #isIssued(byCookie: TaggedIdentity): boolean {
@@ -257,11 +263,15 @@ export class RequestSession<Services = unknown> {
     const framework = this.#port.frameworkSession;
     if (!framework) {
       this.#checkInTime("its cookie must be set");
-      // Sent twice at once, as by a double click: both answers set the same cookie, whichever the browser keeps.
       const { rotations } = this.sessions;
-      const successor = rotations.successorOf(former, this.#rotationsBefore);
-      this.#setCookie(successor ? cookieValueOf(successor) : createCookieValue(this.sessions.secret));
-      if (!successor) rotations.add(former, this.#byCookie!);
+      if (rotations.hasBeenSince(former, this.#rotationsBefore)) {
+        // Sent twice at once, as by a double click: the cookie that the other answer sets is the one to keep.
+        this.#byCookie = undefined;
+        this.#ignoresCookie = true;
+        return;
+      }
+      if (former === this.#byCookie) rotations.add(former);
+      this.#setCookie(createCookieValue(this.sessions.secret));
     } else if (tagIdentity("session", framework.id) === former) await framework.renew?.();
   }
 
@@ -278,10 +288,16 @@ export class RequestSession<Services = unknown> {
     const connection = this.#port.connection as Connection | undefined;
     const latest = connection?.[latestCookie];
     if (latest?.header === header && latest.cookie === cookie) return latest.identity;
-    const value = cookie.read(header);
-    const identity = value === undefined ? undefined : tagIdentity("cookie", value);
+    const identity = this.#choose(cookie.read(header).map((value) => tagIdentity("cookie", value)));
     if (connection) connection[latestCookie] = { header, cookie, identity };
     return identity;
+  }
+
+  /** A browser may send several of one name, those of other paths or domains first: the one with a session, or one that was issued. */
+  #choose(identities: readonly TaggedIdentity[]): TaggedIdentity | undefined {
+    if (identities.length < 2) return identities[0];
+    const isLive = (identity: TaggedIdentity) => this.sessions.hasLive(identity);
+    return identities.find(isLive) ?? identities.find((identity) => this.#isIssued(identity)) ?? identities[0];
   }
 
   /** The cookie is set only when there is a session for it. */

@@ -46,7 +46,7 @@ function withoutCacheControl(headers: unknown): { headers: unknown; value: unkno
   const pairs = Array.isArray(headers[0]) ? (headers as unknown[][]) : pairsOf(headers);
   const found = pairs.find(([key]) => isName(key));
   const rest = pairs.filter(([key]) => !isName(key));
-  return { headers: Array.isArray(headers[0]) ? rest : rest.flat(), value: found?.[1] };
+  return { headers: rest.flat(), value: found?.[1] }; // Node takes no pairs beside headers that were set before
 }
 
 function pairsOf(flat: readonly unknown[]): unknown[][] {

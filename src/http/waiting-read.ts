@@ -9,8 +9,13 @@
 import { onAbort } from "../base/async.js";
 import type { Wait } from "../log/result-log.js";
 import type { Runner } from "../runner/runner.js";
-import type { ActiveSession } from "../session/active-session.js";
-import { type EncodedSlice, encodeItems, type PageLimits, readEncoded } from "./encode.js";
+import { type EncodedItems, type EncodedSlice, type PageLimits, readEncoded } from "./encode.js";
+
+/** What is read, and the signal of the session's handover as it was when the request came. */
+export interface WaitingReadTarget {
+  readonly runner: Runner;
+  readonly handover: AbortSignal;
+}
 
 /** What is waited for. */
 export interface WaitingReadOptions {
@@ -31,19 +36,22 @@ export interface WaitingReadOptions {
  * @throws what a read throws, `RESULT_NOT_SERIALIZABLE`, `ITEM_TOO_LARGE`, `RUNNER_GONE`
  */
 export async function readWaiting(
-  runner: Runner,
-  session: ActiveSession,
+  { runner, handover }: WaitingReadTarget,
   { limits, ...options }: WaitingReadOptions,
 ): Promise<EncodedSlice> {
   let wait: Wait | undefined;
   const onWait = (begun: Wait) => {
     wait = begun;
   };
-  const { handover } = session;
   const off = onAbort(handover, () => wait?.cancel(handover.reason));
   try {
-    const probe = (items: readonly unknown[]) => untilFull(items, limits);
-    const page = await readEncoded(runner, { ...options, probe, onWait }, limits);
+    const request = {
+      ...options,
+      raisesBound: false,
+      lookAgainAt: (encoded: EncodedItems) => fullAt(encoded, limits),
+      onWait,
+    };
+    const page = await readEncoded(runner, request, limits);
     handover.throwIfAborted(); // a read that had what it waited for could not be cancelled any more
     return page;
   } finally {
@@ -51,12 +59,12 @@ export async function readWaiting(
   }
 }
 
-/** At how many items, all about as large as these, a page is full; 0: it is. */
-function untilFull(items: readonly unknown[], limits: PageLimits): number {
-  try {
-    const { text, count, isFull } = encodeItems(items, limits);
-    return isFull ? 0 : Math.floor(limits.bytes / (text.length / count));
-  } catch {
-    return 0; // the read itself says what is wrong
-  }
+/**
+ * At how many items a page might be full, if the next ones are about as large as these; 0: it is. The next look comes after half as many
+ * more at the earliest, so that all looks together cost little more than the last one, and after twice as many at the latest.
+ */
+function fullAt({ size, count, isFull }: EncodedItems, { bytes }: PageLimits): number {
+  if (isFull) return 0;
+  const estimate = Math.floor(bytes / (size / count));
+  return Math.min(Math.max(estimate, Math.ceil(1.5 * count)), 2 * count);
 }

@@ -203,7 +203,7 @@ export class PendingReads<R> {
       wakeAt = Math.min(wakeAt, read.ripe ? read.limit + 1 : Math.min(read.target, read.probeAt));
       if (read.request.passive) continue;
       lowestStart = Math.min(lowestStart, read.start);
-      if (!read.ripe) furthestTarget = Math.max(furthestTarget, read.target);
+      if (!read.ripe && read.request.raisesBound !== false) furthestTarget = Math.max(furthestTarget, read.target);
     }
     this.demand.wakeAt = wakeAt;
     this.demand.lowestStart = lowestStart;

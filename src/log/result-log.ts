@@ -58,6 +58,8 @@ export interface ReadRequest {
   readonly deliver?: ((slice: Slice<unknown>) => void) | undefined;
   /** Whether the read, once accepted, acknowledges everything before a numeric or defaulted `start`. Default: true. */
   readonly acknowledge?: boolean;
+  /** Whether its waiting lets the producer run further ahead than `aheadLimit`, as far as it waits for. Default: true. */
+  readonly raisesBound?: boolean;
   /**
    * For a reader that only follows what there is: its waiting neither makes the producer go on nor keeps items from being
    * acknowledged away. Default: false.

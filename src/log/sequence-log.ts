@@ -104,8 +104,8 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
     this.#window = new Window(tally);
     this.#life = new Lifecycle(events);
     this.#events = events;
-    this.#bound = options.aheadLimit;
     this.#ceiling = options.mostItems ?? Number.POSITIVE_INFINITY;
+    this.#bound = this.#aheadBound;
   }
 
   get current(): LogState {
@@ -134,6 +134,7 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
     const start = this.#locate(request);
     const target = targetOf(start, request);
     const probeAt = this.#isRipe(target) ? Number.POSITIVE_INFINITY : this.#probe(start, request);
+    if (start < this.#window.first) throw this.#gone(start); // the items' own code ran, and may have acknowledged them
     const isRipe = probeAt === enough || this.#isRipe(target);
     if (request.signal?.aborted && !isRipe) throw request.signal.reason;
     if (request.start !== "tail" && request.acknowledge !== false) this.#acknowledge(start);
@@ -413,8 +414,14 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
   }
 
   #moveBound(): void {
-    this.#bound = Math.max(this.#acknowledged + this.#options.aheadLimit, this.#demand.furthestTarget);
+    this.#bound = Math.max(this.#aheadBound, this.#demand.furthestTarget);
     if (!this.isFull) this.#releaseProducer();
+  }
+
+  /** Where only what is not acknowledged is kept, a log that is full has room again after an acknowledgement: its producer waits. */
+  get #aheadBound(): number {
+    const bound = this.#acknowledged + this.#options.aheadLimit;
+    return this.#options.retain === "unacknowledged" ? Math.min(bound, this.#ceiling) : bound;
   }
 
   #releaseProducer(): void {

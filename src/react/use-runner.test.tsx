@@ -513,6 +513,8 @@ describe("what goes wrong", () => {
     await it.settle();
     await act(() => vi.advanceTimersByTimeAsync(10_000));
     await it.answer("GET /", {}, 410);
+    await act(() => vi.advanceTimersByTimeAsync(2000));
+    await it.answer("GET /", {}, 410);
     expect(it.now).toMatchObject({ items: ["a"], isRunning: false, status: "progressed" });
     expect(it.now.error?.code).toBe("RUNNER_GONE");
   });

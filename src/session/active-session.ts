@@ -328,6 +328,11 @@ export class ActiveSession<Services = unknown> extends Expirable {
     return this.#runners?.peek(number);
   }
 
+  /** How many items its runners keep. @internal */
+  get retained(): number {
+    return this.allRunners().reduce((sum, { kind, retained }) => sum + (kind === "sequence" ? retained : 0), 0);
+  }
+
   /** How many runners it has. @internal */
   get runnerCount(): number {
     return this.#runners?.size ?? 0;

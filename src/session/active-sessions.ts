@@ -52,6 +52,8 @@ export interface CloseSummary {
 export type Located = { readonly runner: Runner; readonly session: ActiveSession } | "gone" | "unknown";
 
 const sessionsExpiredPerTurn = 1000;
+/** Of those that might make room for items, in a turn of the event loop. */
+const sessionsLookedAtPerTurn = 100;
 /** A session whose client has not come back yet ends so long after its last use, ms. */
 const unconfirmedTimeout = 120_000;
 
@@ -190,6 +192,11 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     return this.#settings.secret;
   }
 
+  /** Whether an identity has a live session, with a suffix or without. Looking is no use of it. @internal */
+  hasLive(identity: TaggedIdentity): boolean {
+    return this.#sessions.has(tableKey(identity, undefined)) || this.#suffixed.has(identity);
+  }
+
   /** Which cookies have just been replaced. @internal */
   readonly rotations = new Rotations();
 
@@ -203,7 +210,10 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
       throw new ActiveSessionError("HOST_CLOSED", "Cannot create a session: the host must be open, received closed");
     }
     this.#admitSession(identity, suffix);
-    if (!isOfUser(identity)) this.#admitUnconfirmed();
+    if (!isOfUser(identity)) this.#makeRoomForUnconfirmed();
+    const made = this.#sessions.get(tableKey(identity, suffix));
+    if (made) return made; // by code of the application that ran when another session made room
+    if (!isOfUser(identity)) this.#unconfirmed++;
     this.#lastGeneration = Math.max(this.#lastGeneration + 1, Date.now());
     const session = new ActiveSession<Services>(this.#host, identity, suffix, this.#lastGeneration);
     this.#enter(session);
@@ -305,15 +315,14 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     admit("sessions", () => this.#sessions.size, endIdle);
   }
 
-  /** One more session of a client that nobody knows: the oldest such one makes room, whatever `whenReached` says. */
-  #admitUnconfirmed(): void {
+  /** For one more session of an unknown client: the oldest such one ends, whatever `whenReached` says. */
+  #makeRoomForUnconfirmed(): void {
     const { limits } = this.#settings;
     while (this.#unconfirmed >= limits.unconfirmedSessions) {
       const oldest = this.#idleUnconfirmed.findOldest(({ isVisited }) => !isVisited);
       if (!oldest) this.#refuse("create a session", "unconfirmedSessions", undefined);
       oldest?.endFor("idle");
     }
-    this.#unconfirmed++;
   }
 
   #noLongerUnconfirmed(session: ActiveSession): void {
@@ -325,19 +334,32 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
   #makeRoomForItems(): void {
     if (this.#isMakingRoom) return;
     this.#isMakingRoom = true;
-    queueMicrotask(() => {
-      this.#isMakingRoom = false;
-      while (this.#unconfirmedItems.items > this.#unconfirmedItems.most) {
-        const oldest = oldestIdle(this.#unconfirmedAtWork);
-        if (!oldest) return;
-        this.#events.emit("limit.reached", () => ({
-          limit: "unconfirmedItems",
-          error: limitReached("keep more items", "unconfirmedItems", this.#settings.limits),
-          session: oldest.id,
-        }));
-        oldest.endFor("idle");
-      }
-    });
+    queueMicrotask(() => this.#endHoarders());
+  }
+
+  /**
+   * Ends unconfirmed sessions that keep items, the oldest first, until the rest keeps few enough. Some at a time; those that keep none
+   * are passed over, and go to the end of the line.
+   */
+  #endHoarders(): void {
+    const atWork = this.#unconfirmedAtWork;
+    let left = Math.min(sessionsLookedAtPerTurn, atWork.size);
+    for (const session of atWork) {
+      if (this.#unconfirmedItems.items <= this.#unconfirmedItems.most || left-- === 0) break;
+      atWork.delete(session);
+      if (!session.isAvailable || session.isConfirmed) continue;
+      if (session.retained === 0) atWork.add(session);
+      else this.#endHoarder(session);
+    }
+    const isOver = this.#unconfirmedItems.items <= this.#unconfirmedItems.most || atWork.size === 0;
+    if (isOver) this.#isMakingRoom = false;
+    else setImmediate(() => this.#endHoarders());
+  }
+
+  #endHoarder(session: ActiveSession): void {
+    const error = limitReached("keep more items", "unconfirmedItems", this.#settings.limits);
+    this.#events.emit("limit.reached", () => ({ limit: "unconfirmedItems", error, session: session.id }));
+    session.endFor("idle");
   }
 
   #admitRunner(session: ActiveSession): void {
@@ -369,7 +391,7 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
       () => session.runnerCount,
       () => removeIdlest([session]),
     );
-    this.#unconfirmedAtWork.add(session);
+    if (session.isAvailable) this.#unconfirmedAtWork.add(session); // making room may have run code that ended it
   }
 
   /** Removes the least recently used runner that nobody is using; returns whether there was one. */
@@ -401,8 +423,9 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     const { limits } = this.#settings;
     return (name: keyof Omit<Limits, "whenReached">, count: () => number, makeRoom = () => false): void => {
       if (limits[name] === Number.POSITIVE_INFINITY) return;
-      while (count() >= limits[name]) {
-        if (limits.whenReached === "end-idle" && makeRoom()) continue;
+      for (let before = count(); before >= limits[name]; before = count()) {
+        // What is being ended already makes no further room: its own code may be what asks here.
+        if (limits.whenReached === "end-idle" && makeRoom() && count() < before) continue;
         this.#refuse(action, name, session);
       }
     };
@@ -469,7 +492,8 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
 
   #leave(session: ActiveSession<Services>): void {
     const { identity, suffix } = session;
-    this.#sessions.delete(tableKey(identity, suffix));
+    const key = tableKey(identity, suffix);
+    if (this.#sessions.get(key) === session) this.#sessions.delete(key);
     const siblings = suffix === undefined ? undefined : this.#suffixed.get(identity);
     siblings?.delete(session);
     if (siblings?.size === 0) this.#suffixed.delete(identity);
@@ -519,18 +543,6 @@ function endIdlest(sessions: Iterable<ActiveSession>): boolean {
   const idlest = leastOf(sessions, ({ expiresAt, isVisited }) => (expiresAt > 0 && !isVisited ? expiresAt : undefined));
   idlest?.endFor("idle");
   return idlest !== undefined;
-}
-
-/** Of sessions in order, the first that is idle, of a few; if none of them is, the very first. */
-function oldestIdle(sessions: Iterable<ActiveSession>): ActiveSession | undefined {
-  let first: ActiveSession | undefined;
-  let left = 64;
-  for (const session of sessions) {
-    if (session.expiresAt > 0 && !session.isVisited) return session;
-    first ??= session;
-    if (--left === 0) break;
-  }
-  return first;
 }
 
 /** Removes the least recently used of one client's runners that nobody is using; returns whether there was one. */

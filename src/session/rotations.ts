@@ -1,22 +1,19 @@
 /**
- * Which cookies have been replaced by which, at logins and logouts of the last moments. A login that is sent twice at once must not
- * leave its client with the cookie of a session that has nothing.
- *
- * A request learns of the successor only if it came before the rotation and ends soon after it. That is the least that a double click
- * needs; a request that comes with the former cookie later is a stranger.
+ * Which cookies have been replaced at logins and logouts of the last moments. Of two logins that are sent at once with one cookie (a
+ * double click) only the first sets a new one: the second would replace it by one that has nothing, and to give it the same cookie would
+ * give a stranger who knows the former one (session fixation) the new one.
  */
 import type { TaggedIdentity } from "./identity.js";
 
 interface Rotation {
-  readonly to: TaggedIdentity;
-  /** The how manieth it was, from 1. */
+  /** Its place among all of them, from 1. */
   readonly number: number;
   /** By the monotonic clock, ms. */
   readonly at: number;
 }
 
 /** How long a rotation is remembered, ms. */
-const remembered = 5000;
+const remembered = 60_000;
 /** And how many are, at most. */
 const most = 1000;
 
@@ -30,20 +27,18 @@ export class Rotations {
     return this.#count;
   }
 
-  add(from: TaggedIdentity, to: TaggedIdentity): void {
+  add(from: TaggedIdentity): void {
     const at = performance.now();
     for (const [former, rotation] of this.#latest) {
       if (this.#latest.size < most && at - rotation.at < remembered) break;
       this.#latest.delete(former);
     }
     this.#latest.delete(from); // the order is that of time
-    this.#latest.set(from, { to, number: ++this.#count, at });
+    this.#latest.set(from, { number: ++this.#count, at });
   }
 
-  /** @param countBefore how many there had been when the request came */
-  successorOf(from: TaggedIdentity, countBefore: number): TaggedIdentity | undefined {
-    const rotation = this.#latest.get(from);
-    const isConcurrent = rotation && rotation.number > countBefore && performance.now() - rotation.at < remembered;
-    return isConcurrent ? rotation.to : undefined;
+  /** Whether the cookie was replaced since there had been so many rotations: when the request came, say. */
+  hasBeenSince(from: TaggedIdentity, countBefore: number): boolean {
+    return (this.#latest.get(from)?.number ?? 0) > countBefore;
   }
 }
