@@ -1,12 +1,13 @@
 /** Services out of a real awilix container, in a real Express application. */
 import { type AwilixContainer, asFunction, asValue, createContainer, Lifetime } from "awilix";
 import express, { type ErrorRequestHandler, type Request, type Response } from "express";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { awilixScopes, type ContainerScope } from "../src/awilix.js";
 import { createDeferred, type Deferred } from "../src/base/async.js";
 import { activeSession } from "../src/express.js";
 import type { ActiveSession } from "../src/session/active-session.js";
 import { isPending, openHost, turns } from "./support/control.js";
+import { waitUntil } from "./support/patience.js";
 import { listen } from "./support/server.js";
 
 const showError: ErrorRequestHandler = (error, _request, response, _next) => {
@@ -155,13 +156,13 @@ describe("an exclusive service", () => {
   test("has one holder, the others wait in order; the end of the request releases it (parity 194, 196, 203)", async () => {
     const { take, release, order } = await openLocking();
     const answers = [take("a")];
-    await vi.waitUntil(() => order.length === 1);
+    await waitUntil(() => order.length === 1);
     answers.push(take("b"));
     await turns(20);
     expect(order).toEqual(["a"]);
     release("a");
     expect(await answers[0]).toEqual({ service: { number: 1 }, isReallyLocked: true });
-    await vi.waitUntil(() => order.length === 2);
+    await waitUntil(() => order.length === 2);
     expect(order).toEqual(["a", "b"]);
     release("b");
     await answers[1];
@@ -170,7 +171,7 @@ describe("an exclusive service", () => {
   test("of another name is independent (parity 194)", async () => {
     const { take, release, order } = await openLocking();
     const answers = [take("a"), take("b", "&service=whose")];
-    await vi.waitUntil(() => order.length === 2);
+    await waitUntil(() => order.length === 2);
     release("a");
     release("b");
     await Promise.all(answers);
@@ -179,7 +180,7 @@ describe("an exclusive service", () => {
   test("with a time-out of 0 only tries (parity 195)", async () => {
     const { take, release, order } = await openLocking();
     const first = take("a");
-    await vi.waitUntil(() => order.length === 1);
+    await waitUntil(() => order.length === 1);
     expect(await take("b", "&timeout=0")).toBe("time is up");
     release("a");
     await first;
@@ -188,7 +189,7 @@ describe("an exclusive service", () => {
   test("that is not registered is locked all the same (parity 196)", async () => {
     const { take, release, order } = await openLocking();
     const first = take("a", "&service=nothing");
-    await vi.waitUntil(() => order.length === 1);
+    await waitUntil(() => order.length === 1);
     expect(await take("b", "&service=nothing&timeout=0")).toBe("time is up");
     release("a");
     expect(await first).toEqual({ isReallyLocked: true });
@@ -243,7 +244,7 @@ describe("an exclusive service", () => {
   test("is rejected for all who wait when the session ends (parity 200, 201)", async () => {
     const { take, release, order, sessions } = await openLocking();
     const answers = [take("a"), take("b"), take("c")];
-    await vi.waitUntil(() => order.length === 1);
+    await waitUntil(() => order.length === 1);
     await turns(30);
     await (await sessions.get("ann")).terminate();
     for (const name of ["a", "b", "c"]) release(name);

@@ -12,6 +12,7 @@ import type { ActiveSession } from "../src/session/active-session.js";
 import type { ActiveSessionsOptions } from "../src/session/options.js";
 import { atEnd } from "./support/cleanup.js";
 import { isPending, openHost } from "./support/control.js";
+import { waitUntil } from "./support/patience.js";
 import { listen } from "./support/server.js";
 
 /** A store that saves when the test lets it. */
@@ -93,7 +94,7 @@ describe.each([false, true])("with saveUninitialized: %s", (saveUninitialized) =
     const ask = browser(url);
     const answer = ask("/start", { method: "POST" });
     expect(await isPending(answer)).toBe(true);
-    await vi.waitUntil(() => store.saves > 0);
+    await waitUntil(() => store.saves > 0);
     expect(await isPending(answer)).toBe(true);
     gate.resolve();
     const { key, result, position } = await firstLine(await answer);
@@ -182,10 +183,10 @@ test("a creation waits for a store that never answers no longer than the session
   store.wait = () => new Promise(() => {});
   const { url, sessions } = await open({ store, host: { logger: { warn: () => {} } } });
   const answer = browser(url)("/start", { method: "POST" });
-  await vi.waitUntil(() => store.saves > 0);
+  await waitUntil(() => store.saves > 0);
   for (const session of sessions.sessions()) await session.terminate();
   // express-session itself goes on to wait for its store before it ends an answer; the creation has not.
-  await vi.waitUntil(() => sessions.stats().runners === 0);
+  await waitUntil(() => sessions.stats().runners === 0);
   answer.catch(() => {});
 });
 

@@ -6,9 +6,10 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { createClient } from "../src/client.js";
 import { atEnd } from "./support/cleanup.js";
+import { waitUntil } from "./support/patience.js";
 
 const root = join(import.meta.dirname, "..");
 const simple = readdirSync(join(root, "examples/frameworks")).map((file) => `examples/frameworks/${file}`);
@@ -67,7 +68,7 @@ describe.each(files)("the example %s", (file) => {
     const output: string[] = [];
     child.stderr.on("data", (bytes) => output.push(String(bytes)));
     const start = () => fetch(`${url}/count`, { method: "POST" });
-    const response = await vi.waitUntil(() => start().catch(() => undefined), { timeout: 20_000, interval: 50 });
+    const response = await waitUntil(() => start().catch(() => undefined));
     const headers = { cookie: response.headers.getSetCookie()[0]!.split(";")[0]! };
     const { key, result } = (await response.json()) as { key: string; result: number[] };
     expect(result).toEqual([1, 2, 3]);

@@ -6,7 +6,8 @@ import fc from "fast-check";
 import { describe, expect, test, vi } from "vitest";
 import { ActiveSessionError, createClient } from "../src/client.js";
 import { turns } from "./support/control.js";
-import { briefly, inputs } from "./support/fuzz.js";
+import { assertAll, briefly, inputs } from "./support/fuzz.js";
+import { whileItAdvances } from "./support/patience.js";
 
 /** So many answers a server has, then it has gone. */
 const answersEach = 5;
@@ -200,11 +201,9 @@ function act(client: ReturnType<typeof createClient>, what: string, signal: Abor
 }
 
 describe("whatever a server answers", () => {
-  test("the client ends with an error that says why, or goes on until it is stopped", {
-    timeout: 300_000,
-  }, async () => {
+  test("the client ends with an error that says why, or goes on until it is stopped", whileItAdvances, async () => {
     const outcomes = new Set<string>();
-    await fc.assert(
+    await assertAll(
       fc.asyncProperty(
         call,
         fc.array(answer, { minLength: answersEach, maxLength: answersEach }),

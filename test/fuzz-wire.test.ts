@@ -12,7 +12,8 @@ import type { Runner } from "../src/runner/runner.js";
 import type { ActiveSessions } from "../src/session/active-sessions.js";
 import { defineProcessRunner, defineSequenceRunner } from "../src/session/define.js";
 import { openHost, turns } from "./support/control.js";
-import { briefly, inputs } from "./support/fuzz.js";
+import { assertAll, briefly, inputs } from "./support/fuzz.js";
+import { whileItAdvances } from "./support/patience.js";
 import { openApp } from "./support/server.js";
 import { wireRequest } from "./support/wire.js";
 
@@ -300,11 +301,9 @@ function checkPrototypes(): void {
 }
 
 describe("whatever is asked", () => {
-  test("the handler answers with what is documented, at once or when its client goes", {
-    timeout: 300_000,
-  }, async () => {
+  test("the handler answers with what is documented, at once or when its client goes", whileItAdvances, async () => {
     const statuses = new Set<number>();
-    await fc.assert(
+    await assertAll(
       fc.asyncProperty(fc.array(request, { minLength: requestsEach, maxLength: requestsEach }), async (all) => {
         const sessions: ActiveSessions = openHost();
         const handle = createRunnerHandler(sessions, {
@@ -335,7 +334,7 @@ describe("whatever is asked", () => {
     );
   });
 
-  test("a server lives on, and never answers with 500", { timeout: 120_000 }, async () => {
+  test("a server lives on, and never answers with 500", whileItAdvances, async () => {
     const app = await openApp();
     const { port } = new URL(app.url);
     const line = fc.tuple(
@@ -365,7 +364,7 @@ describe("whatever is asked", () => {
         ),
       fc.string({ unit: "binary", maxLength: 60 }),
     );
-    await fc.assert(
+    await assertAll(
       fc.asyncProperty(bytes, async (text) => {
         const answer = await exchange(Number(port), text);
         expect(answer).not.toMatch(/^HTTP\/1\.1 5/);

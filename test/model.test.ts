@@ -1,16 +1,17 @@
 /**
  * Random interleavings of everything that can be done to a runner, against a model that is simple enough to be believed: it
  * computes where things stand once the loop has come to rest, by the rules of reading (design: a read's slice, acknowledgement,
- * back-pressure, status, abort). `MODEL_SEED=…` repeats a run, `MODEL_RUNS=…` changes how many there are.
+ * back-pressure, status, abort). A failure names its seed, `MODEL_SEED=…` repeats it; `MODEL_RUNS=…` changes how many there are.
  */
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import type { Runner, RunnerResult } from "../src/index.js";
 import { openHost, PushSource, turns } from "./support/control.js";
+import { assertAll } from "./support/fuzz.js";
+import { whileItAdvances } from "./support/patience.js";
 
 const seed = Number(process.env.MODEL_SEED ?? Math.floor(Math.random() * 2 ** 31));
 const numRuns = Number(process.env.MODEL_RUNS ?? 10_000);
-const timeout = 300_000;
 /** After so many turns of the loop nothing moves any more. */
 const atRest = 8;
 
@@ -316,75 +317,62 @@ function plain({ result, status, position: end }: RunnerResult<unknown>): Answer
   return { result, status, position: end };
 }
 
-async function check(property: fc.IAsyncProperty<unknown>): Promise<void> {
-  console.log(`MODEL_SEED=${seed}`);
-  await fc.assert(property, { seed, numRuns });
-}
-
-test(
-  "a sequence does what the model says, whatever is done to it in whatever order",
-  async () => {
-    const session = await openHost({ maxLifetime: Number.POSITIVE_INFINITY }).get("model");
-    const limits = fc.record({ aheadLimit: fc.integer({ min: 1, max: 8 }), keep: fc.integer({ min: -1, max: 3 }) });
-    const property = fc.asyncProperty(steps, limits, async (script, { aheadLimit, keep }) => {
-      const source = new PushSource<number>();
-      let next = 0;
-      let hasEnded = false;
-      const runner = await session.createSequenceRunner(source, {
-        ...{ aheadLimit, defaultAdvance: 5 },
-        retain: keep < 0 ? "all" : keep,
-      });
-      await compare(runner, new SequenceModel(aheadLimit, keep < 0 ? Number.POSITIVE_INFINITY : keep), script, {
-        produce: (count) => {
-          if (!hasEnded) for (let i = 0; i < count; i++) source.push(next++);
-        },
-        end: () => {
-          if (!hasEnded) source.end();
-          hasEnded = true;
-        },
-        fail: () => {
-          if (!hasEnded) source.fail(new Error("failed"));
-          hasEnded = true;
-        },
-      });
-      await runner[Symbol.asyncDispose]();
+test("a sequence does what the model says, whatever is done to it in whatever order", whileItAdvances, async () => {
+  const session = await openHost({ maxLifetime: Number.POSITIVE_INFINITY }).get("model");
+  const limits = fc.record({ aheadLimit: fc.integer({ min: 1, max: 8 }), keep: fc.integer({ min: -1, max: 3 }) });
+  const property = fc.asyncProperty(steps, limits, async (script, { aheadLimit, keep }) => {
+    const source = new PushSource<number>();
+    let next = 0;
+    let hasEnded = false;
+    const runner = await session.createSequenceRunner(source, {
+      ...{ aheadLimit, defaultAdvance: 5 },
+      retain: keep < 0 ? "all" : keep,
     });
-    await check(property as fc.IAsyncProperty<unknown>);
-  },
-  timeout,
-);
-
-test(
-  "a process does what the model says, whatever is done to it in whatever order",
-  async () => {
-    const session = await openHost({ maxLifetime: Number.POSITIVE_INFINITY }).get("model");
-    const property = fc.asyncProperty(steps, async (script) => {
-      let count = 0;
-      let act!: { report(value: number): void; end(value: number): void; fail(): void };
-      const runner = await session.createProcessRunner<number>(({ report, signal }) => {
-        return new Promise((resolve, reject) => {
-          signal.addEventListener("abort", () => reject(signal.reason));
-          act = { report, end: resolve, fail: () => reject(new Error("failed")) };
-        });
-      });
-      let isOver = false;
-      await compare(runner, new ProcessModel(), script, {
-        produce: (times) => {
-          for (let i = 0; i < times && !isOver && !runner.signal.aborted; i++) act.report(count++);
-        },
-        end: () => {
-          if (!isOver) act.end(count);
-          isOver = true;
-        },
-        fail: () => {
-          if (!isOver) act.fail();
-          isOver = true;
-        },
-      });
-      act.end(count);
-      await runner[Symbol.asyncDispose]();
+    await compare(runner, new SequenceModel(aheadLimit, keep < 0 ? Number.POSITIVE_INFINITY : keep), script, {
+      produce: (count) => {
+        if (!hasEnded) for (let i = 0; i < count; i++) source.push(next++);
+      },
+      end: () => {
+        if (!hasEnded) source.end();
+        hasEnded = true;
+      },
+      fail: () => {
+        if (!hasEnded) source.fail(new Error("failed"));
+        hasEnded = true;
+      },
     });
-    await check(property as fc.IAsyncProperty<unknown>);
-  },
-  timeout,
-);
+    await runner[Symbol.asyncDispose]();
+  });
+  await assertAll(property, { seed, numRuns });
+});
+
+test("a process does what the model says, whatever is done to it in whatever order", whileItAdvances, async () => {
+  const session = await openHost({ maxLifetime: Number.POSITIVE_INFINITY }).get("model");
+  const property = fc.asyncProperty(steps, async (script) => {
+    let count = 0;
+    let act!: { report(value: number): void; end(value: number): void; fail(): void };
+    const runner = await session.createProcessRunner<number>(({ report, signal }) => {
+      return new Promise((resolve, reject) => {
+        signal.addEventListener("abort", () => reject(signal.reason));
+        act = { report, end: resolve, fail: () => reject(new Error("failed")) };
+      });
+    });
+    let isOver = false;
+    await compare(runner, new ProcessModel(), script, {
+      produce: (times) => {
+        for (let i = 0; i < times && !isOver && !runner.signal.aborted; i++) act.report(count++);
+      },
+      end: () => {
+        if (!isOver) act.end(count);
+        isOver = true;
+      },
+      fail: () => {
+        if (!isOver) act.fail();
+        isOver = true;
+      },
+    });
+    act.end(count);
+    await runner[Symbol.asyncDispose]();
+  });
+  await assertAll(property, { seed, numRuns });
+});

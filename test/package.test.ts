@@ -6,6 +6,7 @@ import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { deadline } from "./support/patience.js";
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL("../", import.meta.url));
@@ -27,7 +28,7 @@ beforeAll(async () => {
   const besides = ["express", "@types/express", "@types/node"].map((name) => `${name}@${devDependencies[name]}`);
   const options = ["--prefer-offline", "--no-audit", "--no-fund"];
   await run("npm", ["install", ...options, `./tmp/${tarball}`, ...besides, older], { cwd: folder });
-}, 120_000);
+});
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -40,7 +41,7 @@ function filesIn(top: string): string[] {
 /** Runs a script in the folder until it ends by itself, and returns what it printed, read as JSON. */
 async function output(file: string, text: string): Promise<unknown> {
   writeFileSync(join(folder, file), text);
-  return JSON.parse((await run(process.execPath, [file], { cwd: folder, timeout: 20_000 })).stdout);
+  return JSON.parse((await run(process.execPath, [file], { cwd: folder, timeout: deadline() })).stdout);
 }
 
 describe("the package", () => {

@@ -3,12 +3,13 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { checksum } from "../../examples/demo/dist/checksum.js";
 import { createDeferred } from "../../src/base/async.js";
 import { browserPath, sharedBrowser } from "../support/browser.js";
 import { atEnd } from "../support/cleanup.js";
 import { openDemo, overflow, press, samePath, shows, tabTo } from "../support/demo.js";
+import { waitUntil } from "../support/patience.js";
 
 const browser = sharedBrowser();
 const files = 10;
@@ -130,16 +131,16 @@ describe.skipIf(!browserPath)("the checksum page in Chromium", () => {
     await shows(page, "Calculating… 2 files");
     await want(page, 2, 4);
     for (const n of [0, 1, 2]) expect(await output(page, n).textContent()).toBe("Waiting…");
-    await vi.waitUntil(() => requests.open === 2); // the one that follows, and one for all milestones
+    await waitUntil(() => requests.open === 2); // the one that follows, and one for all milestones
     gates.get(2)!.resolve();
     await output(page, 2).filter({ hasText: "Reached:" }).waitFor();
     expect(await output(page, 0).textContent()).toBe("Waiting…");
-    await vi.waitUntil(() => requests.open === 2);
+    await waitUntil(() => requests.open === 2);
     gates.get(4)!.resolve();
     await output(page, 0).filter({ hasText: "Reached:" }).waitFor();
     gates.get(7)!.resolve();
     await shows(page, "Finished");
-    await vi.waitUntil(() => requests.open === 0);
+    await waitUntil(() => requests.open === 0);
     expect(reached).toEqual(["Reached: 42 B", "Reached: 70 B", "Reached: 196 B"]);
     expect(requests.milestones).toEqual([3, 4, 7]);
   });
@@ -153,11 +154,11 @@ describe.skipIf(!browserPath)("the checksum page in Chromium", () => {
     await output(page, 0).filter({ hasText: "Reached: 21 B" }).waitFor();
     const requests = watchRequests(page);
     await want(page, 1, 8);
-    await vi.waitUntil(() => requests.open === 1);
+    await waitUntil(() => requests.open === 1);
     const given = page.waitForEvent("requestfailed");
     await want(page, 2, 3);
     await given;
-    await vi.waitUntil(() => requests.open === 1);
+    await waitUntil(() => requests.open === 1);
     gates.get(2)!.resolve();
     await output(page, 2).filter({ hasText: "Reached: 42 B" }).waitFor();
     expect(await output(page, 1).textContent()).toBe("Waiting…");
@@ -189,7 +190,7 @@ describe.skipIf(!browserPath)("the checksum page in Chromium", () => {
     await shows(second, "2 files");
     const more = watchRequests(second); // beside the one that follows
     for (const tab of [page, second]) for (const n of [0, 1, 2]) await want(tab, n, 5 + n);
-    await vi.waitUntil(() => requests.open === 2 && more.open === 1);
+    await waitUntil(() => requests.open === 2 && more.open === 1);
     await press(second, "Stop");
     await stopped.promise;
     await Promise.all([shows(page, "Stopped. 2 files"), shows(second, "Stopped. 2 files")]);

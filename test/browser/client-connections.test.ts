@@ -5,7 +5,8 @@
 import type { Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
 import { browserPath, sharedBrowser } from "../support/browser.js";
-import { type ClientApp, createIn, openClientApp, until, upTo } from "../support/client-page.js";
+import { type ClientApp, createIn, openClientApp, upTo } from "../support/client-page.js";
+import { waitUntil } from "../support/patience.js";
 
 const browser = sharedBrowser();
 const ten = (tab: string) => upTo(10).map((n) => `${tab}${n}`);
@@ -68,7 +69,7 @@ describe.skipIf(!browserPath)("the client in Chromium", () => {
       const app = await openClientApp(browser);
       const tabs = await openTabs(app, ...names);
       await give(app, tabs, 1);
-      await until(() => app.traffic.live.size === 4);
+      await waitUntil(() => app.traffic.live.size === 4);
       // All that stands goes on standing: nothing has anything to say until the clicks have been answered.
       for (const tab of tabs) expect(await click(tab)).toBe("answered");
       expect(app.traffic.live.size).toBe(4);
@@ -82,15 +83,15 @@ describe.skipIf(!browserPath)("the client in Chromium", () => {
   test("lets a tab take the connections over that another one has given back, be it closed or at its end", async () => {
     const app = await openClientApp(browser);
     const [first] = await openTabs(app, "a");
-    await until(() => app.traffic.live.size === 4);
+    await waitUntil(() => app.traffic.live.size === 4);
     const others = await openTabs(app, "b", "c");
     const stood = [...app.traffic.live];
     await give(app, [first!, ...others], 1);
     expect(stood.every((response) => app.traffic.live.has(response))).toBe(true);
     await first!.page.close();
-    await until(() => app.traffic.live.size === 4 && !stood.some((response) => app.traffic.live.has(response)));
+    await waitUntil(() => app.traffic.live.size === 4 && !stood.some((response) => app.traffic.live.has(response)));
     await end(app, others.slice(0, 1), 2);
-    await until(() => app.traffic.live.size === 4);
+    await waitUntil(() => app.traffic.live.size === 4);
     await end(app, others.slice(1), 2);
   });
 });

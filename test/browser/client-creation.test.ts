@@ -2,7 +2,8 @@
 import type { Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
 import { browserPath, sharedBrowser } from "../support/browser.js";
-import { type ClientApp, createIn, ended, openClientApp, shown, until } from "../support/client-page.js";
+import { type ClientApp, createIn, ended, openClientApp, shown } from "../support/client-page.js";
+import { waitUntil } from "../support/patience.js";
 
 const browser = sharedBrowser();
 
@@ -28,7 +29,7 @@ async function beginCreation(app: ClientApp, page: Page): Promise<void> {
       return outcome;
     };
   });
-  await until(() => app.begun("a") === 1);
+  await waitUntil(() => app.begun("a") === 1);
 }
 
 describe.skipIf(!browserPath)("the client in Chromium", () => {
@@ -56,7 +57,7 @@ describe.skipIf(!browserPath)("the client in Chromium", () => {
     const page = await app.openKnown();
     await beginCreation(app, page);
     expect(await page.evaluate(() => window.giveUp())).toBe("no longer wanted");
-    await until(() => app.source("a").returns === 1);
+    await waitUntil(() => app.source("a").returns === 1);
     expect(app.sessions.stats().openReads).toBe(0);
   });
 
@@ -65,9 +66,9 @@ describe.skipIf(!browserPath)("the client in Chromium", () => {
     const page = await app.openKnown();
     await createIn(page, "rows", "b", "c");
     await beginCreation(app, page);
-    await until(() => app.traffic.live.size === 2);
+    await waitUntil(() => app.traffic.live.size === 2);
     await page.goto("about:blank");
-    await until(() => app.traffic.live.size === 0);
-    await until(() => app.sessions.stats().openReads === 0);
+    await waitUntil(() => app.traffic.live.size === 0);
+    await waitUntil(() => app.sessions.stats().openReads === 0);
   });
 });

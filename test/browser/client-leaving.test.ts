@@ -2,7 +2,8 @@
 import type { Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
 import { browserPath, sharedBrowser } from "../support/browser.js";
-import { createIn, ended, openClientApp, shown, until, upTo } from "../support/client-page.js";
+import { createIn, ended, openClientApp, shown, upTo } from "../support/client-page.js";
+import { waitUntil } from "../support/patience.js";
 
 const browser = sharedBrowser({ keepsPages: true });
 
@@ -19,13 +20,13 @@ describe.skipIf(!browserPath)("the client in Chromium, when its page is left", (
     await createIn(page, "rows", "a", "b");
     for (const name of ["a", "b"]) app.source(name).push(1, 2);
     for (const name of ["a", "b"]) await shown(page, name, 2);
-    await until(() => app.traffic.live.size === 2);
+    await waitUntil(() => app.traffic.live.size === 2);
     await page.evaluate(() => {
       document.title = "not loaded again";
     });
     await page.goto(`${app.url}/?other`);
-    await until(() => app.traffic.live.size === 0);
-    await until(() => app.sessions.stats().openReads === 0);
+    await waitUntil(() => app.traffic.live.size === 0);
+    await waitUntil(() => app.sessions.stats().openReads === 0);
     for (const name of ["a", "b"]) app.source(name).push(3);
     await goBack(page);
     expect(await page.title()).toBe("not loaded again");
@@ -43,7 +44,7 @@ describe.skipIf(!browserPath)("the client in Chromium, when its page is left", (
         const client = window.library.createClient("/runners", { connections: Number.POSITIVE_INFINITY });
         for (const name of ["a", "b"]) window.watch(name, await client.create("rows", name + location.search));
       });
-      await until(() => app.traffic.live.size === 2);
+      await waitUntil(() => app.traffic.live.size === 2);
     }
   });
 });

@@ -3,7 +3,8 @@ import type { Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
 import type { RunnerFollower } from "../../src/client.js";
 import { browserPath, sharedBrowser } from "../support/browser.js";
-import { openClientApp, shown, until, upTo } from "../support/client-page.js";
+import { openClientApp, shown, upTo } from "../support/client-page.js";
+import { waitUntil } from "../support/patience.js";
 
 const browser = sharedBrowser();
 
@@ -126,11 +127,11 @@ describe.skipIf(!browserPath)("the client in Chromium, when its page is loaded a
         void created.then((runner) => window.watch("a", runner));
       });
     await start();
-    await until(() => app.begun("a") === 1);
+    await waitUntil(() => app.begun("a") === 1);
     app.source("a").push(1); // not enough for an answer
     await page.reload();
     await start();
-    await until(() => app.traffic.requests.filter((request) => request.startsWith("POST ")).length === 2);
+    await waitUntil(() => app.traffic.requests.filter((request) => request.startsWith("POST ")).length === 2);
     app.source("a").push(2, 3);
     expect(await shown(page, "a", 3)).toEqual([1, 2, 3]);
     expect(app.begun("a")).toBe(1);

@@ -2,8 +2,9 @@
 import type { Page } from "playwright-core";
 import { describe, expect, test, vi } from "vitest";
 import { browserPath, sharedBrowser } from "../support/browser.js";
-import { type ClientApp, createIn, ended, openClientApp, shown, until, upTo } from "../support/client-page.js";
-import { openHost, PushSource, turns } from "../support/control.js";
+import { type ClientApp, createIn, ended, openClientApp, shown, upTo } from "../support/client-page.js";
+import { openHost, PushSource } from "../support/control.js";
+import { waitUntil } from "../support/patience.js";
 
 const browser = sharedBrowser();
 
@@ -29,11 +30,6 @@ async function setHidden(page: Page, hidden: boolean): Promise<void> {
     Object.defineProperty(document, "visibilityState", value(hidden ? "hidden" : "visible"));
     document.dispatchEvent(new Event("visibilitychange", { bubbles: true }));
   }, hidden);
-}
-
-/** As {@link until}, while the clock of the test stands still. */
-async function untilInNoTime(isSo: () => boolean): Promise<void> {
-  while (!isSo()) await turns(1);
 }
 
 const signsOf = ({ traffic }: ClientApp) => traffic.requests.filter((request) => request.includes("/ack?")).length;
@@ -86,11 +82,11 @@ describe.skipIf(!browserPath)("the client in Chromium", () => {
     source.push(1, 2, 3);
     await shown(page, "a", 3);
     await setHidden(page, true);
-    await untilInNoTime(() => app.traffic.live.size === 0);
+    await waitUntil(() => app.traffic.live.size === 0);
     for (let sign = 1; sign <= 6; sign++) {
       source.push(3 + sign);
       await page.clock.runFor(20_500);
-      await untilInNoTime(() => signsOf(app) === sign);
+      await waitUntil(() => signsOf(app) === sign);
       vi.advanceTimersByTime(20_500);
       expect(app.traffic.live.size).toBe(0);
     }

@@ -1,8 +1,9 @@
 import type { Page } from "playwright-core";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import { createDeferred } from "../../src/base/async.js";
 import { browserPath, sharedBrowser } from "../support/browser.js";
 import { openDemo, overflow, press, shows } from "../support/demo.js";
+import { waitUntil } from "../support/patience.js";
 
 const browser = sharedBrowser();
 /** More than the first page, and than one event of the stream. */
@@ -72,9 +73,9 @@ describe.skipIf(!browserPath)("the files page in Chromium", () => {
     const { page, sessions } = await openGated();
     await press(page, "List");
     await shows(page, "Listing… 250 files");
-    await vi.waitUntil(() => sessions.stats().openReads === 1);
+    await waitUntil(() => sessions.stats().openReads === 1);
     await page.close();
-    await vi.waitUntil(() => sessions.stats().openReads === 0);
+    await waitUntil(() => sessions.stats().openReads === 0);
   });
 
   test("fits on a phone", async () => {

@@ -2,11 +2,12 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type Match, search } from "../../examples/demo/dist/search.js";
 import { createDeferred, type Deferred } from "../../src/base/async.js";
 import { browserPath, sharedBrowser } from "../support/browser.js";
 import { openDemo, overflow, press, samePath, shows, tabTo } from "../support/demo.js";
+import { waitUntil } from "../support/patience.js";
 
 const browser = sharedBrowser();
 /** More than the first page, so that something is left to follow. */
@@ -196,7 +197,7 @@ describe.skipIf(!browserPath)("the search page in Chromium", () => {
     const field = page.getByLabel("Word");
     await field.fill("one");
     await field.press("Enter");
-    await vi.waitUntil(() => words.length === 1);
+    await waitUntil(() => words.length === 1);
     await field.fill("two");
     await field.press("Enter");
     await shows(page, "Finished: 20 matches.");
@@ -228,7 +229,7 @@ describe.skipIf(!browserPath)("the search page in Chromium", () => {
       await page.getByText(`${word}:25`, { exact: true }).waitFor();
     }
     expect(await places(page)).toEqual(Array.from({ length: 25 }, (_, i) => `two:${i + 1}`));
-    await vi.waitUntil(() => stopped.length > 0);
+    await waitUntil(() => stopped.length > 0);
     expect(stopped).toEqual(["one"]);
     await press(page, "Stop"); // it is the second one's now
     await shows(page, "Stopped. 25 matches until then.");

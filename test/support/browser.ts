@@ -3,8 +3,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type BrowserContext, chromium, type Page } from "playwright-core";
-import { afterAll, beforeAll } from "vitest";
+import { afterAll, beforeAll, beforeEach } from "vitest";
 import { findChromium } from "../../scripts/chromium.mjs";
+import { deadline } from "./patience.js";
 
 /** The browser's path; `undefined`: tests that need it are skipped, which `npm test` reports. */
 export const browserPath: string | undefined = process.env.CHROMIUM_PATH ?? findChromium({ mayInstall: false });
@@ -27,10 +28,12 @@ export function sharedBrowser({ keepsPages = false } = {}): {
     context = await chromium.launchPersistentContext(profile, {
       executablePath: browserPath,
       headless: true,
+      timeout: deadline(),
       ...(keepsPages && { ignoreDefaultArgs: ["--disable-back-forward-cache"] }),
       args: [...flags, "--disable-background-networking", "--disable-component-update"],
     });
   });
+  beforeEach(() => context?.setDefaultTimeout(deadline())); // for whatever waits in its pages
   afterAll(async () => {
     await context?.close();
     if (profile) rmSync(profile, { recursive: true, force: true });

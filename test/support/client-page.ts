@@ -6,7 +6,7 @@ import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import express from "express";
 import type { BrowserContext, Page } from "playwright-core";
-import { expect, vi } from "vitest";
+import { expect } from "vitest";
 import type { ErrorCode } from "../../src/base/error-codes.js";
 import type { RunnerFollower } from "../../src/client.js";
 import type { RunnerRouterOptions } from "../../src/express.js";
@@ -175,7 +175,6 @@ function watchTraffic(server: Awaited<ReturnType<typeof openApp>>["server"]) {
 async function openPage(context: BrowserContext, url: string, problems: string[], complaints?: RegExp): Promise<Page> {
   const page = await context.newPage();
   atEnd(() => page.close());
-  page.setDefaultTimeout(20_000);
   page.on("pageerror", (error) => problems.push(String(error.stack))); // rejections that nobody handles, too
   page.on("console", (message) => {
     if (message.type() !== "error" || complaints?.test(message.text())) return;
@@ -238,11 +237,6 @@ export async function shown(page: Page, name: string, count: number): Promise<un
 export async function ended(page: Page, name: string): Promise<string> {
   await page.waitForFunction((name) => window.watched[name]?.end !== undefined, name, { polling: 20 });
   return page.evaluate((name) => window.watched[name]!.end!, name);
-}
-
-/** Waits until it is so; a slow machine may take its time. */
-export async function until(isSo: () => boolean): Promise<void> {
-  await vi.waitUntil(isSo, { timeout: 20_000, interval: 10 });
 }
 
 /** The numbers from one to another, both included. */

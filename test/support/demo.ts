@@ -34,7 +34,6 @@ export async function openDemo(
     ...{ sessions, url, start },
     open: async (path) => {
       const page = await browser.open(url + path);
-      page.setDefaultTimeout(10_000);
       atEnd(() => page.close());
       return page;
     },

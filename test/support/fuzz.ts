@@ -1,5 +1,7 @@
 /** How the tests with random inputs run: a hundred thousand inputs together where nobody waits for them, a tenth elsewhere. */
-import type { RunDetails } from "fast-check";
+import { randomInt } from "node:crypto";
+import fc from "fast-check";
+import { advancing } from "./patience.js";
 
 /** @param inCI how many in CI; elsewhere a tenth. `FUZZ=…` multiplies either. */
 export function inputs(inCI: number): number {
@@ -9,9 +11,18 @@ export function inputs(inCI: number): number {
 
 /** Parameters of `fc.assert` for large inputs: a failure names its seed and path, which repeat it, and not the whole input. */
 export function briefly<T>(numRuns: number) {
-  const reporter = ({ failed, seed, counterexamplePath, errorInstance }: RunDetails<T>) => {
+  const reporter = ({ failed, seed, counterexamplePath, errorInstance }: fc.RunDetails<T>) => {
     if (!failed) return;
     throw new Error(`Failed with { seed: ${seed}, path: "${counterexamplePath}" }`, { cause: errorInstance });
   };
   return { numRuns, endOnFailure: true, reporter };
+}
+
+/** As `fc.assert`, however long all inputs take together; one of them that does not come to its end fails it. */
+export function assertAll<T>(property: fc.IAsyncPropertyWithHooks<T>, parameters: fc.Parameters<T>): Promise<void> {
+  const seed = parameters.seed ?? randomInt(2 ** 31);
+  let begun = 0;
+  const counted = property.beforeEach(() => void begun++);
+  const isAt = () => `input ${begun} of { seed: ${seed} }`;
+  return advancing(fc.assert(counted, { ...parameters, seed }), () => begun, isAt);
 }
