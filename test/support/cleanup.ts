@@ -7,9 +7,25 @@ export function atEnd(step: () => unknown): void {
   steps.push(step);
 }
 
-/** Runs all steps; for the leak guard. */
+/** How many steps have not been run yet; for the leak guard. */
+export function stepsLeft(): number {
+  return steps.length;
+}
+
+/** Runs all steps, those behind one that fails too, and fails as the first one did; for the leak guard. */
 export async function cleanUp(): Promise<void> {
-  const due = steps.reverse();
+  const errors: unknown[] = [];
+  for (let step = steps.pop(); step; step = steps.pop()) {
+    try {
+      await step();
+    } catch (error) {
+      errors.push(error);
+    }
+  }
+  if (errors.length > 0) throw errors[0];
+}
+
+/** Gives up the steps that are left, of a clean-up that does not end; for the leak guard. */
+export function forgetSteps(): void {
   steps = [];
-  for (const step of due) await step();
 }

@@ -1,16 +1,17 @@
 /**
  * Runs around every test and fails it if it leaves something behind: a timer or a listening server that our code or the test
- * made, a fake timer, an unhandled rejection (Vitest itself fails on those).
+ * made, a fake timer, an unhandled rejection (Vitest itself fails on those). What is left is told in one line, and not
+ * at all where the test has failed already: it was cut off in the middle.
  */
 import { createHook } from "node:async_hooks";
 import { resolve } from "node:path";
-import { afterEach, beforeEach, expect, vi } from "vitest";
-import { cleanUp } from "./cleanup.js";
+import { afterEach, beforeEach, vi } from "vitest";
+import { cleanUp, forgetSteps, stepsLeft } from "./cleanup.js";
+import { advancing } from "./patience.js";
 
 const root = `${resolve(import.meta.dirname, "../..")}/`;
 const guarded = new Set(["Timeout", "TCPSERVERWRAP", "PIPESERVERWRAP"]);
 const live = new Map<number, string>();
-const { setTimeout: realSetTimeout, clearTimeout: realClearTimeout } = globalThis;
 
 createHook({
   init(id, type) {
@@ -32,7 +33,7 @@ createHook({
 }).enable();
 
 function isOurs(frame: string): boolean {
-  return frame.includes(root) && !frame.includes("node_modules") && !frame.includes("leak-guard");
+  return frame.includes(root) && !frame.includes("node_modules") && !/support.(leak-guard|patience)/.test(frame);
 }
 
 /** Closing takes some turns of the loop, and destroy hooks run in one of their own. */
@@ -40,28 +41,44 @@ async function settle(): Promise<void> {
   for (let turn = 0; turn < 200 && live.size > 0; turn++) await new Promise((resolve) => setImmediate(resolve));
 }
 
-/** A clean-up that waits for a faked clock, which nobody advances any more, must fail and not hang. */
-async function withinTime(cleaned: Promise<void>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = realSetTimeout(() => reject(new Error("The clean-up of this test does not end")), 20_000);
-  });
-  await Promise.race([cleaned, late]).finally(() => realClearTimeout(timer));
+/** Where it was made, in one line: `Timeout at src/client/follow.ts:12 < src/client/client.ts:34`. */
+function brief(made: string): string {
+  const [type, ...frames] = made.split("\n");
+  const places = frames.map((frame) => frame.slice(frame.indexOf(root) + root.length).replace(/:\d+\)?$/, ""));
+  return `${type} at ${places.slice(0, 3).join(" < ")}`;
+}
+
+/** What is left, the same things together. */
+function tell(left: readonly string[]): string {
+  const counts = new Map<string, number>();
+  for (const one of left.map(brief)) counts.set(one, (counts.get(one) ?? 0) + 1);
+  const told = [...counts].map(([one, count]) => (count > 1 ? `${count} × ${one}` : one));
+  return [...told.slice(0, 3), ...(told.length > 3 ? [`${told.length - 3} more`] : [])].join("; ");
 }
 
 beforeEach(() => {
   live.clear();
 });
 
-afterEach(async () => {
-  await withinTime(cleanUp());
-  if (vi.isFakeTimers()) {
-    const pending = vi.getTimerCount();
+afterEach(async ({ task }) => {
+  const left: string[] = [];
+  try {
+    // One that waits for a faked clock, which no test advances any more, must fail and not hang.
+    await advancing(
+      cleanUp(),
+      stepsLeft,
+      () => `the clean-up of this test waits for step ${stepsLeft() + 1} from its end`,
+    );
+    if (vi.isFakeTimers() && vi.getTimerCount() > 0) left.push(`${vi.getTimerCount()} fake timers`);
+  } finally {
+    forgetSteps();
     vi.useRealTimers();
-    expect(pending, "fake timers left behind").toBe(0);
   }
   await settle();
-  const left = [...live.values()];
+  if (live.size > 0) left.push(tell([...live.values()]));
   live.clear();
-  expect(left, "left behind by this test").toEqual([]);
+  if (left.length === 0 || task.result?.state === "fail") return;
+  const error = new Error(`Left behind by this test: ${left.join("; ")}`);
+  error.stack = error.message; // the line above says where
+  throw error;
 });
