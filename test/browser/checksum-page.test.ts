@@ -58,7 +58,17 @@ async function openGated(...stops: number[]) {
     }
     return result;
   };
-  return { ...(await openDemo(browser, { folder, work: { checksum: gated } })), gates, stopped };
+  const demo = await openDemo(browser, { folder, work: { checksum: gated } });
+  /** Waits until the one who follows and just this milestone wait at the server, not only in the browser: a file may come now. */
+  const waitsFor = (at: number) =>
+    waitUntil(() => {
+      const asked = [...demo.live].map(({ url }) => new URLSearchParams(url!.split("?")[1]));
+      const milestones = asked
+        .filter((query) => query.has("min-items"))
+        .map((query) => Number(query.get("offset")) + 1);
+      return milestones.join() === String(at) && demo.sessions.stats().openReads === 2;
+    });
+  return { ...demo, gates, stopped, waitsFor };
 }
 
 const start = (page: Page) => press(page, "Start");
@@ -116,7 +126,7 @@ describe.skipIf(!browserPath)("the checksum page in Chromium", () => {
   });
 
   test("three milestones wait at the same time with one request, and are reached in order", async () => {
-    const { open, gates } = await openGated(2, 4, 7);
+    const { open, gates, waitsFor } = await openGated(2, 4, 7);
     const page = await open("/checksum");
     const requests = watchRequests(page);
     const reached: string[] = [];
@@ -131,10 +141,12 @@ describe.skipIf(!browserPath)("the checksum page in Chromium", () => {
     await shows(page, "Calculating… 2 files");
     await want(page, 2, 4);
     for (const n of [0, 1, 2]) expect(await output(page, n).textContent()).toBe("Waiting…");
+    await waitsFor(3);
     await waitUntil(() => requests.open === 2); // the one that follows, and one for all milestones
     gates.get(2)!.resolve();
     await output(page, 2).filter({ hasText: "Reached:" }).waitFor();
     expect(await output(page, 0).textContent()).toBe("Waiting…");
+    await waitsFor(7);
     await waitUntil(() => requests.open === 2);
     gates.get(4)!.resolve();
     await output(page, 0).filter({ hasText: "Reached:" }).waitFor();
@@ -146,7 +158,7 @@ describe.skipIf(!browserPath)("the checksum page in Chromium", () => {
   });
 
   test("a nearer milestone takes the place of the one that is waited for, which comes after it", async () => {
-    const { open, gates } = await openGated(2, 4);
+    const { open, gates, waitsFor } = await openGated(2, 4);
     const page = await open("/checksum");
     await start(page);
     await shows(page, "2 files");
@@ -158,10 +170,12 @@ describe.skipIf(!browserPath)("the checksum page in Chromium", () => {
     const given = page.waitForEvent("requestfailed");
     await want(page, 2, 3);
     await given;
+    await waitsFor(3);
     await waitUntil(() => requests.open === 1);
     gates.get(2)!.resolve();
     await output(page, 2).filter({ hasText: "Reached: 42 B" }).waitFor();
     expect(await output(page, 1).textContent()).toBe("Waiting…");
+    await waitsFor(8);
     gates.get(4)!.resolve();
     await output(page, 1).filter({ hasText: "Reached: 252 B" }).waitFor();
   });

@@ -1,5 +1,5 @@
 /** The demo in a real browser: served on a free port, with steps of the test's own in the work, stopped and started at will. */
-import type { Server } from "node:http";
+import type { IncomingMessage, RequestListener, Server } from "node:http";
 import { type ActiveSessions, createActiveSessions } from "active-session";
 import type { Page } from "playwright-core";
 import { createDemo, type DemoOptions } from "../../examples/demo/dist/app.js";
@@ -11,6 +11,8 @@ import { listen } from "./server.js";
 export interface ServedDemo {
   readonly sessions: ActiveSessions;
   readonly url: string;
+  /** The requests that have come to the server, and whose response is not over. */
+  readonly live: ReadonlySet<IncomingMessage>;
   /** Opens a page of it in a tab of its own. */
   open(path: string): Promise<Page>;
   /** Lets the server vanish, connections and all. */
@@ -28,10 +30,18 @@ export async function openDemo(
 ): Promise<ServedDemo> {
   const sessions = options.sessions ?? createActiveSessions();
   atEnd(() => sessions.close());
-  const { server, url } = await listen(createDemo({ ...options, sessions }));
+  const live = new Set<IncomingMessage>();
+  const watched =
+    (demo: RequestListener): RequestListener =>
+    (request, response) => {
+      live.add(request);
+      response.once("close", () => live.delete(request));
+      demo(request, response);
+    };
+  const { server, url } = await listen(watched(createDemo({ ...options, sessions })));
   const start = () => new Promise<void>((resolve) => server.listen(Number(new URL(url).port), "127.0.0.1", resolve));
   return {
-    ...{ sessions, url, start },
+    ...{ sessions, url, live, start },
     open: async (path) => {
       const page = await browser.open(url + path);
       atEnd(() => page.close());
@@ -42,7 +52,7 @@ export async function openDemo(
       await stop(server);
       const next = createActiveSessions();
       atEnd(() => next.close());
-      server.removeAllListeners("request").on("request", createDemo({ ...options, sessions: next }));
+      server.removeAllListeners("request").on("request", watched(createDemo({ ...options, sessions: next })));
       await start();
     },
   };
