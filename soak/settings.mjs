@@ -1,9 +1,13 @@
 // What server, clients and judge have agreed on.
 
+/** Both places read the same cookie: signed by two secrets, each would replace that of the other. */
+const secret = "what the soak signs its cookies with";
+
 /** Where well-behaved clients are served; its limits are theirs, and nothing that they use may be taken from them. */
 export const roomy = {
   path: "/runners",
   options: {
+    secret,
     idleTimeout: 30_000,
     runnerIdleTimeout: 20_000,
     maxLifetime: 180_000,
@@ -19,6 +23,7 @@ export const roomy = {
 export const tight = {
   path: "/tight",
   options: {
+    secret,
     idleTimeout: 3_000,
     runnerIdleTimeout: 2_000,
     maxLifetime: 8_000,
