@@ -1,5 +1,7 @@
 // What a soak has come to: what must not be, in words, and a table of the rest.
 
+import { crowded } from "./settings.mjs";
+
 const megabyte = 2 ** 20;
 /** A run below so many minutes ends before everything has its size (a session may live for three); then so much may be gained, bytes. */
 const shortRun = 10;
@@ -15,7 +17,7 @@ const documented = /^(503 SERVER_LIMIT_REACHED|500 RESULT_NOT_SERIALIZABLE)/;
 
 /** Everything that is not as it must be. */
 export function faults(result) {
-  return [...ofClients(result), ...ofServer(result), ...ofRest(result), ...ofGrowth(result)];
+  return [...ofClients(result), ...ofServer(result), ...ofCrowd(result), ...ofRest(result), ...ofGrowth(result)];
 }
 
 function* ofClients({ figures, samples }) {
@@ -41,6 +43,19 @@ function* ofServer({ answers, troubles }) {
     if (answer.startsWith("5") && !documented.test(answer)) yield `${count} answers ${answer}`;
   }
   yield* alike(troubles.map((trouble) => `the server: ${trouble}`));
+}
+
+/** What clients that never come back may have together. */
+function* ofCrowd({ settled: { peaks } }) {
+  const { unconfirmedSessions, unconfirmedItems, unconfirmedRunners } = crowded.options.limits;
+  const bounds = {
+    sessions: unconfirmedSessions,
+    runners: unconfirmedSessions * unconfirmedRunners,
+    items: unconfirmedItems + crowded.aheadLimit,
+  };
+  for (const [name, bound] of Object.entries(bounds)) {
+    if (peaks[name] > bound) yield `${peaks[name]} ${name} of clients that never come back, ${bound} are allowed`;
+  }
 }
 
 /** At the end there is nobody. */
@@ -102,6 +117,7 @@ export function printSummary(result) {
     ["sources opened", settled.sources.opened],
     ["most sessions", most(({ held }) => held[0].sessions)],
     ["most open reads", most(({ held }) => held[0].openReads)],
+    ...Object.entries(settled.peaks).map(([name, most]) => [`flood: most ${name}`, most]),
     ["most sockets", most(({ handles }) => handles.TCPSocketWrap ?? 0)],
     ...["heap", "rss"].map((name) => {
       const { early, late } = growth(result, name);

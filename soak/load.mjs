@@ -2,6 +2,7 @@
 // node soak/load.mjs PORT CLIENTS RAMP_SECONDS
 import { setMaxListeners } from "node:events";
 import { readdirSync } from "node:fs";
+import { noteFreeze } from "./lib/frozen.mjs";
 import { checked } from "./lib/ledger.mjs";
 import { counts, Visitor } from "./lib/visitor.mjs";
 import { Wrong } from "./lib/wrong.mjs";
@@ -88,6 +89,10 @@ const questions = {
     const { utilization } = performance.eventLoopUtilization(idle);
     idle = performance.eventLoopUtilization();
     return { ...counts, ...checked, found, details, turns, rejections, busy, utilization };
+  },
+  freeze() {
+    noteFreeze();
+    return {};
   },
   stop() {
     isOver = true;

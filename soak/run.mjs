@@ -1,10 +1,11 @@
 // `npm run soak -- MINUTES`: thousands of clients of every behaviour against one server with limits, for some minutes (5). Every item
-// that a client gets is checked; at the end nothing may have been lost, given twice, left hanging or kept.
+// that a client gets is checked; at the end nothing may have been lost, given twice, left hanging or kept. Once, in the middle, the server
+// is frozen.
 // SOAK_CLIENTS=… sets how many clients there are.
 import { prepare } from "../scripts/prepare.mjs";
 import { faults, printSummary } from "./judge.mjs";
 import { start } from "./lib/child.mjs";
-import { roomy, turnDeadline } from "./settings.mjs";
+import { freeze, roomy, turnDeadline } from "./settings.mjs";
 
 const minutes = Number(process.argv[2] ?? 5);
 if (!(minutes > 0 && minutes <= 24 * 60)) throw new Error(`The minutes must be a number, received ${process.argv[2]}`);
@@ -58,17 +59,33 @@ function pause(ms) {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/** Takes samples until the time is up. */
+/** Takes samples until the time is up; in the middle of it the server is frozen. */
 async function watch(server, parts) {
   const samples = [];
   const from = elapsed();
+  let isFreezeDue = minutes >= freeze.fromMinutes;
   for (let number = 1; number * sampleEvery <= seconds; number++) {
-    await pause(Math.max(0, (from + number * sampleEvery - elapsed()) * 1000));
+    const due = from + number * sampleEvery;
+    if (elapsed() > due + sampleEvery) continue; // it was frozen
+    await pause(Math.max(0, (due - elapsed()) * 1000));
+    if (isFreezeDue && elapsed() - from > seconds / 2) {
+      isFreezeDue = false;
+      await freezeServer(server, parts);
+    }
     const [sample, figures] = await Promise.all([server.ask("sample"), figuresOf(parts)]);
     samples.push({ at: elapsed() - from, ...sample, figures });
     printSample(samples.at(-1));
   }
   return samples;
+}
+
+/** As a virtual machine is that is moved. Clients that wait for what comes of being away must know of it. */
+async function freezeServer(server, parts) {
+  console.log(`The server is frozen for ${freeze.lasts / 1000} s`);
+  const tell = () => Promise.all(parts.map((part) => part.ask("freeze")));
+  await tell();
+  await server.freeze(freeze.lasts);
+  await tell();
 }
 
 /** The figures of all parts as one. */

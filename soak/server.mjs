@@ -3,11 +3,11 @@ import { createServer } from "node:http";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { queryObjects } from "node:v8";
 import { createActiveSessions } from "../dist/index.js";
-import { activeSession, runnerRouter } from "../dist/node.js";
+import { activeSession, rotateSession, runnerRouter } from "../dist/node.js";
 import { Runner } from "../dist/runner/runner.js";
 import { ActiveSession } from "../dist/session/active-session.js";
 import { SessionGroup } from "../dist/session/session-group.js";
-import { connections, roomy, router, tight } from "./settings.mjs";
+import { connections, crowded, freeze, roomy, router, tight } from "./settings.mjs";
 import { definitions, sources } from "./work.mjs";
 
 const answers = new Map();
@@ -41,18 +41,78 @@ const logger = {
     isRefusal(error ?? errors?.[0]) || note(`logged: ${message}`, error ?? errors?.[0] ?? details),
 };
 
-const places = [roomy, tight].map(({ path, options }) => {
+const places = [roomy, tight, crowded].map(({ path, options }) => {
   const sessions = createActiveSessions({ ...options, logger });
   const withSession = activeSession(sessions);
   const serve = runnerRouter(sessions, { ...router, path, expose: definitions });
-  return { path, sessions, answer: async (req, res) => serve(await withSession(req, res), res) };
+  return { path, sessions, withSession, answer: async (req, res) => serve(await withSession(req, res), res) };
 });
+
+// --- what the application itself does ----------------------------------------------------------------------------------
+
+const [main, , full] = places;
+/** Logins that wait for the other one of their double click. */
+const logins = new Map();
+
+/** A password is being checked: of the two requests of a double click the second one has come before that is over. */
+function bothAreThere(click) {
+  const first = logins.get(click);
+  if (first) return first();
+  return new Promise((resolve) => {
+    const settle = () => {
+      clearTimeout(timer);
+      logins.delete(click);
+      resolve();
+    };
+    const timer = setTimeout(settle, freeze.lasts + 15_000);
+    logins.set(click, settle);
+  });
+}
+
+async function logIn(req, res) {
+  const request = await main.withSession(req, res);
+  const click = new URL(req.url, "http://soak").searchParams.get("click");
+  await bothAreThere(click);
+  await new Promise((resolve) => setTimeout(resolve, Math.random() * 50)); // which of the two goes on first is not known
+  await rotateSession(request);
+  res.writeHead(204).end();
+  return true;
+}
+
+/** Starts more work than a client may have that has never come back; tells how much it was. */
+async function startMany(req, res) {
+  const request = await full.withSession(req, res);
+  let session;
+  try {
+    session = request.activeSession;
+  } catch (error) {
+    if (!isRefusal(error)) throw error;
+    res.writeHead(error.status, error.headers).end();
+    return true;
+  }
+  const starts = Array.from({ length: 8 }, (_, seed) => session.createRunner(definitions[0], { seed }));
+  const outcomes = await Promise.allSettled(starts);
+  const started = outcomes.filter(({ status }) => status === "fulfilled").length;
+  res.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify({ started }));
+  return true;
+}
+
+/** By the beginning of the address; the application's own come first. */
+const routes = [{ path: "/login", answer: logIn }, { path: `${crowded.path}/many`, answer: startMany }, ...places];
+
+/** The most that there has been where no client comes back. */
+const peaks = { sessions: 0, runners: 0, items: 0 };
+
+function notePeaks() {
+  const stats = full.sessions.stats();
+  for (const name of Object.keys(peaks)) peaks[name] = Math.max(peaks[name], stats[name]);
+}
 
 const server = createServer(connections, (req, res) => {
   res.setHeader("Server", "soak"); // with a header set before, Node keeps those that are written with the head
   res.once("close", () => count(req, res));
-  const place = places.find(({ path }) => req.url.startsWith(path));
-  const answered = place ? place.answer(req, res) : Promise.resolve(false);
+  const route = routes.find(({ path }) => req.url.startsWith(path));
+  const answered = route ? route.answer(req, res) : Promise.resolve(false);
   answered.then(
     (isAnswered) => isAnswered || res.writeHead(404).end(),
     (error) => {
@@ -62,11 +122,13 @@ const server = createServer(connections, (req, res) => {
     },
   );
 });
-server.keepAliveTimeout = 20_000; // longer than the clients keep theirs: a request must not meet the end of its connection
+// Longer than the clients keep theirs, and than the freeze: a request must not meet the end of its connection.
+server.keepAliveTimeout = 20_000 + freeze.lasts;
 
 function count(req, res) {
   const code = res.getHeader("Runner-Error-Code");
-  const place = req.url.startsWith(tight.path) ? " tight" : "";
+  const place = [tight, crowded].find(({ path }) => req.url.startsWith(path))?.path.replace("/", " ") ?? "";
+  if (req.url.startsWith(crowded.path)) notePeaks();
   const name = `${res.statusCode}${res.statusCode >= 400 && code ? ` ${code}` : ""}${place}`;
   add(name);
   if (res.writableEnded && !res.writableFinished) add("cut off, not drained");
@@ -87,7 +149,8 @@ const questions = {
     const { heapUsed, rss } = process.memoryUsage();
     setImmediate(() => delay.reset()); // the collection is ours
     const held = places.map(({ sessions }) => sessions.stats());
-    return { heap: heapUsed, rss, p99, utilization, held, sources: { ...sources }, handles: handles() };
+    notePeaks();
+    return { heap: heapUsed, rss, p99, utilization, held, peaks, sources: { ...sources }, handles: handles() };
   },
   answers: () => ({ answers: Object.fromEntries(answers), problems }),
   /** Of what is over nothing may be left. */

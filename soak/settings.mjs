@@ -35,11 +35,27 @@ export const tight = {
   },
 };
 
+/** Where no client ever comes back: what such clients can make the process hold is bounded, whatever else is not. */
+export const crowded = {
+  path: "/crowded",
+  options: {
+    secret,
+    idleTimeout: 10_000,
+    runnerIdleTimeout: 10_000,
+    limits: { unconfirmedSessions: 50, unconfirmedItems: 10_000, unconfirmedRunners: 3 },
+  },
+  /** How far a runner may go ahead: by so many items the bound may be passed before room is made. */
+  aheadLimit: 1000,
+};
+
 /** Short, so that responses end and begin all the time. */
 export const router = { longPollTimeout: 4, rotateAfter: 8_000, heartbeat: 2_000 };
 
 /** Connections that say nothing are cut by Node after so long, ms. */
 export const connections = { headersTimeout: 5_000, requestTimeout: 8_000, connectionsCheckingInterval: 1_000 };
 
-/** What a client does in one go must be over after so long, ms; else it hangs. */
-export const turnDeadline = 80_000;
+/** For so long the server is frozen once, in the middle of a run that is not too short, ms: longer than runners may be idle. */
+export const freeze = { lasts: 25_000, fromMinutes: 1 };
+
+/** What a client does in one go must be over after so long, ms, the freeze included; else it hangs. */
+export const turnDeadline = 80_000 + freeze.lasts + 10_000;

@@ -40,6 +40,15 @@ export async function start(file, args = []) {
       child.send({ id: ++lastId, question, ...more });
       return answerTo(lastId, seconds);
     },
+    /** Stops the whole process for so long, ms; in every case it goes on after that. */
+    async freeze(ms) {
+      child.kill("SIGSTOP");
+      try {
+        await new Promise((resolve) => setTimeout(resolve, ms));
+      } finally {
+        child.kill("SIGCONT");
+      }
+    },
     async stop() {
       if (!running.has(child)) return;
       const ended = once(child, "exit");
