@@ -38,7 +38,9 @@ async function listen(listener: RequestListener): Promise<AdapterApplication> {
   return { url: addressOf(server), close: () => closed(server) };
 }
 
-async function listenByFetch(fetch: (request: globalThis.Request) => unknown): Promise<AdapterApplication> {
+async function listenByFetch(
+  fetch: (request: globalThis.Request, env: unknown) => unknown,
+): Promise<AdapterApplication> {
   const server = serve({ fetch: fetch as never, port: 0, hostname: "127.0.0.1" }) as ReturnType<typeof createServer>;
   await new Promise((resolve) => server.once("listening", resolve));
   return { url: addressOf(server), close: () => closed(server) };
@@ -116,7 +118,8 @@ const fetchAdapter: AdapterUnderTest<globalThis.Request> = {
   open: async ({ sessions, options, router, mount, routes }) => {
     const withSession = forFetch.activeSession(sessions, options);
     const serveRunners = forFetch.runnerRouter(sessions, { ...router, path: mount });
-    const answer = withSession(async (request) => {
+    // What the server gives besides the request tells the library what its answer is written to.
+    const answer = withSession(async (request, _env: unknown) => {
       const response = await serveRunners(request);
       if (response) return response;
       const { pathname } = new URL(request.url);
@@ -125,9 +128,9 @@ const fetchAdapter: AdapterUnderTest<globalThis.Request> = {
       if (!route) return new Response(null, { status: 404 });
       return Response.json(await route(request, () => request.activeSession as ActiveSession), { status: 201 });
     });
-    return listenByFetch(async (request) => {
+    return listenByFetch(async (request, env) => {
       try {
-        return await answer(request);
+        return await answer(request, env);
       } catch (error) {
         return (error as Partial<ActiveSessionError>).getResponse?.() ?? new Response(null, { status: 500 });
       }

@@ -1,0 +1,103 @@
+/** A process that is frozen for a while, as in a virtual machine that is moved: what clients have sent meanwhile counts. */
+import { once } from "node:events";
+import { connect } from "node:net";
+import { afterEach, describe, expect, test, vi } from "vitest";
+import type { ActiveSession } from "../src/session/active-session.js";
+import { Alarm } from "../src/session/expiry.js";
+import type { AdapterRoute } from "../src/testing.js";
+import { adapters } from "./support/adapters.js";
+import { atEnd } from "./support/cleanup.js";
+import { openHost, PushSource } from "./support/control.js";
+import { openAdapter, until } from "./support/stage.js";
+
+const pass = (ms: number) => vi.advanceTimersByTimeAsync(ms);
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+/** From here on the clock is so much further than the timers know. */
+function freeze(ms: number): void {
+  const now = performance.now.bind(performance);
+  vi.spyOn(performance, "now").mockImplementation(() => now() + ms);
+}
+
+const startWork = (session: ActiveSession) => session.createSequenceRunner(new PushSource<number>());
+
+describe("an alarm whose timer comes late", () => {
+  test.each([
+    ["by a second", 1000, [600]],
+    ["by minutes", 300_000, [600]],
+    ["by less than a second", 998, [100]],
+  ])("%s rings half a second later, if that was a freeze", async (_how, late, expected) => {
+    vi.useFakeTimers();
+    const start = performance.now();
+    let passed = 0;
+    const rings: number[] = [];
+    const alarm = new Alarm(() => rings.push(passed));
+    atEnd(() => alarm.cancel());
+    alarm.setFor(start + 100);
+    freeze(late);
+    for (passed = 1; passed <= 1000; passed++) await pass(1);
+    expect(rings).toEqual(expected);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test("can be cancelled in that half second", async () => {
+    vi.useFakeTimers();
+    const ring = vi.fn();
+    const alarm = new Alarm(ring);
+    alarm.setFor(performance.now() + 100);
+    freeze(5000);
+    await pass(101);
+    alarm.cancel();
+    expect(vi.getTimerCount()).toBe(0);
+    await pass(1000);
+    expect(ring).not.toHaveBeenCalled();
+  });
+});
+
+describe("after a freeze", () => {
+  test("a session ends that nobody asks for, and one stays that a request asks for within half a second", async () => {
+    vi.useFakeTimers();
+    const sessions = openHost({ idleTimeout: 60_000, runnerIdleTimeout: 60_000 });
+    const [asked, left] = [await sessions.get("ann"), await sessions.get("ben")];
+    const [wanted, forgotten] = [await startWork(asked), await startWork(left)];
+    freeze(90_000);
+    await pass(60_000);
+    expect(await asked.findRunner(wanted.key)).toBe(wanted);
+    await pass(499);
+    await pass(1);
+    expect([asked, left].map(({ isAvailable }) => isAvailable)).toEqual([true, false]);
+    expect([wanted, forgotten].map(({ abortReason }) => abortReason)).toEqual([undefined, "idle"]);
+  });
+});
+
+describe.each(Object.entries(adapters).filter(([name]) => /^(node:http|fetch|Hono|Express 5)/.test(name)))(
+  "a request that came while the process stood still, %s",
+  (_name, adapter) => {
+    test("finds its session, whose idle time was up meanwhile, and its work", async () => {
+      const options = { idleTimeout: 500, runnerIdleTimeout: 500 };
+      const start: AdapterRoute = async (_request, session) => ({ key: (await startWork(session())).key });
+      const { browser, url } = await openAdapter(adapter, { routes: { "/start": start } }, options);
+      const visitor = browser();
+      const socket = connect(Number(new URL(url).port), "127.0.0.1").setEncoding("latin1");
+      atEnd(() => socket.destroy());
+      await once(socket, "connect");
+      let text = "";
+      socket.on("data", (part: string) => {
+        text += part;
+      });
+      const ask = (path: string) =>
+        socket.write(`GET ${path} HTTP/1.1\r\nHost: app.example\r\nCookie: ${visitor.headers.cookie}\r\n\r\n`);
+      const statuses = () => [...text.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => Number(status));
+      const { key } = await visitor.post<{ key: string }>("/start");
+      ask(`/runners/${key}/state`); // no use of it: both times are those of its creation
+      await until(() => statuses().length === 1);
+      ask(`/runners/${key}?offset=0`);
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2_000);
+      await until(() => statuses().length === 2);
+      expect(statuses()).toEqual([200, 200]);
+    });
+  },
+);
