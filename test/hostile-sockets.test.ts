@@ -77,23 +77,21 @@ describe.each(Object.entries(adapters))("%s", (_name, adapter) => {
   });
 
   // Express's own parser, which that of Nest is, reads what it has refused to its end before it says so.
-  test.skipIf(adapter.readsBodies)(
-    "a body that announces a hundred gigabytes, and never comes, is refused at once",
-    async () => {
-      const work = defineSequenceRunner({ name: "work", run: () => [1] });
-      const { sessions, url } = await openAdapter(adapter, { options: identify, router: { expose: [work] } });
-      await readHttp(`${url}/hello`);
-      vi.useFakeTimers();
-      const json = "Content-Type: application/json";
-      const socket = await send(url, ["POST /runners/work HTTP/1.1", json, "Content-Length: 100000000000"]);
-      let answer = "";
-      socket.setEncoding("latin1").on("data", (part: string) => {
-        answer += part;
-      });
-      socket.resume();
-      await until(() => answer.includes("\r\n"));
-      expect(answer.split("\r\n")[0]).toContain(" 413 ");
-      expect(sessions.stats().runners).toBe(0);
-    },
-  );
+  if (adapter.readsBodies) return;
+  test("a body that announces a hundred gigabytes, and never comes, is refused at once", async () => {
+    const work = defineSequenceRunner({ name: "work", run: () => [1] });
+    const { sessions, url } = await openAdapter(adapter, { options: identify, router: { expose: [work] } });
+    await readHttp(`${url}/hello`);
+    vi.useFakeTimers();
+    const json = "Content-Type: application/json";
+    const socket = await send(url, ["POST /runners/work HTTP/1.1", json, "Content-Length: 100000000000"]);
+    let answer = "";
+    socket.setEncoding("latin1").on("data", (part: string) => {
+      answer += part;
+    });
+    socket.resume();
+    await until(() => answer.includes("\r\n"));
+    expect(answer.split("\r\n")[0]).toContain(" 413 ");
+    expect(sessions.stats().runners).toBe(0);
+  });
 });
