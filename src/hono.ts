@@ -135,7 +135,8 @@ export function runnerRouter<Services>(
   const handle = createRunnerHandler(sessions, rest);
   return async (context, next) => {
     const own = below(mount, new URL(context.req.url).pathname); // Hono's own path has been decoded
-    const response = own && (await webAnswerFor(handle, sessions, own, context, context.req.raw));
+    const response =
+      own && (await webAnswerFor(handle, sessions, own, context, context.req.raw, () => context.req.text()));
     if (!response) return next();
     Object.assign(context, { [isOfRunner]: true });
     return response;

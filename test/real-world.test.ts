@@ -4,10 +4,12 @@ import { Hono } from "hono";
 import { cors } from "hono/cors";
 import Koa from "koa";
 import { describe, expect, test, vi } from "vitest";
+import { createDeferred } from "../src/base/async.js";
 import { createClient } from "../src/client.js";
 import * as forFastify from "../src/fastify.js";
 import * as forFetch from "../src/fetch.js";
 import * as forHono from "../src/hono.js";
+import { defineSequenceRunner } from "../src/index.js";
 import * as forKoa from "../src/koa.js";
 import * as forNode from "../src/node.js";
 import type { ActiveSession } from "../src/session/active-session.js";
@@ -185,6 +187,94 @@ describe("a user that hooks and guards find out after the middleware has run", (
     const make = () => forFetch.activeSession(openHost(), { anonymous: "guest" as never });
     expect(make).toThrow(expect.objectContaining({ code: "INVALID_OPTION" }));
   });
+});
+
+describe("sources and items as people write them", () => {
+  async function read(source: () => unknown) {
+    const session = await openHost().get("ann");
+    const runner = await session.createSequenceRunner(source as () => Iterable<unknown>);
+    return runner.getRequired({ advance: 10 });
+  }
+
+  test("promises in a synchronous iterable are awaited, in order", async () => {
+    const gate = createDeferred<string>();
+    const reading = read(() => [Promise.resolve(1), gate.promise, 3]);
+    await turns();
+    gate.resolve("two");
+    expect(await reading).toMatchObject({ result: [1, "two", 3], status: "completed" });
+  });
+
+  test("one that rejects is the failure of the runner, behind what came before it", async () => {
+    const problem = new Error("no such row");
+    const { result, status, error } = await read(() => [1, Promise.reject(problem), 3]);
+    expect([result, status, error?.cause]).toEqual([[1], "failed", problem]);
+  });
+
+  test("one that never settles does not hold up a stop", async () => {
+    const session = await openHost().get("ann");
+    const never = createDeferred();
+    const runner = await session.createSequenceRunner(() => [1, never.promise] as Iterable<unknown>);
+    await turns();
+    await runner.abort();
+    expect(await runner.cleanup).toEqual({ timedOut: false, errors: [] });
+    never.reject(new Error("too late"));
+    await turns();
+  });
+
+  test.each([
+    ["a text", "a\nb", "lines"],
+    ["bytes", new Uint8Array(3), "Decode"],
+    ["an ArrayBuffer", new ArrayBuffer(3), "Decode"],
+  ])("%s is refused as a source, with a hint", async (_, source, hint) => {
+    const session = await openHost().get("ann");
+    const created = session.createSequenceRunner(source as never);
+    await expect(created).rejects.toMatchObject({ code: "INVALID_SOURCE", message: expect.stringContaining(hint) });
+  });
+
+  test("a Map gives its entries", async () => {
+    expect((await read(() => new Map([["a", 1]]))).result).toEqual([["a", 1]]);
+  });
+
+  test.each([new Uint8Array(2), new ArrayBuffer(2), new Map([["a", 1]]), new Set([1])])(
+    "an item that JSON would make something else of ends the answer before it, with a hint: %o",
+    async (item) => {
+      const { user } = await openApp();
+      const ann = await user("ann");
+      const { key } = await ann.session.createSequenceRunner([1, item, 3]);
+      const first = await ann.fetch(`/runners/${key}?offset=0`);
+      expect(await first.json()).toEqual([1]);
+      const next = await ann.fetch(`/runners/${key}?offset=1`);
+      expect(next.status).toBe(500);
+      expect(await next.json()).toMatchObject({ code: "RESULT_NOT_SERIALIZABLE" });
+    },
+  );
+
+  test("a Buffer has a JSON form of its own", async () => {
+    const { user } = await openApp();
+    const ann = await user("ann");
+    const { key } = await ann.session.createSequenceRunner([Buffer.from("a")]);
+    const page = await ann.fetch(`/runners/${key}?offset=0`);
+    expect(await page.json()).toEqual([{ type: "Buffer", data: [97] }]);
+  });
+});
+
+test("a body that a middleware of Hono has read is read again", async () => {
+  const work = defineSequenceRunner({ name: "work", run: ({ n }: { n: number }) => [n] });
+  const sessions = openHost();
+  const app = new Hono();
+  app.use(async (context, next) => {
+    await context.req.json();
+    await next();
+  });
+  app.use(forHono.activeSession(sessions, { identify: () => "ann" }));
+  app.use("/runners/*", forHono.runnerRouter(sessions, { expose: [work], bodyLimit: 20 }));
+  const post = (input: object) =>
+    app.request("/runners/work", {
+      ...{ method: "POST", body: JSON.stringify(input) },
+      headers: { "content-type": "application/json" },
+    });
+  expect(await (await post({ n: 7 })).json()).toMatchObject({ items: [7] });
+  expect((await post({ n: 7, more: "x".repeat(100) })).status).toBe(413);
 });
 
 describe("an application that exposes headers of its own", () => {

@@ -149,6 +149,7 @@ class JsonArray {
 
 /** Returns whether all of them fit, and could be encoded; if not, nothing is added. */
 function addBatch(made: JsonArray, batch: readonly unknown[], { bytes, itemBytes }: PageLimits): boolean {
+  if (batch.some(isUnsendable)) return false;
   let text: string;
   try {
     text = JSON.stringify(batch);
@@ -175,7 +176,17 @@ function addOneByOne(made: JsonArray, items: readonly unknown[], limits: PageLim
   }
 }
 
+/** JSON makes `{}` of a Map or a Set, and an object with a property for each byte of bytes: nobody means that. */
+function isUnsendable(item: unknown): boolean {
+  if (typeof item !== "object" || item === null || "toJSON" in item) return false;
+  return ArrayBuffer.isView(item) || item instanceof ArrayBuffer || item instanceof Map || item instanceof Set;
+}
+
 function encodeItem(item: unknown, { itemBytes }: PageLimits): string {
+  if (isUnsendable(item)) {
+    const hint = "Decode bytes, and spread a Map or a Set into an array";
+    throw new ActiveSessionError("RESULT_NOT_SERIALIZABLE", `Cannot answer: the result has no JSON form. ${hint}`);
+  }
   let text: string;
   try {
     text = JSON.stringify([item]).slice(1, -1); // within an array, `undefined` and functions have a form: null

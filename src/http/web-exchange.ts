@@ -171,6 +171,7 @@ function unshared(response: Response, cookies: readonly string[]): Response {
 
 /**
  * Answers a request to a path below the place where runners are served; `undefined` if that is not a runner's address.
+ * @param readText gives the body again where a middleware has read it before, and the framework keeps it
  * @throws `NOT_INSTALLED`, and what is no fault of the request
  */
 export async function webAnswerFor(
@@ -179,6 +180,7 @@ export async function webAnswerFor(
   path: string,
   request: object,
   web: Request,
+  readText?: () => Promise<string>,
 ): Promise<Response | undefined> {
   const { pathname, searchParams, host } = new URL(web.url);
   const address = addressOf(path, web.method, pathname === "/");
@@ -192,13 +194,22 @@ export async function webAnswerFor(
     cameBackTo: (session) => own.cameBackTo(session),
     findSession: () => own.find(),
     openSession: () => own.session,
-    readBody: (limit) => readWebBody(web, limit),
+    readBody: (limit) => (web.bodyUsed && readText ? textWithin(limit, readText) : readWebBody(web, limit)),
   });
   return toResponse(wire, own.nodeResponse);
 }
 
+async function textWithin(limit: number, readText: () => Promise<string>): Promise<RequestBody> {
+  const text = await readText();
+  if (Buffer.byteLength(text) > limit) throw tooLarge(limit);
+  return { text };
+}
+
 async function readWebBody(web: Request, limit: number): Promise<RequestBody> {
   if (web.body === null) return { text: "" };
+  if (web.bodyUsed) {
+    throw new Error("Cannot read the body: something has read it before. Give the handler of runners request.clone()");
+  }
   checkEncoding(web.headers.get("content-encoding") ?? undefined);
   if (Number(web.headers.get("content-length")) > limit) throw tooLarge(limit);
   const reader = web.body.getReader();

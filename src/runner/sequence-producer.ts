@@ -90,6 +90,12 @@ export class SequenceProducer<T> implements Producer {
     return Promise.race([made, this.#stopping.promise]);
   }
 
+  /** A promise among the items of a synchronous source is awaited, as `for await` does it; a stop does not wait for it. */
+  #settled(item: PromiseLike<unknown>): Promise<unknown> {
+    this.#stopping = createDeferred();
+    return Promise.race([item, this.#stopping.promise]);
+  }
+
   stop(): void {
     const state = this.#state;
     if (state === "closing") return;
@@ -176,8 +182,12 @@ export class SequenceProducer<T> implements Producer {
         const step = open.steps.next() as IteratorResult<T>;
         hasEnded = step.done === true;
         if (this.#isStopped() || step.done) break;
+        const { value } = step;
+        const item =
+          typeof value === "object" && value !== null && isThenable(value) ? await this.#settled(value) : value;
+        if (this.#isStopped()) break;
         if (sink.isFull) await sink.room();
-        if (!this.#isStopped()) sink.append(step.value);
+        if (!this.#isStopped()) sink.append(item as T);
       }
       this.#finish(() => sink.end());
     } catch (error) {

@@ -73,7 +73,7 @@ describe("kinds of sources", () => {
   }
   test.each<[string, () => SequenceSource<unknown>, unknown[]]>([
     ["an array", () => [1, 2], [1, 2]],
-    ["a text", () => "ab", ["a", "b"]],
+    ["the characters of a text", () => [..."ab"], ["a", "b"]],
     ["a set", () => new Set([1, 2]), [1, 2]],
     ["an async generator", () => generate(), [1, 2]],
     ["a web stream", () => streamOf([1, 2]), [1, 2]],
@@ -124,11 +124,11 @@ describe("kinds of sources", () => {
     await expect(create((() => 5) as never)).rejects.toMatchObject({ code: "INVALID_SOURCE" });
   });
 
-  test("promises among the items of an iterable are passed on as they are", async () => {
+  test("promises among the items of an iterable are awaited", async () => {
     const promise = Promise.resolve(1);
     const runner = await create<unknown>([promise]);
     const { result } = await runner.getRequired({ advance: 1 });
-    expect(result[0]).toBe(promise);
+    expect(result).toEqual([await promise]);
   });
 
   test("checking opens nothing", () => {

@@ -32,7 +32,13 @@ export type SourcePoint = "ended" | "between" | "stepping";
 
 /** Throws `INVALID_SOURCE` unless `source` is one of the kinds above. Opens nothing. */
 export function checkSource(source: unknown): void {
-  if (typeof source === "function" || typeof source === "string") return;
+  if (typeof source === "function") return;
+  if (typeof source === "string") {
+    throw invalid("more than one text", 'a text. For its lines give text.split("\\n"), for its characters [...text]');
+  }
+  if (source instanceof ArrayBuffer || ArrayBuffer.isView(source)) {
+    throw invalid("no bytes", "some. Decode them (new TextDecoder().decode(bytes)), or give [...bytes] for numbers");
+  }
   if (isObject(source)) {
     if (isReadableStream(source)) {
       if (!source.locked) return;
