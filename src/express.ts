@@ -54,6 +54,15 @@ function frameworkSession({ sessionID, session }: SessionedRequest): FrameworkSe
   };
 }
 
+/** Express 4 gives the name without its port, so what it trusts is asked here. */
+function forwardedHost(request: Request): string | undefined {
+  const forwarded = request.get("X-Forwarded-Host")?.split(",")[0]?.trim();
+  const trusts = request.app.get("trust proxy fn") as
+    | ((address: string | undefined, hop: number) => boolean)
+    | undefined;
+  return forwarded && trusts?.(request.socket.remoteAddress, 0) ? forwarded : undefined;
+}
+
 /**
  * Gives every request its client's session as `req.activeSession`. The session is made at the first access, never for a
  * request that does not ask for it; only then a cookie is set, or the session of `express-session` marked and saved.
@@ -68,6 +77,7 @@ export function activeSession<Services>(
 ): RequestHandler {
   const install = sessionInstaller<Request>(sessions, options, {
     isSecure: (request) => request.secure,
+    hostOf: forwardedHost,
     urlOf: (request) => request.originalUrl,
     frameworkSession: (request) => frameworkSession(request as SessionedRequest),
     holderOf: ({ rawHeaders }) => rawHeaders, // Express gives each request and response another prototype

@@ -75,6 +75,7 @@ export const activeSession: FastifyPluginAsync<ActiveSessionOptions> = forAll(
       { identify, anonymous, cookie, scopes },
       {
         isSecure: ({ protocol }) => protocol === "https",
+        hostOf: ({ host }) => host || undefined,
         urlOf: ({ originalUrl }) => originalUrl,
         frameworkSession,
       },

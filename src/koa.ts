@@ -61,6 +61,7 @@ export function activeSession<Services>(
 ): Middleware<object, ActiveSessionContext<Services>> {
   const install = sessionInstaller<Context>(sessions, options, {
     isSecure: ({ secure }) => secure,
+    hostOf: ({ host }) => host || undefined,
     urlOf: ({ originalUrl }) => originalUrl,
     frameworkSession,
   });

@@ -58,6 +58,55 @@ describe("what proxies do", () => {
   );
 });
 
+describe("a proxy that passes another host on, and the page's in X-Forwarded-Host", () => {
+  const page = "http://shop.example:8080";
+  type Answer = (path: string, headers: Record<string, string>) => Promise<number>;
+
+  async function stopping(url: string, sessions: ActiveSessions): Promise<Answer> {
+    const { key } = await (await sessions.get("ann")).createSequenceRunner(new PushSource<number>());
+    return async (path, headers) => {
+      const response = await fetch(`${url}/runners/${key}${path}`, { method: "POST", headers });
+      await response.text();
+      return response.status;
+    };
+  }
+
+  const identify = () => "ann";
+  const applications: Record<string, (sessions: ActiveSessions, trusts: boolean) => Promise<string>> = {
+    Express: async (sessions, trusts) => {
+      const { app, url } = await openApp({ sessions, middleware: { identify } });
+      if (trusts) app.set("trust proxy", "loopback");
+      return url;
+    },
+    Koa: async (sessions, trusts) => {
+      const app = new Koa({ proxy: trusts });
+      app.use(forKoa.activeSession(sessions, { identify }));
+      app.use(forKoa.runnerRouter(sessions));
+      return (await listen(app.callback())).url;
+    },
+    Fastify: async (sessions, trusts) => {
+      const app = fastify({ forceCloseConnections: true, trustProxy: trusts });
+      await app.register(forFastify.activeSession, { sessions, identify, closeWithServer: false });
+      await app.register(forFastify.runnerRouter, { prefix: "/runners", sessions });
+      atEnd(() => app.close());
+      return app.listen({ port: 0, host: "127.0.0.1" });
+    },
+  };
+
+  test.each(Object.entries(applications))("is believed where the framework trusts it: %s", async (_, open) => {
+    const headers = { origin: page, "x-forwarded-host": "shop.example:8080" };
+    for (const [trusts, status] of [
+      [true, 200],
+      [false, 403],
+    ] as const) {
+      const sessions = openHost();
+      const ask = await stopping(await open(sessions, trusts), sessions);
+      expect(await ask("/abort", { ...headers, origin: "http://evil.example" })).toBe(403);
+      expect([trusts, await ask("/abort", headers)]).toEqual([trusts, status]);
+    }
+  });
+});
+
 describe("warnings of Node", () => {
   test("there are none of a leak, however many follow a runner, and however many runners follow one signal", async () => {
     const warnings: string[] = [];

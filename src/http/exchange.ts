@@ -17,6 +17,8 @@ export interface WireRequest {
   readonly query: URLSearchParams;
   /** Request headers, lower-case names. */
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  /** The host that the client has asked, where the framework knows it from a proxy that it trusts. */
+  readonly host?: string | undefined;
   /** Who asks; `undefined`: nobody known, who then has no runners. */
   readonly identity: TaggedIdentity | undefined;
   /** Aborts when the client has gone or the response is over. Looked at only by requests that wait. */

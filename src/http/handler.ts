@@ -148,7 +148,7 @@ function answer(sessions: ActiveSessions, settings: Settings, request: WireReque
     return dispatch(runnerRoutes, request, (route) => route(locate(sessions, request, settings), request, settings));
   }
   return dispatch(definitionRoutes, request, (route) => {
-    checkOrigin(request.headers, settings.allowedOrigins);
+    checkOrigin(request.headers, settings.allowedOrigins, request.host);
     return route(definition, request, settings);
   });
 }
@@ -169,7 +169,7 @@ function locate(sessions: ActiveSessions, request: WireRequest, { allowedOrigins
   if (located === "unknown") throw notFound();
   if (located === "gone") throw gone();
   request.cameBackTo(located.session);
-  if (method === "POST" || method === "DELETE") checkOrigin(headers, allowedOrigins);
+  if (method === "POST" || method === "DELETE") checkOrigin(headers, allowedOrigins, request.host);
   return located;
 }
 

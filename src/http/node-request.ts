@@ -15,6 +15,8 @@ import { forbidSharing } from "./sharing.js";
 /** What is particular to a framework's requests. */
 export interface NodeFramework<Request> {
   isSecure(request: Request): boolean;
+  /** The host that the client has asked, where the framework may know it from a proxy. */
+  hostOf?(request: Request): string | undefined;
   /** The whole address, wherever in the application the request is handled. */
   urlOf(request: Request): string;
   frameworkSession(request: Request): FrameworkSession | undefined;
@@ -44,6 +46,10 @@ class NodePort<Request> implements RequestPort {
 
   get isSecure(): boolean {
     return this.#framework.isSecure(this.#request);
+  }
+
+  get host(): string | undefined {
+    return this.#framework.hostOf?.(this.#request);
   }
 
   get cookies(): string | undefined {
@@ -136,6 +142,10 @@ class NodeWireRequest implements WireRequest {
 
   get headers(): WireRequest["headers"] {
     return this.#raw.headers;
+  }
+
+  get host(): string | undefined {
+    return this.#own.host;
   }
 
   get signal(): AbortSignal {

@@ -78,3 +78,24 @@ test.each([
 test("an origin is refused where the request has no host to compare it with", () => {
   expect(() => checkOrigin({ origin: own }, [])).toThrow(isRefused);
 });
+
+test.each([
+  ["http://app.example", "APP.example", undefined],
+  ["https://app.example", "app.example:443", undefined],
+  ["http://app.example", "app.example:80", undefined],
+  ["https://shop.example", "upstream:3000", "shop.example"],
+  ["http://shop.example:8080", "upstream:3000", "Shop.Example:8080"],
+])("%s is this site where the host is %s, or the framework trusts a proxy that says %s", (origin, own, trusted) => {
+  expect(() => checkOrigin({ origin, host: own }, [], trusted)).not.toThrow();
+  expect(() => checkOrigin({ origin: foreign, host: own }, [], trusted)).toThrow(isRefused);
+});
+
+test("the host of a trusted proxy counts instead of the request's own", () => {
+  expect(() => checkOrigin({ origin: "http://upstream:3000", host: "upstream:3000" }, [], "shop.example")).toThrow(
+    isRefused,
+  );
+});
+
+test("the error names the origin, and what to set", () => {
+  expect(() => check("-", foreign)).toThrow(/"https:\/\/evil\.example".*allowedOrigins/);
+});

@@ -44,6 +44,8 @@ export interface RequestPort {
   readonly path: string;
   /** Whether the request came by HTTPS. */
   readonly isSecure: boolean;
+  /** The host that the client has asked, as the framework's proxy settings say. */
+  readonly host?: string | undefined;
   /** The `Cookie` header. */
   readonly cookies: string | undefined;
   /** What lives as long as the client's connection, where that is known. */
@@ -226,6 +228,10 @@ export class RequestSession<Services = unknown> {
   /** Aborts when the request is over. */
   get signal(): AbortSignal {
     return this.#port.signal;
+  }
+
+  get host(): string | undefined {
+    return this.#port.host;
   }
 
   get nodeResponse(): ServerResponse | undefined {
