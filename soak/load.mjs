@@ -8,6 +8,12 @@ import { counts, Visitor } from "./lib/visitor.mjs";
 import { Wrong } from "./lib/wrong.mjs";
 import { turnDeadline } from "./settings.mjs";
 
+// The server says for how long it keeps a connection. A client gives it up before that, by more than the server is frozen: else its
+// request would meet a connection that Node closes when it goes on.
+void Headers; // from here on the dispatcher of `fetch` is there
+const dispatcher = Symbol.for("undici.globalDispatcher.1");
+globalThis[dispatcher] = new globalThis[dispatcher].constructor({ keepAliveMaxTimeout: 15_000 });
+
 const [port, clients, ramp] = process.argv.slice(2).map(Number);
 const behaviours = await loadBehaviours();
 const found = { lost: 0, duplicated: 0, corrupt: 0, hung: 0, unexpected: 0 };
