@@ -51,6 +51,11 @@ export function answerBody(error: ActiveSessionError): object {
   return error.expose ? error.toJSON() : { code: error.code, message: "The server has failed" };
 }
 
+/** What a client is told of a runner that is not there any more, or is another one's since. */
+export function runnerGone(): ActiveSessionError {
+  return new ActiveSessionError("RUNNER_GONE", "The runner is not available any more");
+}
+
 /**
  * Wraps what a runner's work threw. The original stays on the server as `cause`; its message is passed on only when it
  * is marked with a true property `expose`, the convention of HTTP error libraries.

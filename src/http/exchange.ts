@@ -43,6 +43,12 @@ export function checkEncoding(contentEncoding = "identity"): void {
   throw new ActiveSessionError("UNSUPPORTED_MEDIA_TYPE", message);
 }
 
+/** What a body of more than `limit` bytes is refused with. */
+export function tooLarge(limit: number): ActiveSessionError {
+  const message = `Cannot read the body: it must not have more than ${limit} bytes, received more`;
+  return new ActiveSessionError("PAYLOAD_TOO_LARGE", message);
+}
+
 /** Headers of an answer that is being made. */
 export type ResponseHeaders = Record<string, string>;
 

@@ -7,7 +7,7 @@
  */
 import { onAbort } from "../base/async.js";
 import { checkDuration, checkInteger, checkOptions } from "../base/check.js";
-import { ActiveSessionError, describe } from "../base/error.js";
+import { ActiveSessionError, describe, runnerGone } from "../base/error.js";
 import type { Slice } from "../log/result-log.js";
 import type { RunnerDefinition } from "../runner/definition.js";
 import type { Runner } from "../runner/runner.js";
@@ -167,7 +167,7 @@ function locate(sessions: ActiveSessions, request: WireRequest, { allowedOrigins
   const { identity, key, method, headers } = request;
   const located = identity === undefined ? "unknown" : sessions.locate(identity, key);
   if (located === "unknown") throw notFound();
-  if (located === "gone") throw gone();
+  if (located === "gone") throw runnerGone();
   request.cameBackTo(located.session);
   if (method === "POST" || method === "DELETE") checkOrigin(headers, allowedOrigins, request.host);
   return located;
@@ -348,10 +348,6 @@ async function remove({ runner }: Target): Promise<WireResponse> {
   const reason: AbortReason = "stopped";
   void runner.dispose(reason);
   return noContent();
-}
-
-function gone(): ActiveSessionError {
-  return new ActiveSessionError("RUNNER_GONE", "The runner is not available any more");
 }
 
 function notFound(): ActiveSessionError {

@@ -1,7 +1,6 @@
 /** The body of a request of `node:http`, whether or not a framework's parser has read it already. */
 import type { IncomingMessage } from "node:http";
-import { ActiveSessionError } from "../base/error.js";
-import { checkEncoding, type RequestBody } from "./exchange.js";
+import { checkEncoding, type RequestBody, tooLarge } from "./exchange.js";
 
 /**
  * Reads the body, or takes what was parsed before.
@@ -37,9 +36,4 @@ function parsedBefore(value: unknown): RequestBody {
   if (value instanceof Uint8Array) return { text: new TextDecoder().decode(value) };
   if (value !== undefined) return { value };
   throw new Error("Cannot read the body: something has read it before and not kept it as request.body");
-}
-
-function tooLarge(limit: number): ActiveSessionError {
-  const message = `Cannot read the body: it must not have more than ${limit} bytes, received more`;
-  return new ActiveSessionError("PAYLOAD_TOO_LARGE", message);
 }

@@ -6,8 +6,8 @@
  *       └──the client has gone, or the session has another owner──▶ closed
  *
  * - **open**: pins the runner. The body waits at the log and writes what lies there as one data and one control event.
- * - A connection alone is no sign of life; an acknowledgement that names the response is. The rotation timer and the allowance work whatever the
- *   body does, also while it waits for a client that does not drain.
+ * - A connection alone is no sign of life; an acknowledgement that names the response is. The rotation timer and the allowance work
+ *   whatever the body does, also while it waits for a client that does not drain.
  * - (*) A client that says it acknowledges (`acks=true`) is waited for instead: its acknowledgement is on the way, and
  *   without one the rotation timer ends the response as it would end an idle one. An abort is told at once.
  * - (**) Not before it has lived for `shortestLife`.

@@ -5,7 +5,14 @@ import { ActiveSessionError } from "../base/error.js";
 import { LazySignal } from "../runner/lazy-signal.js";
 import type { ActiveSessions } from "../session/active-sessions.js";
 import { addressOf } from "./address.js";
-import { checkEncoding, drainTimeout, type RequestBody, requestIsOver, type WireResponse } from "./exchange.js";
+import {
+  checkEncoding,
+  drainTimeout,
+  type RequestBody,
+  requestIsOver,
+  tooLarge,
+  type WireResponse,
+} from "./exchange.js";
 import type { RunnerHandler } from "./handler.js";
 import { createInstaller, type IdentityOptions, installedFor } from "./install.js";
 import type { FrameworkSession, RequestPort } from "./request-session.js";
@@ -226,11 +233,6 @@ async function readWebBody(web: Request, limit: number): Promise<RequestBody> {
   } finally {
     reader.cancel().catch(noop); // what is left of it nobody reads
   }
-}
-
-function tooLarge(limit: number): ActiveSessionError {
-  const message = `Cannot read the body: it must not have more than ${limit} bytes, received more`;
-  return new ActiveSessionError("PAYLOAD_TOO_LARGE", message);
 }
 
 /** Statuses that may not have a body, not even an empty one. */

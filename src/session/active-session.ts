@@ -13,7 +13,7 @@
 import { abortable, LazyPromise, noop } from "../base/async.js";
 import { checkOptions } from "../base/check.js";
 import { type CleanupSummary, mergeSummaries, type Resource } from "../base/dispose.js";
-import { ActiveSessionError } from "../base/error.js";
+import { ActiveSessionError, runnerGone } from "../base/error.js";
 import type { ItemTally } from "../log/result-log.js";
 import {
   checkDefinition,
@@ -422,7 +422,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
   endFormerOpenings(): void {
     const handover = this.#handover;
     this.#handover = undefined;
-    handover?.abort(gone());
+    handover?.abort(runnerGone());
   }
 
   /** It leaves the group that it was in for this one. @internal */
@@ -584,10 +584,6 @@ export class ActiveSession<Services = unknown> extends Expirable {
 }
 
 const nothingReleased: CleanupSummary = { timedOut: false, errors: [] };
-
-function gone(): ActiveSessionError {
-  return new ActiveSessionError("RUNNER_GONE", "The runner is not available any more");
-}
 
 function sessionEnded(action: string, reason: AbortReason): ActiveSessionError {
   return new ActiveSessionError(

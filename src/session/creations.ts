@@ -11,7 +11,7 @@
  * A creation that fails has failed only when what it made is cleaned up; until then it is asked for, and waited for, like any.
  */
 import { onAbort } from "../base/async.js";
-import { ActiveSessionError } from "../base/error.js";
+import { ActiveSessionError, runnerGone } from "../base/error.js";
 import type { Runner } from "../runner/runner.js";
 
 /** What a creation is known by. */
@@ -86,7 +86,7 @@ export class Creations {
       this.#entries.set(key, { isStopped: true });
       return undefined;
     }
-    if (isOver(entry) && entry.fingerprint !== undefined) throw gone();
+    if (isOver(entry) && entry.fingerprint !== undefined) throw runnerGone();
     entry.isStopped = true;
     entry.runner?.abortFor("stopped");
     return entry.runner;
@@ -116,10 +116,6 @@ async function runnerOf(entry: Entry, fingerprint: string): Promise<Runner> {
     throw new ActiveSessionError("IDEMPOTENCY_KEY_REUSED", `Cannot ${action}: ${requirement}, received another one`);
   }
   await entry.ready;
-  if (!entry.runner) throw gone();
+  if (!entry.runner) throw runnerGone();
   return entry.runner;
-}
-
-function gone(): ActiveSessionError {
-  return new ActiveSessionError("RUNNER_GONE", "The runner is not available any more");
 }

@@ -165,8 +165,8 @@ function warnProcess(level: Level, message: string, details: object): void {
   if (level !== "warn" && level !== "error") return;
   const now = performance.now();
   if (now >= minuteEnd || now < minuteEnd - minute) {
-    const untold = warningsOfMinute - warningsPerMinute;
-    if (untold > 0) emit(`${untold} warnings have not been told of in their minute; a logger is told of all`);
+    const suppressed = warningsOfMinute - warningsPerMinute;
+    if (suppressed > 0) emit(`${suppressed} warnings have not been told of in their minute; a logger is told of all`);
     minuteEnd = now + minute;
     warningsOfMinute = 0;
   }
