@@ -26,10 +26,10 @@ const startWork = (session: ActiveSession) => session.createSequenceRunner(new P
 
 describe("an alarm whose timer comes late", () => {
   test.each([
-    ["by a second", 1000, [600]],
-    ["by minutes", 300_000, [600]],
+    ["by a second", 1000, [2100]],
+    ["by minutes", 300_000, [2100]],
     ["by less than a second", 998, [100]],
-  ])("%s rings half a second later, if that was a freeze", async (_how, late, expected) => {
+  ])("%s rings two seconds later, if that was a freeze", async (_how, late, expected) => {
     vi.useFakeTimers();
     const start = performance.now();
     let passed = 0;
@@ -38,12 +38,12 @@ describe("an alarm whose timer comes late", () => {
     atEnd(() => alarm.cancel());
     alarm.setFor(start + 100);
     freeze(late);
-    for (passed = 1; passed <= 1000; passed++) await pass(1);
+    for (passed = 1; passed <= 2500; passed++) await pass(1);
     expect(rings).toEqual(expected);
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  test("can be cancelled in that half second", async () => {
+  test("can be cancelled in that time", async () => {
     vi.useFakeTimers();
     const ring = vi.fn();
     const alarm = new Alarm(ring);
@@ -52,13 +52,13 @@ describe("an alarm whose timer comes late", () => {
     await pass(101);
     alarm.cancel();
     expect(vi.getTimerCount()).toBe(0);
-    await pass(1000);
+    await pass(3000);
     expect(ring).not.toHaveBeenCalled();
   });
 });
 
 describe("after a freeze", () => {
-  test("a session ends that nobody asks for, and one stays that a request asks for within half a second", async () => {
+  test("a session ends that nobody asks for, and one stays that a request asks for within two seconds", async () => {
     vi.useFakeTimers();
     const sessions = openHost({ idleTimeout: 60_000, runnerIdleTimeout: 60_000 });
     const [asked, left] = [await sessions.get("ann"), await sessions.get("ben")];
@@ -66,7 +66,7 @@ describe("after a freeze", () => {
     freeze(90_000);
     await pass(60_000);
     expect(await asked.findRunner(wanted.key)).toBe(wanted);
-    await pass(499);
+    await pass(1999);
     await pass(1);
     expect([asked, left].map(({ isAvailable }) => isAvailable)).toEqual([true, false]);
     expect([wanted, forgotten].map(({ abortReason }) => abortReason)).toEqual([undefined, "idle"]);

@@ -8,6 +8,7 @@
  *   stopped by whoever does not know yet what it is called.
  */
 import { createHash } from "node:crypto";
+import { abortable } from "../base/async.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 import { isDefinition, type RunnerDefinition, validateInput } from "../runner/definition.js";
 import type { Runner } from "../runner/runner.js";
@@ -68,8 +69,7 @@ export async function create(
   const { handover } = session; // of the owner that has asked
   // A client that is told who it is by this very answer can neither repeat nor stop what it was not told of.
   const isNew = session.identity !== request.identity;
-  const runner = await creating;
-  handover.throwIfAborted();
+  const runner = await abortable(creating, handover); // a source may be slow to open, and the session get another owner meanwhile
   const options = { limits: settings.pageLimits, mayBeRepeated: once !== undefined, isNew };
   return await firstPage({ runner, handover }, request, query, options);
 }

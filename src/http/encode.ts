@@ -106,6 +106,8 @@ function forgetLatest(): void {
 /** The first batch is small, because nothing is known yet of how large an item is: one for so many bytes, but not many. */
 const firstPerBytes = 125_000;
 const mostFirst = 8;
+/** What is encoded in one go, and may not fit. */
+const mostInBatch = 64;
 
 /**
  * Encodes as many of the items as JSON can carry and the limits allow; throws if it cannot carry the first, or that is too large.
@@ -120,7 +122,7 @@ export function encodeItems(items: readonly unknown[], limits: PageLimits): Enco
     const expected =
       made.count === 0
         ? Math.min(mostFirst, Math.max(1, Math.floor(bytes / firstPerBytes)))
-        : Math.min(made.count, Math.floor((bytes - made.size) / (made.size / made.count)));
+        : Math.min(made.count, mostInBatch, Math.floor((bytes - made.size) / (made.size / made.count)));
     if (expected <= 0) break;
     const batch = items.slice(made.count, made.count + expected);
     if (!addBatch(made, batch, limits)) {

@@ -23,7 +23,7 @@ export abstract class Expirable {
 /** So much later than it should a timer comes where the process was frozen, or held for very long, ms. */
 const frozenFrom = 1000;
 /** How long the loop may then read what has arrived meanwhile, before anything ends, ms. */
-const thawTime = 500;
+const thawTime = 2000;
 
 /**
  * One timer that rings at the earliest of the deadlines it was set for; it never keeps the process alive. After the process was frozen
