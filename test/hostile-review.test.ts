@@ -105,7 +105,7 @@ describe("a creation under way while its session gets another owner", () => {
     ["that waits for its first items, with an idempotency key", keyed, "items"],
   ];
 
-  test.each(cases)("%s, is refused: the former owner gets no item and no second session", async (...[, own, where]) => {
+  test.each(cases)("%s, is refused: the former owner gets no item and no second session", async (_how, own) => {
     const source = new PushSource<string>();
     const gate = createDeferred();
     gate.resolve();
