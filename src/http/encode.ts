@@ -112,7 +112,7 @@ const mostInBatch = 64;
 /**
  * Encodes as many of the items as JSON can carry and the limits allow; throws if it cannot carry the first, or that is too large.
  *
- * In batches, each as large as those before let expect, and at most as large as all of them: what is encoded and does not fit is
+ * In batches, each as large as those before let expect, and at most thrice as large as all of them: what is encoded and does not fit is
  * encoded for nothing. From the first batch on that does not fit, one by one.
  */
 export function encodeItems(items: readonly unknown[], limits: PageLimits): EncodedItems {
@@ -122,9 +122,10 @@ export function encodeItems(items: readonly unknown[], limits: PageLimits): Enco
     const expected =
       made.count === 0
         ? Math.min(mostFirst, Math.max(1, Math.floor(bytes / firstPerBytes)))
-        : Math.min(made.count, mostInBatch, Math.floor((bytes - made.size) / (made.size / made.count)));
+        : Math.min(3 * made.count, mostInBatch, Math.floor((bytes - made.size) / (made.size / made.count)));
     if (expected <= 0) break;
-    const batch = items.slice(made.count, made.count + expected);
+    const isAll = made.count === 0 && expected >= items.length;
+    const batch = isAll ? items : items.slice(made.count, made.count + expected);
     if (!addBatch(made, batch, limits)) {
       addOneByOne(made, items.slice(made.count), limits);
       break;
@@ -141,35 +142,40 @@ class JsonArray {
   size = 2;
   count = 0;
 
-  /** Adds items as the inner part of an array. */
-  add(inner: string, size: number, count: number): void {
-    this.text = this.count === 0 ? `[${inner}]` : `${this.text.slice(0, -1)},${inner}]`;
-    this.size += size + (this.count === 0 ? 0 : 1);
+  /** How large it would be with an array of so many bytes. */
+  sizeWith(size: number): number {
+    return this.count === 0 ? size : this.size + size - 1;
+  }
+
+  /** Adds items that are an array of their own, of so many bytes. */
+  add(array: string, size: number, count: number): void {
+    this.text = this.count === 0 ? array : `${this.text.slice(0, -1)},${array.slice(1)}`;
+    this.size = this.sizeWith(size);
     this.count += count;
   }
 }
 
 /** Returns whether all of them fit, and could be encoded; if not, nothing is added. */
 function addBatch(made: JsonArray, batch: readonly unknown[], { bytes, itemBytes }: PageLimits): boolean {
-  if (batch.some(isUnsendable)) return false;
   let text: string;
   try {
+    if (batch.some(isUnsendable)) return false;
     text = JSON.stringify(batch);
   } catch {
     return false;
   }
-  const size = Buffer.byteLength(text) - 2;
-  if (made.size + size + 1 > bytes || size > itemBytes) return false;
-  made.add(text.slice(1, -1), size, batch.length);
+  const size = Buffer.byteLength(text);
+  if (made.sizeWith(size) > bytes || size > itemBytes) return false;
+  made.add(text, size, batch.length);
   return true;
 }
 
 function addOneByOne(made: JsonArray, items: readonly unknown[], limits: PageLimits): void {
   for (const item of items) {
     try {
-      const text = encodeItem(item, limits);
+      const text = `[${encodeItem(item, limits)}]`;
       const size = Buffer.byteLength(text);
-      if (made.count > 0 && made.size + size + 1 > limits.bytes) return;
+      if (made.count > 0 && made.sizeWith(size) > limits.bytes) return;
       made.add(text, size, 1);
     } catch (error) {
       if (made.count > 0) return;
@@ -180,7 +186,7 @@ function addOneByOne(made: JsonArray, items: readonly unknown[], limits: PageLim
 
 /** JSON makes `{}` of a Map or a Set, and an object with a property for each byte of bytes: nobody means that. */
 function isUnsendable(item: unknown): boolean {
-  if (typeof item !== "object" || item === null || "toJSON" in item) return false;
+  if (typeof item !== "object" || item === null || item.constructor === Object || "toJSON" in item) return false;
   return ArrayBuffer.isView(item) || item instanceof ArrayBuffer || item instanceof Map || item instanceof Set;
 }
 

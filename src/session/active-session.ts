@@ -22,7 +22,6 @@ import {
   type SequenceDefinition,
   validateInput,
 } from "../runner/definition.js";
-import { LazySignal } from "../runner/lazy-signal.js";
 import { checkBody, type ProcessBody, type ProcessContext } from "../runner/process-producer.js";
 import { createProcess, type ProcessRunner } from "../runner/process-runner.js";
 import type { RunnerContext } from "../runner/producer.js";
@@ -93,7 +92,6 @@ export class ActiveSession<Services = unknown> extends Expirable {
   #publication: Publication | undefined;
   /** Requests that have got the session from an adapter and are not over. */
   #visitors = 0;
-  #handover: LazySignal | undefined;
   #isConfirmed: boolean;
 
   /** @internal */
@@ -414,15 +412,12 @@ export class ActiveSession<Services = unknown> extends Expirable {
 
   /** Aborts when the session gets another owner: what was opened by the former one ends with it. @internal */
   get handover(): AbortSignal {
-    this.#handover ??= new LazySignal();
-    return this.#handover.signal;
+    return this.#house.handover.signal;
   }
 
   /** Ends what the former owner has opened; to be called after {@link moveTo}, when the host's tables are right. @internal */
   endFormerOpenings(): void {
-    const handover = this.#handover;
-    this.#handover = undefined;
-    handover?.abort(runnerGone());
+    this.#runners?.handOver(runnerGone());
   }
 
   /** It leaves the group that it was in for this one. @internal */

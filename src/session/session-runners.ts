@@ -8,6 +8,7 @@
 import { abortable, LazyPromise } from "../base/async.js";
 import { type CleanupSummary, mergeSummaries, type OnLate, type Resource, runSteps, toSteps } from "../base/dispose.js";
 import type { ItemTally, LogState } from "../log/result-log.js";
+import { LazySignal } from "../runner/lazy-signal.js";
 import type { Runner, RunnerOwner } from "../runner/runner.js";
 import type { SequenceSettings } from "../runner/sequence-runner.js";
 import type { AbortReason } from "../runner/shapes.js";
@@ -81,6 +82,7 @@ export class SessionRunners implements RunnerOwner {
   readonly #table: RunnerTable;
   /** Those under way: how what they leave is cleaned up if they fail. */
   readonly #creations = new Set<LazyPromise<CleanupSummary>>();
+  #handover: LazySignal | undefined;
   #once: Creations | undefined;
   #nextNumber = 0;
   #openReads = 0;
@@ -103,6 +105,19 @@ export class SessionRunners implements RunnerOwner {
   /** How many reads wait and responses are open. */
   get openReads(): number {
     return this.#openReads;
+  }
+
+  /** Aborts when the session gets another owner. */
+  get handover(): LazySignal {
+    this.#handover ??= new LazySignal();
+    return this.#handover;
+  }
+
+  /** The session has another owner: what the former one has opened ends. */
+  handOver(reason: unknown): void {
+    const former = this.#handover;
+    this.#handover = undefined;
+    former?.abort(reason);
   }
 
   /** What has been asked for under an idempotency key. */
