@@ -88,12 +88,33 @@ function encodeShared(
   limits: PageLimits,
 ): EncodedItems {
   const { length } = items;
-  if (typeof start !== "number" || min === undefined) return encodeItems(items, limits);
+  if (typeof start !== "number" || min === undefined) return encodeFor(runner, items, limits);
   const isSame = latest?.start === start && latest.length === length && latest.first === items[0];
   if (isSame && latest?.runner === runner && latest.limits === limits) return latest.encoded;
-  const encoded = encodeItems(items, limits);
+  const encoded = encodeFor(runner, items, limits);
   if (!latest) void settled.then(forgetLatest);
   latest = { runner, start, first: items[0], length, limits, encoded };
+  return encoded;
+}
+
+/** How many bytes an item of a runner has, as far as is known; `Infinity`: some are much larger than others. */
+const averages = new WeakMap<Runner, number>();
+/** So many items may be encoded in one go where their size is known. */
+const mostAtOnce = 128;
+
+/** In one go, which costs a fifth less, where the runner's items so far let expect that they take a small part of a page only. */
+function encodeFor(runner: Runner, items: readonly unknown[], limits: PageLimits): EncodedItems {
+  const average = averages.get(runner);
+  const isSmall = average !== undefined && items.length <= mostAtOnce && 4 * average * items.length <= limits.bytes;
+  if (isSmall && items.length > mostFirst) {
+    const made = new JsonArray();
+    if (addBatch(made, items, limits)) return { text: made.text, size: made.size, count: made.count, isFull: false };
+    averages.set(runner, Number.POSITIVE_INFINITY);
+  }
+  const encoded = encodeItems(items, limits);
+  if (average === undefined && encoded.count === items.length && encoded.count > 0) {
+    averages.set(runner, encoded.size / encoded.count);
+  }
   return encoded;
 }
 
