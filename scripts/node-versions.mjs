@@ -28,7 +28,7 @@ function passesOn(version) {
   const env = {
     MODEL_RUNS: "200",
     LOST_RESPONSES: "200",
-    FUZZ: "0.01",
+    FUZZ: "0.1",
     ...process.env,
     PATH: `${bin}${delimiter}${process.env.PATH}`,
   };

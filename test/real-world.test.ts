@@ -255,7 +255,11 @@ describe("sources and items as people write them", () => {
 
   test("one that rejects is the failure of the runner, behind what came before it", async () => {
     const problem = new Error("no such row");
-    const { result, status, error } = await read(() => [1, Promise.reject(problem), 3]);
+    const { result, status, error } = await read(function* () {
+      yield 1;
+      yield Promise.reject(problem);
+      yield 3;
+    });
     expect([result, status, error?.cause]).toEqual([[1], "failed", problem]);
   });
 
