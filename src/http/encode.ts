@@ -12,6 +12,8 @@ export interface PageLimits {
   readonly bytes: number;
   /** Bytes of one item. */
   readonly itemBytes: number;
+  /** Whether the text of each item is wanted, too. Default: that of the array only. */
+  readonly keepsTexts?: boolean;
 }
 
 /** A slice and its items as a JSON array. */
@@ -21,6 +23,8 @@ export interface EncodedSlice {
   readonly isEmpty: boolean;
   /** Whether no further item would fit. */
   readonly isFull: boolean;
+  /** The JSON of each item, where the limits ask for it. */
+  readonly texts?: readonly string[] | undefined;
 }
 
 /** Items as a JSON array. */
@@ -32,6 +36,8 @@ export interface EncodedItems {
   readonly count: number;
   /** Whether no further item would fit. */
   readonly isFull: boolean;
+  /** The JSON of each item, where the limits ask for it. */
+  readonly texts?: readonly string[] | undefined;
 }
 
 type OwnReadRequest = { -readonly [Name in keyof InternalReadRequest]: InternalReadRequest[Name] } & {
@@ -57,8 +63,8 @@ export function readEncoded(
   const { lookAgainAt } = request;
   if (lookAgainAt) request.probe = (items) => probe(() => lookAgainAt(encodeShared(runner, request, items, limits)));
   const asEncoded = (slice: Slice<unknown>) => {
-    const { text, isFull } = encoded;
-    return { slice, text, isEmpty: text === "[]", isFull };
+    const { text, isFull, texts } = encoded;
+    return { slice, text, isEmpty: text === "[]", isFull, texts };
   };
   const slice = runner.read(request);
   return slice instanceof Promise ? slice.then(asEncoded) : asEncoded(slice);
@@ -104,6 +110,7 @@ const mostAtOnce = 128;
 
 /** In one go, which costs a fifth less, where the runner's items so far let expect that they take a small part of a page only. */
 function encodeFor(runner: Runner, items: readonly unknown[], limits: PageLimits): EncodedItems {
+  if (limits.keepsTexts) return encodeEach(items, limits);
   const average = averages.get(runner);
   const isSmall = average !== undefined && items.length <= mostAtOnce && 4 * average * items.length <= limits.bytes;
   if (isSmall && items.length > mostFirst) {
@@ -156,9 +163,20 @@ export function encodeItems(items: readonly unknown[], limits: PageLimits): Enco
   return { text, size, count, isFull: count > 0 && (count < items.length || size >= bytes) };
 }
 
+/** As {@link encodeItems}, one by one, and keeps the text of each. */
+function encodeEach(items: readonly unknown[], limits: PageLimits): EncodedItems {
+  const made = new JsonArray();
+  made.texts = [];
+  addOneByOne(made, items, limits);
+  const { text, size, count, texts } = made;
+  return { text, size, count, isFull: count > 0 && (count < items.length || size >= limits.bytes), texts };
+}
+
 /** A JSON array that grows. */
 class JsonArray {
   text = "[]";
+  /** Those of the items that were added one by one, if they are to be kept. */
+  texts: string[] | undefined;
   /** Bytes. */
   size = 2;
   count = 0;
@@ -194,10 +212,12 @@ function addBatch(made: JsonArray, batch: readonly unknown[], { bytes, itemBytes
 function addOneByOne(made: JsonArray, items: readonly unknown[], limits: PageLimits): void {
   for (const item of items) {
     try {
-      const text = `[${encodeItem(item, limits)}]`;
+      const own = encodeItem(item, limits);
+      const text = `[${own}]`;
       const size = Buffer.byteLength(text);
       if (made.count > 0 && made.sizeWith(size) > limits.bytes) return;
       made.add(text, size, 1);
+      made.texts?.push(own);
     } catch (error) {
       if (made.count > 0) return;
       throw error;

@@ -28,9 +28,17 @@ import {
   type WireResponse,
 } from "./exchange.js";
 import { checkOrigin } from "./origin.js";
-import { boundedMinimum, maxLongPollTimeout, parseAcknowledgement, parseReadQuery, type ReadQuery } from "./query.js";
+import {
+  boundedMinimum,
+  maxLongPollTimeout,
+  parseAcknowledgement,
+  parseEventsQuery,
+  parseReadQuery,
+  type ReadQuery,
+} from "./query.js";
 import { addAheadLimit, addHeadHeaders, addReadHeaders } from "./read-headers.js";
-import { SseResponse, tellResponses } from "./sse-response.js";
+import { eventSourceForm, ProtocolForm } from "./sse-form.js";
+import { type SseOptions, SseResponse, tellResponses } from "./sse-response.js";
 import { readWaiting } from "./waiting-read.js";
 
 /** Options of the routes of runners. */
@@ -83,6 +91,8 @@ interface Settings extends Choices, CreationSettings {
   readonly exposed: ReadonlyMap<string, RunnerDefinition>;
   /** Of an SSE event: about as much text as a slow client gets through in time. */
   readonly eventLimits: PageLimits;
+  /** The same for the form that has each item by itself. */
+  readonly itemEventLimits: PageLimits;
 }
 
 /** A runner, and the session in which the request has found it. */
@@ -136,6 +146,7 @@ const definitionRoutes: Routes<(definition: RunnerDefinition, request: WireReque
 const runnerRoutes: Routes<(target: Target, request: WireRequest, settings: Settings) => Answer> = {
   "": { GET: read, HEAD: head, DELETE: remove },
   state: { GET: state },
+  events: { GET: events },
   ack: { POST: acknowledge },
   abort: { POST: abort },
 };
@@ -257,16 +268,25 @@ async function poll(
   return { status: 200, headers, body: read.text };
 }
 
-/** Streams new items over SSE. */
-async function tail(
-  { runner, session }: Target,
-  { signal }: WireRequest,
-  query: ReadQuery,
-  settings: Settings,
-): Promise<WireResponse> {
+/** Streams new items over SSE, as the protocol has it. */
+function tail(target: Target, { signal }: WireRequest, query: ReadQuery, settings: Settings): Promise<WireResponse> {
   const { rotateAfter, heartbeat, eventLimits: limits } = settings;
   const { maxItems, cursor, acks } = query;
-  const options = { start: startOf(query), maxItems, limits, cursor, acks, heartbeat, rotateAfter, signal };
+  const how = { maxItems, limits, acks, heartbeat, rotateAfter, signal };
+  return stream(target, { ...how, start: startOf(query), form: new ProtocolForm(cursor) });
+}
+
+/** Streams them as the browser's own `EventSource` takes them; a status other than 200 makes it give up, 204 without an error. */
+function events(target: Target, request: WireRequest, settings: Settings): Answer {
+  const { query, headers, signal } = request;
+  const offset = parseEventsQuery(query, headers["last-event-id"] as string | undefined);
+  if (offset === "end") return noContent();
+  const { rotateAfter, heartbeat, pageLimit: maxItems, itemEventLimits: limits } = settings;
+  const how = { maxItems, limits, acks: false, heartbeat, rotateAfter, signal };
+  return unlessGone(request, () => stream(target, { ...how, start: startOf({ offset }), form: eventSourceForm }));
+}
+
+async function stream({ runner, session }: Target, options: SseOptions): Promise<WireResponse> {
   const { id, body, ended } = await SseResponse.open(runner, session, options);
   const headers = commonHeaders();
   headers[headerNames.response] = id;
@@ -277,7 +297,7 @@ async function tail(
   return { status: 200, headers, body, ended };
 }
 
-function startOf({ offset }: ReadQuery): number | "tail" {
+function startOf({ offset }: Pick<ReadQuery, "offset">): number | "tail" {
   return offset === "beginning" ? 0 : offset;
 }
 
@@ -395,5 +415,6 @@ function resolveSettings(options: RunnerRouterOptions): Settings {
   const { pageBytes, maxItemBytes: itemBytes } = settings;
   const pageLimits = { bytes: pageBytes, itemBytes };
   const eventLimits = { bytes: Math.min(eventBytes, pageBytes), itemBytes };
-  return { ...settings, pageLimits, eventLimits, exposed: exposedByName(action, settings.expose) };
+  const itemEventLimits = { ...eventLimits, keepsTexts: true };
+  return { ...settings, pageLimits, eventLimits, itemEventLimits, exposed: exposedByName(action, settings.expose) };
 }

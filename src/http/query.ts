@@ -3,6 +3,7 @@ import { ActiveSessionError, describe } from "../base/error.js";
 import type { Runner } from "../runner/runner.js";
 import { SequenceRunner } from "../runner/sequence-runner.js";
 import { parseOffset } from "../wire/offset.js";
+import { parseEventId } from "./sse-form.js";
 
 /** Where a read starts: a position, the beginning (`-1`), or the tail (`now`). */
 export type WireOffset = number | "beginning" | "tail";
@@ -50,6 +51,17 @@ export function parseReadQuery(query: URLSearchParams, { pageLimit, longPollTime
     cursor: parseOffset(query.get("cursor") ?? ""),
     acks: parseAcks(single(query, "acks")),
   };
+}
+
+/**
+ * Where a native event stream starts: behind the event that its client has seen last, else at the offset, else at the beginning;
+ * `"end"`: it has seen all. Throws `INVALID_ARGUMENT`.
+ */
+export function parseEventsQuery(query: URLSearchParams, lastEventId: string | undefined): WireOffset | "end" {
+  if (lastEventId === undefined || lastEventId === "") return parseStart(single(query, "offset"), "page");
+  const position = parseEventId(lastEventId);
+  if (position === undefined) throw refused("the header Last-Event-ID", "the id of an event", lastEventId);
+  return position;
 }
 
 /** How a creation waits for its first page. */
@@ -124,10 +136,14 @@ function single(query: URLSearchParams, name: string): string | undefined {
   return values[0];
 }
 
-function invalid(name: string, requirement: string, value: unknown): ActiveSessionError {
+function invalid(parameter: string, requirement: string, value: unknown): ActiveSessionError {
+  return refused(`the parameter ${parameter}`, requirement, value);
+}
+
+function refused(name: string, requirement: string, value: unknown): ActiveSessionError {
   const received = value === undefined ? "none" : describe(value);
   return new ActiveSessionError(
     "INVALID_ARGUMENT",
-    `Cannot answer: the parameter ${name} must be ${requirement}, received ${received}`,
+    `Cannot answer: ${name} must be ${requirement}, received ${received}`,
   );
 }

@@ -10,7 +10,7 @@
  *   whatever the body does, also while it waits for a client that does not drain.
  * - (*) A client that says it acknowledges (`acks=true`) is waited for instead: its acknowledgement is on the way, and
  *   without one the rotation timer ends the response as it would end an idle one. An abort is told at once.
- * - (**) Not before it has lived for `shortestLife`.
+ * - (**) Not before it has lived for as long as its form asks.
  * - **ended**: pins nothing any more; `ended` has fired, which tells the adapter not to wait either.
  * - **closed**: timers and listeners are gone. Nothing is lost: the client comes back with its own offset.
  */
@@ -22,19 +22,12 @@ import { LazySignal } from "../runner/lazy-signal.js";
 import type { Runner } from "../runner/runner.js";
 import { SequenceRunner } from "../runner/sequence-runner.js";
 import type { ActiveSession } from "../session/active-session.js";
-import { nextCursor } from "./cursor.js";
 import { type EncodedSlice, type PageLimits, readEncoded } from "./encode.js";
-import { controlEvent } from "./read-headers.js";
+import type { SseForm } from "./sse-form.js";
 
 /** At most so many items are written in one event. */
 const itemsPerEvent = 100;
 const heartbeatComment = ":\n\n";
-/**
- * A response whose allowance is used up sooner waits until then with its end, ms. The Durable Streams client takes three in a row
- * that have not lived for a second as the work of a broken proxy: it stops there, and reports no error.
- */
-const shortestLife = 1100;
-
 /** How one response is to be written. */
 export interface SseOptions {
   /** Where it starts. */
@@ -42,7 +35,7 @@ export interface SseOptions {
   readonly maxItems: number;
   /** Of one event. */
   readonly limits: PageLimits;
-  readonly cursor: number | undefined;
+  readonly form: SseForm;
   /** The client acknowledges: when its allowance is used up, the response waits for that instead of ending. */
   readonly acks: boolean;
   /** A comment is written when nothing else has been for so long, ms. */
@@ -166,9 +159,9 @@ export class SseResponse {
           const read = latest ? await this.#after(latest) : first;
           if (read === "silence") return { done: false, value: heartbeatComment };
           if (read) {
-            const value = this.#part(read, latest === undefined);
+            const part = this.#part(read, latest === undefined);
             latest = read;
-            return { done: false, value };
+            return { done: false, value: typeof part === "string" ? part : await part };
           }
         } catch {
           // Ended, the next item is gone or cannot be encoded: whichever it is, the client's next request gets the answer.
@@ -202,10 +195,11 @@ export class SseResponse {
     return this.#isAllowanceUsed(position) && !this.#isOver(position);
   }
 
-  #part(read: EncodedSlice, isFirst: boolean): string {
+  #part(read: EncodedSlice, isFirst: boolean): string | Promise<string> {
     const { position, closed } = read.slice;
     if (this.#isAllowanceUsed(position) && !closed && !this.#options.acks) this.#endForReconnect();
-    return isFirst || !read.isEmpty || closed ? this.#frame(read, isFirst) : heartbeatComment;
+    if (!isFirst && read.isEmpty && !closed) return heartbeatComment;
+    return this.#options.form.frame(this.#runner, read, isFirst ? this.id : undefined);
   }
 
   /** Whether nothing that an acknowledgement could make room for will follow. */
@@ -262,13 +256,6 @@ export class SseResponse {
     return Math.min(this.#options.maxItems, itemsPerEvent, quarter);
   }
 
-  #frame({ slice, text, isEmpty }: EncodedSlice, isFirst: boolean): string {
-    const cursor = nextCursor(this.#options.cursor);
-    const control = JSON.stringify(controlEvent(this.#runner, slice, cursor, isFirst ? this.id : undefined));
-    const data = isEmpty ? "" : `event: data\ndata:${text}\n\n`;
-    return `${data}event: control\ndata:${control}\n\n`;
-  }
-
   /** Whether as many items have been sent here, and not been acknowledged since, as a client may leave unacknowledged. */
   #isAllowanceUsed(end: number): boolean {
     const runner = this.#runner;
@@ -278,7 +265,7 @@ export class SseResponse {
 
   /** Room will come with the client's next request only, unless it acknowledges before that. */
   #endForReconnect(): void {
-    const left = shortestLife - (performance.now() - this.#openedAt);
+    const left = this.#options.form.shortestLife - (performance.now() - this.#openedAt);
     this.#stopRotation();
     if (left <= 0) this.#end();
     else this.#stopRotation = startTimer(Math.min(left, this.#options.rotateAfter), () => this.#end());

@@ -75,6 +75,8 @@ export interface ClientApp {
 export interface ClientAppOptions {
   readonly sessions?: ActiveSessions;
   readonly router?: RunnerRouterOptions;
+  /** Of the definition `rows`. */
+  readonly aheadLimit?: number;
   /** What the browser may complain of in this test, where requests fail on purpose. Everything else fails the test. */
   readonly complaints?: RegExp;
 }
@@ -109,7 +111,7 @@ export async function openClientApp(
     return source(name);
   };
   const expose = [
-    defineSequenceRunner({ name: "rows", run }),
+    defineSequenceRunner({ name: "rows", options: { aheadLimit: options.aheadLimit }, run }),
     defineSequenceRunner({ name: "kept", options: { retain: "all" }, run }),
   ];
   // A creation is answered at once, with what is there.
