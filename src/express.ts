@@ -7,6 +7,7 @@ import { createRunnerHandler, type RunnerRouterOptions } from "./http/handler.js
 import { checkHost, givePrototypeProperty, type IdentityOptions } from "./http/install.js";
 import { serveRunner, sessionInstaller } from "./http/node-request.js";
 import type { FrameworkSession } from "./http/request-session.js";
+import { noteKept, wasKept } from "./http/session-store.js";
 import type { ActiveSession } from "./session/active-session.js";
 import type { ActiveSessions } from "./session/active-sessions.js";
 
@@ -46,10 +47,11 @@ function frameworkSession({ sessionID, session }: SessionedRequest): FrameworkSe
   if (typeof sessionID !== "string" || typeof session?.save !== "function") return undefined;
   return {
     id: sessionID,
-    isMarked: session.activeSession === mark,
-    markAndSave: () => {
+    isMarked: session.activeSession === mark || wasKept(session),
+    markAndSave: async () => {
+      if (wasKept(session)) return;
       session.activeSession = mark;
-      return new Promise((resolve, reject) => session.save?.((error) => (error ? reject(error) : resolve())));
+      await new Promise<void>((resolve, reject) => session.save?.((error) => (error ? reject(error) : resolve())));
     },
   };
 }
@@ -84,6 +86,7 @@ export function activeSession<Services>(
   });
   return (request, response, next) => {
     givePrototypeProperty(request);
+    noteKept((request as SessionedRequest).session);
     const pending = install(request, request, response);
     if (pending === undefined) return next();
     pending.then(

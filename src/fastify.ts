@@ -9,7 +9,7 @@ import { activeSessionProperty, checkHost, type IdentityOptions, pathOf } from "
 import { answerFor, sessionInstaller } from "./http/node-request.js";
 import { writeResponse } from "./http/node-response.js";
 import type { FrameworkSession } from "./http/request-session.js";
-import { sessionOfStore } from "./http/session-store.js";
+import { noteKept, sessionOfStore, wasKept } from "./http/session-store.js";
 import type { ActiveSession } from "./session/active-session.js";
 import type { ActiveSessions } from "./session/active-sessions.js";
 
@@ -53,11 +53,13 @@ interface FastifySession {
 function frameworkSession(request: FastifyRequest): FrameworkSession | undefined {
   const session = (request as { session?: FastifySession | null }).session;
   if (typeof session?.get !== "function" || typeof session.set !== "function") return undefined;
-  return sessionOfStore(session, {
-    read: (name) => session.get!(name),
-    write: (name, value) => session.set!(name, value),
+  const data = {
+    read: (name: string) => session.get!(name),
+    write: (name: string, value: string) => session.set!(name, value),
     ...(typeof session.save === "function" && { save: async () => session.save!() }),
-  });
+  };
+  const { sessionId } = session;
+  return sessionOfStore(session, data, typeof sessionId === "string" && wasKept(session) ? sessionId : undefined);
 }
 
 /**
@@ -84,6 +86,8 @@ export const activeSession: FastifyPluginAsync<ActiveSessionOptions> = forAll(
       app.decorateRequest("activeSession", { getter: activeSessionProperty.get as () => ActiveSession<never> });
     }
     app.addHook("onRequest", (request, reply, done) => {
+      const { session } = request as { session?: FastifySession | null };
+      if (typeof session?.sessionId === "string") noteKept(session);
       const pending = install(request, request.raw, reply.raw);
       if (pending !== undefined) pending.then(() => done(), done);
       else done();

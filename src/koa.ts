@@ -39,13 +39,16 @@ export interface RunnerRouterOptions extends HandlerOptions {
 /** The session of `koa-session`: data that it keeps, and no id; `null` once it was ended. */
 function frameworkSession({ session }: Context & { session?: unknown }): FrameworkSession | undefined {
   if (typeof session !== "object" || session === null) return undefined;
-  const data = session as Record<string, unknown>;
-  return sessionOfStore(session, {
-    read: (name) => data[name],
-    write: (name, value) => {
+  const data = session as Record<string, unknown> & { readonly isNew?: boolean; readonly externalKey?: unknown };
+  const { isNew, externalKey } = data; // with a store on the server
+  const idOfKept = typeof externalKey === "string" && isNew === false ? externalKey : undefined;
+  const store = {
+    read: (name: string) => data[name],
+    write: (name: string, value: string) => {
       data[name] = value;
     },
-  });
+  };
+  return sessionOfStore(session, store, idOfKept);
 }
 
 /**

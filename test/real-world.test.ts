@@ -1,11 +1,17 @@
 /** What has broken for users of libraries like this one: browsers, proxies, frameworks and test environments as they are. */
+import fastifyCookie from "@fastify/cookie";
+import fastifySession from "@fastify/session";
+import express from "express";
+import expressSession, { MemoryStore } from "express-session";
 import fastify, { type FastifyPluginAsync } from "fastify";
 import { Hono } from "hono";
 import { cors } from "hono/cors";
 import Koa from "koa";
+import koaSession from "koa-session";
 import { describe, expect, test, vi } from "vitest";
 import { createDeferred } from "../src/base/async.js";
 import { createClient } from "../src/client.js";
+import * as forExpress from "../src/express.js";
 import * as forFastify from "../src/fastify.js";
 import * as forFetch from "../src/fetch.js";
 import * as forHono from "../src/hono.js";
@@ -479,5 +485,121 @@ describe("the client", () => {
     const items: unknown[] = [];
     for await (const item of client.follow("1", { live: "long-poll" })) items.push(item);
     expect(items).toEqual(["a"]);
+  });
+});
+
+describe("a session of the framework that another request has destroyed", () => {
+  type Store = Map<string, unknown>;
+  interface Application {
+    readonly url: string;
+    readonly kept: () => number;
+  }
+  type Steps = { readonly began: () => void; readonly goOn: Promise<void> };
+
+  const openExpress = async (sessions: ActiveSessions, { began, goOn }: Steps): Promise<Application> => {
+    const store = new MemoryStore();
+    const app = express();
+    app.use(expressSession({ store, secret: "test", resave: false, saveUninitialized: false }));
+    app.use(forExpress.activeSession(sessions));
+    app.post("/login", (request, response) => {
+      Object.assign(request.session, { user: "ann" });
+      response.end();
+    });
+    app.post("/logout", (request, response) => request.session.destroy(() => response.end()));
+    app.post("/slow", async (request, response) => {
+      began();
+      await goOn;
+      await request.activeSession.createSequenceRunner([1]);
+      response.end();
+    });
+    const { url } = await listen(app);
+    const { sessions: kept } = store as unknown as { readonly sessions: object };
+    return { url, kept: () => Object.keys(kept).length };
+  };
+
+  const openFastify = async (sessions: ActiveSessions, { began, goOn }: Steps): Promise<Application> => {
+    const kept: Store = new Map();
+    const app = fastify({ forceCloseConnections: true });
+    await app.register(fastifyCookie);
+    const store = {
+      get: (id: string, done: (error: unknown, session?: unknown) => void) => done(null, kept.get(id)),
+      set: (id: string, session: unknown, done: (error?: unknown) => void) => {
+        kept.set(id, JSON.parse(JSON.stringify(session)));
+        done();
+      },
+      destroy: (id: string, done: (error?: unknown) => void) => {
+        kept.delete(id);
+        done();
+      },
+    };
+    const secret = "a secret of at least thirty-two characters";
+    const options = { secret, cookie: { secure: false }, saveUninitialized: false, rolling: false };
+    await app.register(fastifySession, { ...options, store: store as never });
+    await app.register(forFastify.activeSession, { sessions, closeWithServer: false });
+    app.post("/login", async ({ session }) => {
+      session.set("user" as never, "ann" as never);
+      return "";
+    });
+    app.post("/logout", async ({ session }) => {
+      await (session as unknown as { destroy(): Promise<void> }).destroy();
+      return "";
+    });
+    app.post("/slow", async (request) => {
+      began();
+      await goOn;
+      await request.activeSession.createSequenceRunner([1]);
+      return "";
+    });
+    atEnd(() => app.close());
+    return { url: await app.listen({ port: 0, host: "127.0.0.1" }), kept: () => kept.size };
+  };
+
+  const openKoa = async (sessions: ActiveSessions, { began, goOn }: Steps): Promise<Application> => {
+    const kept: Store = new Map();
+    const app = new Koa<Koa.DefaultState, forKoa.ActiveSessionContext & { session: Record<string, unknown> | null }>();
+    app.keys = ["secret"];
+    const store = {
+      get: async (id: string) => kept.get(id),
+      set: async (id: string, session: unknown) => void kept.set(id, JSON.parse(JSON.stringify(session))),
+      destroy: async (id: string) => void kept.delete(id),
+    };
+    app.use(koaSession({ store }, app as never) as unknown as Koa.Middleware);
+    app.use(forKoa.activeSession(sessions));
+    app.use(async (context) => {
+      context.body = "";
+      if (context.path === "/login") context.session!.user = "ann";
+      if (context.path === "/logout") context.session = null;
+      if (context.path === "/slow") {
+        began();
+        await goOn;
+        await context.activeSession.createSequenceRunner([1]);
+      }
+    });
+    return { url: (await listen(app.callback())).url, kept: () => kept.size };
+  };
+
+  test.each([
+    ["express-session", openExpress],
+    ["@fastify/session", openFastify],
+    ["koa-session with a store", openKoa],
+  ])("is not written back by the first use in a slower one: %s", async (_, open) => {
+    const began = createDeferred<void>();
+    const goOn = createDeferred<void>();
+    const sessions = openHost();
+    const { url, kept } = await open(sessions, { began: began.resolve, goOn: goOn.promise });
+    const ask = (path: string, cookie = "") => fetch(url + path, { method: "POST", headers: { cookie } });
+    const login = await ask("/login");
+    const cookie = login.headers
+      .getSetCookie()
+      .map((line) => line.split(";")[0])
+      .join("; ");
+    expect(kept()).toBe(1);
+    const slow = ask("/slow", cookie);
+    await began.promise;
+    await (await ask("/logout", cookie)).text();
+    expect(kept()).toBe(0);
+    goOn.resolve();
+    expect((await slow).status).toBe(200);
+    expect(kept()).toBe(0);
   });
 });

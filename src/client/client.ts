@@ -1,5 +1,5 @@
 /** The browser's (or any `fetch` user's) side of the routes of runners. */
-import { noop } from "../base/async.js";
+import { abortable, noop } from "../base/async.js";
 import type { CodedError } from "../base/coded-error.js";
 import { type Received, requestPage } from "./connection.js";
 import type { Definitions, InputOf, NameOf, ResultOf, Untyped } from "./definitions.js";
@@ -13,7 +13,7 @@ import {
   toUpdate,
 } from "./follow.js";
 import { type ClientOptions, queryOf, request, requestJson } from "./request.js";
-import { backOff } from "./waiting.js";
+import { backOff, pause } from "./waiting.js";
 
 /** How to ask. */
 export interface RequestOptions {
@@ -73,6 +73,8 @@ interface FirstPage<T> extends RunnerState {
 
 /** How often a request is made that may be repeated, if no answer comes: a creation, a stop, a removal. */
 const tries = 6;
+/** How long further creations wait for the first one, ms. */
+const longestHold = 5000;
 
 /**
  * Creates, reads, follows and stops the runners behind one URL. Every method throws `RUNNER_GONE` for a runner that is not
@@ -81,6 +83,9 @@ const tries = 6;
 export class RunnerClient<D extends Definitions = Untyped> {
   readonly #url: string;
   readonly #options: ClientOptions;
+  /** The first creation, while it is not answered: each further one would be given a session, and a cookie, of its own. */
+  #first: Promise<unknown> | undefined;
+  #hasSession = false;
 
   /** @internal */
   constructor(url: string, options: ClientOptions) {
@@ -91,7 +96,8 @@ export class RunnerClient<D extends Definitions = Untyped> {
   /**
    * Creates a runner from a definition that the server exposes, and resolves with its first page: iterate what you get for that
    * and everything that follows. A creation whose answer is lost is repeated, and still makes one runner. If `signal` aborts
-   * before the answer, the runner is stopped, also if it has not been created yet.
+   * before the answer, the runner is stopped, also if it has not been created yet. Creations wait for the answer to the client's
+   * first one, 5 s at most: a user who is new has no session before it.
    * @throws `INVALID_INPUT`, `CLIENT_LIMIT_REACHED` and the other codes of the server, `RUNNER_ABORTED`, the reason of `signal`
    */
   async create<N extends NameOf<D>>(
@@ -108,10 +114,13 @@ export class RunnerClient<D extends Definitions = Untyped> {
     const headers = { ...key, "content-type": "application/json" };
     const details = { method: "POST", body: JSON.stringify(input) ?? "", headers, signal };
     const query = queryOf({ "min-items": minItems, "max-items": maxItems, timeout });
-    const { body, control } = await this.#repeat<Received<FirstPage<ResultOf<D, N>>>>(
+    while (this.#first !== undefined) await abortable(this.#first, signal);
+    const asking = this.#repeat<Received<FirstPage<ResultOf<D, N>>>>(
       () => requestPage(url + query, this.#options, details),
       signal,
-    ).catch((error) => {
+    );
+    this.#holdOthers(asking);
+    const { body, control } = await asking.catch((error) => {
       if (signal?.aborted) {
         // Nobody waits for this one, and it may outlive the page.
         request(`${url}/abort`, this.#options, { method: "POST", headers: key, keepalive: true }).catch(noop);
@@ -124,6 +133,22 @@ export class RunnerClient<D extends Definitions = Untyped> {
     };
     const created = { first: toUpdate(body?.items, control), offset: body.offset, onTaken };
     return new RunnerFollower(this.#urlOf(body.key), body.key, this.#options, following, created);
+  }
+
+  #holdOthers(asking: Promise<unknown>): void {
+    if (this.#hasSession) return;
+    const answered = new AbortController();
+    const first = pause(longestHold, answered.signal)
+      .catch(noop)
+      .then(() => {
+        if (this.#first === first) this.#first = undefined;
+      });
+    this.#first = first;
+    void asking
+      .then(() => {
+        this.#hasSession = true;
+      }, noop)
+      .then(() => answered.abort());
   }
 
   /** Follows a runner from an offset on; nothing happens before it is iterated. */

@@ -576,3 +576,83 @@ describe("onPlace", () => {
     }
   });
 });
+
+describe("several at once", () => {
+  /** Answers the creations by hand, in the order in which they are asked for. */
+  function openHeld() {
+    const answers: ((response?: Response) => void)[] = [];
+    const opened = open();
+    const { runner } = opened;
+    runner.instead = ({ path }) => {
+      if (path !== "/count") return undefined;
+      const answer = createDeferred<Response>();
+      answers.push((response = runner.created()) => answer.resolve(response));
+      return answer.promise;
+    };
+    return { ...opened, answers };
+  }
+
+  test("wait for the answer to the client's first one, which brings the session; later ones do not wait", async () => {
+    const { create, answers } = openHeld();
+    const all = [create(), create(), create()];
+    await turns(3);
+    expect(answers).toHaveLength(1);
+    answers[0]!();
+    await all[0];
+    await turns(3);
+    expect(answers).toHaveLength(3);
+    answers[1]!();
+    answers[2]!();
+    await Promise.all(all);
+    void create();
+    void create();
+    await turns(3);
+    expect(answers).toHaveLength(5);
+  });
+
+  test("go one by one as long as they are refused", async () => {
+    const { create, answers } = openHeld();
+    const all = [create(), create()];
+    await turns(3);
+    answers[0]!(refusal(400, { code: "INVALID_INPUT", message: "No" }));
+    await expect(all[0]).rejects.toMatchObject({ code: "INVALID_INPUT" });
+    await turns(3);
+    expect(answers).toHaveLength(2);
+    const third = create();
+    await turns(3);
+    expect(answers).toHaveLength(2);
+    answers[1]!();
+    await all[1];
+    await turns(3);
+    expect(answers).toHaveLength(3);
+    answers[2]!();
+    await third;
+  });
+
+  test("wait no longer than 5 s", async () => {
+    const { create, answers } = openHeld();
+    const all = [create(), create()];
+    await turns(3);
+    await vi.advanceTimersByTimeAsync(4999);
+    expect(answers).toHaveLength(1);
+    await vi.advanceTimersByTimeAsync(1);
+    await turns(3);
+    expect(answers).toHaveLength(2);
+    for (const answer of answers) answer();
+    await Promise.all(all);
+  });
+
+  test("one that is given up while it waits is never sent, nor stopped", async () => {
+    const { runner, create, answers } = openHeld();
+    const first = create();
+    const stop = new AbortController();
+    const second = create({ signal: stop.signal });
+    await turns(3);
+    stop.abort(new Error("changed my mind"));
+    await expect(second).rejects.toThrow("changed my mind");
+    answers[0]!();
+    await first;
+    await turns(3);
+    expect(runner.requests).toEqual(["POST /count"]);
+  });
+});

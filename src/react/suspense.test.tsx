@@ -109,11 +109,13 @@ test("a creation is waited for, made once, and shown from its first page on", as
 test("components with the same target share one runner, until the last of them has gone", async () => {
   const it = open([search("a"), search("b"), search("a")]);
   await it.settle();
-  expect(it.server.all.map(({ body }) => body)).toEqual([{ word: "a" }, { word: "b" }]);
   it.server.all[0]!.respond(firstPage(["a"], {}, "1"), 201);
-  it.server.all[1]!.respond(firstPage(["b"], {}, "2"), 201);
+  await it.settle();
+  it.server.find("POST /search").respond(firstPage(["b"], {}, "2"), 201);
   await it.settle();
   expect(it.seen).toEqual(["a", "b", "a"].map((item) => `<b>${item} progressed running</b>`));
+  const creations = it.server.all.filter(({ what }) => what === "POST /search");
+  expect(creations.map(({ body }) => body)).toEqual([{ word: "a" }, { word: "b" }]);
   await it.use(search("a"));
   expect(it.server.asked.filter((what) => what.includes("abort"))).toEqual(["POST /2/abort"]);
   expect(it.server.find("GET /1").signal?.aborted).toBe(false);
