@@ -8,7 +8,7 @@ import { exposedName, mergeExposed } from "./http/exchange.js";
 import { createRunnerHandler, type RunnerRouterOptions as HandlerOptions } from "./http/handler.js";
 import { checkHost, givePrototypeProperty, type IdentityOptions } from "./http/install.js";
 import { answerFor, sessionInstaller } from "./http/node-request.js";
-import { writeResponse } from "./http/node-response.js";
+import { streamOfParts } from "./http/node-stream.js";
 import type { FrameworkSession } from "./http/request-session.js";
 import { sessionOfStore } from "./http/session-store.js";
 import type { ActiveSession } from "./session/active-session.js";
@@ -92,14 +92,11 @@ export function runnerRouter<Services>(
     const request = Object.assign(context.req, { body: (context.request as { body?: unknown }).body });
     const wire = rest && (await answerFor(handle, sessions, rest, context, request, context.res));
     if (!wire) return next();
-    if (typeof wire.body === "object") {
-      context.respond = false; // what comes in parts is written here, and Koa's other headers with it
-      return writeResponse(context.res, wire);
-    }
-    mergeExposed(wire.headers, context.response.get(exposedName));
-    context.set({ ...wire.headers });
-    context.status = wire.status;
-    context.body = wire.body ?? null;
-    context.status = wire.status; // a body that is null would make it 204
+    const { status, headers, body = null, ended } = wire;
+    mergeExposed(headers, context.response.get(exposedName));
+    context.set({ ...headers });
+    context.status = status;
+    context.body = typeof body === "object" && body ? streamOfParts(body, ended, context.res) : body;
+    context.status = status; // a body that is null would make it 204
   };
 }

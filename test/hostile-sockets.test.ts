@@ -8,7 +8,7 @@ import { beforeEach, describe, expect, test, vi } from "vitest";
 import { defineSequenceRunner } from "../src/session/define.js";
 import { adapters } from "./support/adapters.js";
 import { atEnd } from "./support/cleanup.js";
-import { turns } from "./support/control.js";
+import { PushSource, turns } from "./support/control.js";
 import { openAdapter, readHttp, until } from "./support/stage.js";
 
 /** So many of these fill every buffer between the two ends of a connection. */
@@ -74,6 +74,20 @@ describe.each(Object.entries(adapters))("%s", (_name, adapter) => {
     vi.advanceTimersByTime(1);
     await closed;
     expect(response.destroyed).toBe(true);
+  });
+
+  test("requests that wait on a connection for the answer before them pin nothing once their client has gone", async () => {
+    const { sessions, url } = await openAdapter(adapter, { options: identify });
+    const session = await sessions.get("ann");
+    const runner = await session.createSequenceRunner(new PushSource<number>());
+    const socket = await send(url, [`GET /runners/${runner.key}?offset=0&live=sse HTTP/1.1`]);
+    const waiting = ["live=sse", "live=long-poll&timeout=60", "live=sse&acks=true"];
+    for (const query of waiting) {
+      socket.write(`GET /runners/${runner.key}?offset=0&${query} HTTP/1.1\r\nHost: app.example\r\n\r\n`);
+    }
+    await until(() => sessions.stats().openReads === 4);
+    socket.destroy();
+    await until(() => sessions.stats().openReads === 0);
   });
 
   // Express's own parser, which that of Nest is, reads what it has refused to its end before it says so.

@@ -603,3 +603,45 @@ describe("a session of the framework that another request has destroyed", () => 
     expect(kept()).toBe(0);
   });
 });
+
+test.each([{ rolling: true }, { renew: true, maxAge: 1000 }, { changes: true }])(
+  "behind koa-session, an event stream has the cookie that the session sets with it: %j",
+  async ({
+    changes,
+    ...options
+  }: Partial<Record<"changes" | "rolling" | "renew", boolean | undefined>> & { maxAge?: number | undefined }) => {
+    const sessions = openHost();
+    const app = new Koa<Koa.DefaultState, forKoa.ActiveSessionContext & { session: Record<string, unknown> | null }>();
+    app.keys = ["secret"];
+    const problems: unknown[] = [];
+    app.on("error", (error) => problems.push(error));
+    app.use(koaSession(options, app as never) as unknown as Koa.Middleware);
+    app.use((context, next) => {
+      if (changes) context.session!.visits = Number(context.session!.visits ?? 0) + 1;
+      return next();
+    });
+    app.use(forKoa.activeSession(sessions));
+    app.use(forKoa.runnerRouter(sessions));
+    const source = new PushSource<number>();
+    app.use(async (context) => {
+      context.body = { key: (await context.activeSession.createSequenceRunner(source)).key };
+    });
+    const { url } = await listen(app.callback());
+    const created = await fetch(url, { method: "POST" });
+    const cookies = (answer: Response) => answer.headers.getSetCookie().map((line) => line.split(";")[0]!);
+    const cookie = cookies(created).join("; ");
+    const { key } = (await created.json()) as { key: string };
+    const now = Date.now();
+    if (options.renew) vi.spyOn(Date, "now").mockReturnValue(now + 600); // more than half of its life
+    const response = await fetch(`${url}/runners/${key}?offset=0&live=sse`, { headers: { cookie } });
+    vi.restoreAllMocks();
+    expect([response.status, response.headers.get("content-type")]).toEqual([200, "text/event-stream"]);
+    expect(cookies(response)).toHaveLength(2); // its signature is one
+    source.push(1, 2);
+    source.end();
+    const text = await response.text();
+    expect(text).toContain("data:[1");
+    expect(text).toContain("streamClosed");
+    expect(problems).toEqual([]);
+  },
+);

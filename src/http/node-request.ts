@@ -8,7 +8,7 @@ import type { RequestBody, WireRequest, WireResponse } from "./exchange.js";
 import type { RunnerHandler } from "./handler.js";
 import { createInstaller, type IdentityOptions, installedFor, pathOf, queryOf } from "./install.js";
 import { readBody } from "./node-body.js";
-import { ConnectionSignal, writeResponse } from "./node-response.js";
+import { ConnectionSignal, onResponseOver, writeResponse } from "./node-response.js";
 import type { FrameworkSession, RequestPort, RequestSession } from "./request-session.js";
 import { forbidSharing } from "./sharing.js";
 
@@ -82,7 +82,7 @@ class NodePort<Request> implements RequestPort {
   onOver(callback: () => void): void {
     // That of HTTP/2 has no `closed`.
     if (this.#response.closed || this.#response.writableFinished) callback();
-    else this.#response.on("close", callback); // comes once
+    else onResponseOver(this.#response, callback);
   }
 
   get frameworkSession(): FrameworkSession | undefined {

@@ -1,5 +1,6 @@
 /** Writes a wire response to a response of `node:http`, with back-pressure, for the adapters whose frameworks stand on it. */
 import type { ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import { noop, onAbort, startTimer } from "../base/async.js";
 import { drainTimeout, exposedName, mergeExposed, requestIsOver, type WireResponse } from "./exchange.js";
 
@@ -17,7 +18,7 @@ export class ConnectionSignal {
       const controller = new AbortController();
       this.#controller = controller;
       if (isOver(this.#response)) controller.abort(requestIsOver);
-      else this.#response.once("close", () => controller.abort(requestIsOver));
+      else onResponseOver(this.#response, () => controller.abort(requestIsOver));
     }
     return this.#controller.signal;
   }
@@ -72,19 +73,60 @@ async function abandon(body: AsyncIterable<string>): Promise<void> {
 }
 
 function isOver(response: ServerResponse): boolean {
-  return response.destroyed || response.writableFinished || response.socket?.destroyed === true;
+  if (response.destroyed || response.writableFinished) return true;
+  return (response.socket ?? connectionOf(response))?.destroyed === true;
+}
+
+/** That of its request: a response that waits for the one before it has none of its own. */
+function connectionOf(response: ServerResponse): Socket | undefined {
+  return response.req?.socket;
+}
+
+/** What is to be told of the end of a connection: one listener for all, however many requests are sent without waiting. */
+const waiting = new WeakMap<Socket, Set<() => void>>();
+
+/**
+ * Calls back when a response that is under way is over: it has been sent, or its client has gone. One that waits on its connection for
+ * the answer before it is not told by Node that its client has gone. Returns what takes the callback off again.
+ */
+export function onResponseOver(response: ServerResponse, callback: () => void): () => void {
+  const connection = response.socket ? undefined : connectionOf(response);
+  if (!connection) {
+    response.once("close", callback);
+    return () => response.off("close", callback);
+  }
+  const callbacks = waiting.get(connection) ?? watch(connection);
+  const off = () => {
+    response.off("close", over);
+    return callbacks.delete(over);
+  };
+  const over = () => {
+    if (off()) callback();
+  };
+  callbacks.add(over);
+  response.once("close", over);
+  return off;
+}
+
+function watch(connection: Socket): Set<() => void> {
+  const callbacks = new Set<() => void>();
+  waiting.set(connection, callbacks);
+  connection.once?.("close", () => {
+    for (const callback of [...callbacks]) callback();
+  });
+  return callbacks;
 }
 
 /** Resolves when the response takes more, is over, or is to be ended. */
 function drained(response: ServerResponse, ended: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve) => {
-    const off = onAbort(ended, settle);
+    const offEnded = onAbort(ended, settle);
+    const offOver = onResponseOver(response, settle);
     response.once("drain", settle);
-    response.once("close", settle);
     function settle() {
-      off();
+      offEnded();
+      offOver();
       response.off("drain", settle);
-      response.off("close", settle);
       resolve();
     }
   });
@@ -97,12 +139,25 @@ function finish(response: ServerResponse): Promise<void> {
     const cancel = startTimer(drainTimeout, () => response.destroy());
     const settle = () => {
       cancel();
+      offOver();
       response.off("finish", settle);
-      response.off("close", settle);
       resolve();
     };
+    const offOver = onResponseOver(response, settle);
     response.once("finish", settle);
-    response.once("close", settle);
     response.end();
   });
+}
+
+/**
+ * A client that does not read would keep its connection after the response has ended. Where the server stands on `node:http` the
+ * connection is destroyed if it has not drained in time; elsewhere it is the server that has to.
+ */
+export function destroyUndrained(response: ServerResponse, ended: AbortSignal): void {
+  const off = onAbort(ended, () => {
+    if (isOver(response)) return;
+    const cancel = startTimer(drainTimeout, () => response.destroy());
+    onResponseOver(response, cancel);
+  });
+  onResponseOver(response, off);
 }

@@ -1,20 +1,14 @@
 /** Requests and responses of the web platform: what the adapters for frameworks that speak them share. */
 import type { ServerResponse } from "node:http";
-import { isThenable, noop, onAbort, startTimer } from "../base/async.js";
+import { isThenable, noop, onAbort } from "../base/async.js";
 import { ActiveSessionError } from "../base/error.js";
 import { LazySignal } from "../runner/lazy-signal.js";
 import type { ActiveSessions } from "../session/active-sessions.js";
 import { addressOf } from "./address.js";
-import {
-  checkEncoding,
-  drainTimeout,
-  type RequestBody,
-  requestIsOver,
-  tooLarge,
-  type WireResponse,
-} from "./exchange.js";
+import { checkEncoding, type RequestBody, requestIsOver, tooLarge, type WireResponse } from "./exchange.js";
 import type { RunnerHandler } from "./handler.js";
 import { createInstaller, type IdentityOptions, installedFor } from "./install.js";
+import { destroyUndrained, onResponseOver } from "./node-response.js";
 import type { FrameworkSession, RequestPort } from "./request-session.js";
 import { unsharedCacheControl } from "./sharing.js";
 
@@ -93,7 +87,7 @@ export class WebArrival<Request> implements RequestPort {
     if (!this.#over) {
       const over = new LazySignal();
       this.#over = over;
-      const { signal } = this.#web;
+      const signal = clientSignal(this.#web, this.nodeResponse);
       if (signal.aborted) over.abort(signal.reason);
       else if (this.#isOver) over.abort(requestIsOver);
       else this.#off = onAbort(signal, () => over.abort(signal.reason));
@@ -168,6 +162,15 @@ export function webInstaller<Request extends object>(
   };
 }
 
+/** Aborts when the client has gone, also where the request waits on its connection for the answer before it. */
+function clientSignal({ signal }: globalThis.Request, response: ServerResponse | undefined): AbortSignal {
+  if (!response || response.socket || signal.aborted) return signal;
+  const over = new AbortController();
+  onAbort(signal, () => over.abort(signal.reason));
+  onResponseOver(response, () => over.abort(requestIsOver));
+  return over.signal;
+}
+
 /** With its cookies, for no other client. The headers of a response that came from elsewhere (`fetch`) cannot be changed. */
 function unshared(response: Response, cookies: readonly string[]): Response {
   const own = new Response(response.body, response);
@@ -197,7 +200,7 @@ export async function webAnswerFor(
   const wire = await handle({
     ...{ method: web.method, ...address, query: searchParams, identity: own.identity },
     headers: { host, ...Object.fromEntries(web.headers) }, // where the version of HTTP has no such header, the address has it
-    signal: web.signal,
+    signal: clientSignal(web, own.nodeResponse),
     cameBackTo: (session) => own.cameBackTo(session),
     findSession: () => own.find(),
     openSession: () => own.session,
@@ -246,19 +249,6 @@ function toResponse(
     return new Response(bodiless.includes(status) ? null : (body ?? null), { status, headers });
   if (ended && nodeResponse) destroyUndrained(nodeResponse, ended);
   return new Response(streamOf(body, ended), { status, headers });
-}
-
-/**
- * A client that does not read would keep its connection after the response has ended. Where the server stands on `node:http` the
- * connection is destroyed if it has not drained in time; elsewhere it is the server that has to.
- */
-function destroyUndrained(response: ServerResponse, ended: AbortSignal): void {
-  const off = onAbort(ended, () => {
-    if (response.writableFinished || response.destroyed) return;
-    const cancel = startTimer(drainTimeout, () => response.destroy());
-    response.once("close", cancel);
-  });
-  response.once("close", off);
 }
 
 /**
