@@ -8,7 +8,7 @@ export type Resource = AsyncDisposable | Disposable | (() => unknown);
  * The method of a resource that is bound to something short-lived, a request for one: whoever calls it gives the resource back from
  * now on. It returns false if that has been done already.
  */
-export const handOver: unique symbol = Symbol("active-session.handOver");
+export const handOver: unique symbol = Symbol.for("active-session.handOver");
 
 /** Is told what a step of a clean-up throws that is not waited for any more. */
 export type OnLate = (error: unknown) => void;

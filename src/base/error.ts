@@ -8,7 +8,7 @@ import { type ErrorCode, statusByCode } from "./error-codes.js";
 export type { ActiveSessionErrorOptions, Issue } from "./coded-error.js";
 export { type ErrorCode, errorCodes } from "./error-codes.js";
 
-/** Every error that the library itself raises. Recognise it with {@link ActiveSessionError.is}, not by `instanceof`. */
+/** Every error that the library itself raises; `instanceof` and {@link ActiveSessionError.is} know those of a second copy of it, too. */
 export class ActiveSessionError extends CodedError {
   constructor(code: ErrorCode, message: string, options: ActiveSessionErrorOptions = {}) {
     super(code, statusByCode[code], message, options);
@@ -34,6 +34,10 @@ export class ActiveSessionError extends CodedError {
   toJSON(): { code: ErrorCode; message: string; issues?: readonly Issue[] } {
     const { code, message, issues } = this;
     return issues ? { code, message, issues } : { code, message };
+  }
+
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return ActiveSessionError.is(value);
   }
 
   /** Whether `value` is an error of this library, also when it comes from a second copy of the package. */

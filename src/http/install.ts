@@ -2,7 +2,7 @@
 import { isThenable, noop } from "../base/async.js";
 import { checkFunction, checkOptions } from "../base/check.js";
 import { ActiveSessionError, describe } from "../base/error.js";
-import { ActiveSessions } from "../session/active-sessions.js";
+import { type ActiveSessions, isHost } from "../session/active-sessions.js";
 import { type CookieOptions, checkCookieOptions, SessionCookie } from "./cookie.js";
 import { type RequestPort, RequestSession } from "./request-session.js";
 import { everything, type Scope, type Selection, scopeSelector } from "./scopes.js";
@@ -41,7 +41,7 @@ export type Installer<Request> = (request: Request, port: RequestPort) => Reques
  * their headers as they came, which nobody passes on. A table beside the requests would cost every collection of garbage more than all
  * the rest costs a request.
  */
-const key = Symbol("active session");
+const key = Symbol.for("active-session.request");
 
 type Holder = object & { [key]?: RequestSession };
 
@@ -202,7 +202,7 @@ export function requestSignal(request: object): AbortSignal {
 
 /** Throws `INVALID_OPTION` unless `sessions` is a host. */
 export function checkHost(action: string, sessions: unknown): void {
-  if (sessions instanceof ActiveSessions) return;
+  if (isHost(sessions)) return;
   throw new ActiveSessionError(
     "INVALID_OPTION",
     `Cannot ${action}: sessions must come from createActiveSessions, received ${describe(sessions)}`,

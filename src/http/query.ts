@@ -1,7 +1,7 @@
 /** Query parameters of the wire, read strictly: every form that is not one of those documented is refused with 400. */
 import { ActiveSessionError, describe } from "../base/error.js";
 import type { Runner } from "../runner/runner.js";
-import { SequenceRunner } from "../runner/sequence-runner.js";
+import { aheadLimitOf } from "../runner/sequence-runner.js";
 import { parseOffset } from "../wire/offset.js";
 import { parseEventId } from "./sse-form.js";
 
@@ -111,7 +111,8 @@ export function parseAcknowledgement(query: URLSearchParams): Acknowledgement {
  * acknowledged; so that no request makes a runner hold more than its `aheadLimit`.
  */
 export function boundedMinimum(runner: Runner, minItems: number, maxItems: number): number {
-  return runner instanceof SequenceRunner ? Math.min(minItems, maxItems, runner.aheadLimit) : minItems;
+  const aheadLimit = aheadLimitOf(runner);
+  return aheadLimit === undefined ? minItems : Math.min(minItems, maxItems, aheadLimit);
 }
 
 function parseStart(text: string | undefined, live: LiveMode): WireOffset {

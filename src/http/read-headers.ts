@@ -2,7 +2,7 @@
 import type { ActiveSessionError } from "../base/error.js";
 import type { LogState, Slice } from "../log/result-log.js";
 import type { Runner } from "../runner/runner.js";
-import { SequenceRunner } from "../runner/sequence-runner.js";
+import { aheadLimitOf } from "../runner/sequence-runner.js";
 import type { AbortReason } from "../runner/shapes.js";
 import { type ControlEvent, headerNames } from "../wire/names.js";
 import { formatOffset } from "../wire/offset.js";
@@ -31,7 +31,8 @@ export function addHeadHeaders(headers: ResponseHeaders, runner: Runner, state: 
 
 /** Adds how far a client may fall behind, where that is limited. */
 export function addAheadLimit(headers: ResponseHeaders, runner: Runner): void {
-  if (runner instanceof SequenceRunner) headers[headerNames.aheadLimit] = String(runner.aheadLimit);
+  const aheadLimit = aheadLimitOf(runner);
+  if (aheadLimit !== undefined) headers[headerNames.aheadLimit] = String(aheadLimit);
 }
 
 /**
@@ -61,7 +62,8 @@ export function controlEvent(
   }
   if (abortReason) event.runnerAbortReason = abortReason;
   event.runnerFirstOffset = formatOffset(slice.firstPosition);
-  if (runner instanceof SequenceRunner) event.runnerAheadLimit = runner.aheadLimit;
+  const aheadLimit = aheadLimitOf(runner);
+  if (aheadLimit !== undefined) event.runnerAheadLimit = aheadLimit;
   if (response !== undefined) event.runnerResponse = response;
   return event;
 }

@@ -20,7 +20,7 @@ import { ActiveSessionError } from "../base/error.js";
 import type { Wait } from "../log/result-log.js";
 import { LazySignal } from "../runner/lazy-signal.js";
 import type { Runner } from "../runner/runner.js";
-import { SequenceRunner } from "../runner/sequence-runner.js";
+import { aheadLimitOf } from "../runner/sequence-runner.js";
 import type { ActiveSession } from "../session/active-session.js";
 import { type EncodedSlice, type PageLimits, readEncoded } from "./encode.js";
 import type { SseForm } from "./sse-form.js";
@@ -51,15 +51,17 @@ const responseEnded = new ActiveSessionError("RUNNER_GONE", "The response has en
 
 async function* noFrames(): AsyncGenerator<string, void, undefined> {}
 
-/** The open responses of each runner by their ids, for the acknowledgements that arrive on other connections. */
-const openResponses = new WeakMap<Runner, Map<string, SseResponse>>();
+/** Where a runner has its open responses by their ids, for the acknowledgements that arrive on other connections. */
+const openResponses = Symbol.for("active-session.responses");
+
+type Followed = Runner & { [openResponses]?: Map<string, SseResponse> };
 
 /**
  * Tells the open responses of a runner of an acknowledgement. The one that it names is renewed; of the others, those that wait for room
  * look whether there is some now.
  */
-export function tellResponses(runner: Runner, position: number, id: string | undefined): void {
-  const responses = openResponses.get(runner);
+export function tellResponses(runner: Followed, position: number, id: string | undefined): void {
+  const responses = runner[openResponses];
   if (!responses) return;
   if (id !== undefined) responses.get(id)?.renew(position);
   for (const response of responses.values()) response.lookForRoom();
@@ -69,7 +71,7 @@ export function tellResponses(runner: Runner, position: number, id: string | und
 export class SseResponse {
   /** Unguessable: it renews the response. */
   readonly id = randomUUID();
-  readonly #runner: Runner;
+  readonly #runner: Followed;
   readonly #options: SseOptions;
   readonly #ended = new LazySignal();
   readonly #openedAt = performance.now();
@@ -91,8 +93,8 @@ export class SseResponse {
     this.#release = runner.openRead();
     this.#offSignal = onAbort(options.signal, () => this.#end());
     this.#offHandover = onAbort(session.handover, () => this.#end());
-    const siblings = openResponses.get(runner) ?? new Map<string, SseResponse>();
-    openResponses.set(runner, siblings.set(this.id, this));
+    this.#runner[openResponses] ??= new Map();
+    this.#runner[openResponses].set(this.id, this);
     this.renew(0);
     this.#beatIn(options.heartbeat);
   }
@@ -250,17 +252,16 @@ export class SseResponse {
 
   /** A process has one value. Of a sequence, some events must fit into the allowance, for the client to acknowledge between. */
   get #mostItems(): number {
-    const runner = this.#runner;
-    if (!(runner instanceof SequenceRunner)) return Number.POSITIVE_INFINITY;
-    const quarter = Math.max(1, Math.floor(runner.aheadLimit / 4));
+    const aheadLimit = aheadLimitOf(this.#runner);
+    if (aheadLimit === undefined) return Number.POSITIVE_INFINITY;
+    const quarter = Math.max(1, Math.floor(aheadLimit / 4));
     return Math.min(this.#options.maxItems, itemsPerEvent, quarter);
   }
 
   /** Whether as many items have been sent here, and not been acknowledged since, as a client may leave unacknowledged. */
   #isAllowanceUsed(end: number): boolean {
-    const runner = this.#runner;
-    if (!(runner instanceof SequenceRunner)) return false;
-    return end - Math.max(runner.acknowledged, this.#received) >= runner.aheadLimit;
+    const aheadLimit = aheadLimitOf(this.#runner);
+    return aheadLimit !== undefined && end - Math.max(this.#runner.acknowledged, this.#received) >= aheadLimit;
   }
 
   /** Room will come with the client's next request only, unless it acknowledges before that. */
@@ -279,7 +280,7 @@ export class SseResponse {
     this.#offHandover();
     this.#release();
     this.#onSignOfLife();
-    openResponses.get(this.#runner)?.delete(this.id);
+    this.#runner[openResponses]?.delete(this.id);
     this.#ended.abort(responseEnded);
     this.#wait?.cancel(responseEnded);
   }

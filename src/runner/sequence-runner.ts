@@ -90,6 +90,11 @@ function nextItem(left: LazySignal, deliver?: ReadRequest["deliver"]): ReadReque
   return { min: 1, max: 1, signal: left.signal, accept, deliver };
 }
 
+/** How far the producer of a sequence may run ahead; `undefined` for a process. The runner may be that of another copy of the package. */
+export function aheadLimitOf(runner: Runner): number | undefined {
+  return runner.kind === "sequence" ? (runner as Runner & Pick<SequenceRunner, "aheadLimit">).aheadLimit : undefined;
+}
+
 /** What a sequence runner is made with. */
 export interface SequenceSettings extends RunnerSettings, SequenceLogOptions {}
 

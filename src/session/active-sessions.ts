@@ -57,8 +57,18 @@ const sessionsLookedAtPerTurn = 100;
 /** A session whose client has not come back yet ends so long after its last use, ms. */
 const unconfirmedTimeout = 120_000;
 
+/** Known to all copies of the package in a process: a bundler may make one for each of its bundles. */
+const brand: unique symbol = Symbol.for("active-session.host");
+
+/** Whether something is a host, of whichever copy of the package. */
+export function isHost(value: unknown): value is ActiveSessions {
+  return typeof value === "object" && value !== null && brand in value;
+}
+
 /** Finds, creates, expires and drains sessions; one for each process. See `createActiveSessions`. */
 export class ActiveSessions<Services = unknown> implements AsyncDisposable {
+  /** @internal */
+  readonly [brand] = true;
   readonly #settings: HostSettings;
   readonly #sessions = new Map<string, ActiveSession<Services>>();
   readonly #ending = new Set<ActiveSession<Services>>();
