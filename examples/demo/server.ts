@@ -10,6 +10,7 @@ const server = createDemo({ sessions, ...(folder && { folder }) }).listen(
   process.env.HOST ?? "127.0.0.1",
 );
 
+server.keepAliveTimeout = 65_000; // longer than that of a proxy in front
 server.on("listening", () => {
   const { port } = server.address() as AddressInfo;
   console.log(`The demo is at http://localhost:${port}/ (Ctrl+C stops it)`);

@@ -13,6 +13,7 @@ app.post("/count", async (request, response) => {
   response.status(201).json({ key: runner.key, ...page });
 });
 const server = app.listen(process.env.PORT ?? 3000, "127.0.0.1");
+server.keepAliveTimeout = 65_000; // longer than that of a proxy in front
 process.once("SIGTERM", async () => {
   server.close();
   await sessions.close();

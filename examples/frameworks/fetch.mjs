@@ -13,6 +13,7 @@ const handle = withSession(async (request) => {
   return Response.json({ key: runner.key, ...(await runner.getRequired({ advance: 3 })) }, { status: 201 });
 });
 const server = serve({ fetch: handle, port: Number(process.env.PORT ?? 3000), hostname: "127.0.0.1" });
+server.keepAliveTimeout = 65_000; // longer than that of a proxy in front
 process.once("SIGTERM", async () => {
   server.close();
   await sessions.close();

@@ -13,6 +13,7 @@ app.post("/count", async (c) => {
   return c.json({ key: runner.key, ...(await runner.getRequired({ advance: 3 })) }, 201);
 });
 const server = serve({ fetch: app.fetch, port: Number(process.env.PORT ?? 3000), hostname: "127.0.0.1" });
+server.keepAliveTimeout = 65_000; // longer than that of a proxy in front
 process.once("SIGTERM", async () => {
   server.close();
   await sessions.close();

@@ -14,6 +14,7 @@ app.use(async (context) => {
   context.status = 201;
 });
 const server = app.listen(process.env.PORT ?? 3000, "127.0.0.1");
+server.keepAliveTimeout = 65_000; // longer than that of a proxy in front
 process.once("SIGTERM", async () => {
   server.close();
   await sessions.close();

@@ -15,6 +15,7 @@ const server = createServer(async (req, res) => {
   res.end(JSON.stringify({ key: runner.key, ...page }));
 });
 server.listen(process.env.PORT ?? 3000, "127.0.0.1");
+server.keepAliveTimeout = 65_000; // longer than that of a proxy in front
 process.once("SIGTERM", async () => {
   server.close();
   await sessions.close();

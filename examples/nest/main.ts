@@ -21,4 +21,5 @@ class AppModule {}
 
 const app = await NestFactory.create(AppModule);
 app.enableShutdownHooks();
+app.getHttpServer().keepAliveTimeout = 65_000; // longer than that of a proxy in front
 await app.listen(process.env.PORT ?? 3000, "127.0.0.1");
