@@ -1,7 +1,8 @@
 /**
  * The adapter for NestJS 11 and 12, on Express and on Fastify: a module that gives every request its client's session, serves the runners
  * of that client, and closes the host with the application. It stands on the adapters for the two, and adds what is Nest's own:
- * the host as a provider, the decorator `@ActiveSession()`, the global prefix, errors as answers, and the end of the application.
+ * the host as a provider, the decorator `@ActiveSession()`, the global prefix, global guards, errors as answers, and the end of the
+ * application.
  */
 import {
   type ArgumentsHost,
@@ -22,10 +23,11 @@ import {
   APP_FILTER,
   ApplicationConfig,
   BaseExceptionFilter,
+  ExternalContextCreator,
   HttpAdapterHost,
 } from "@nestjs/core";
 import type { Application, Request } from "express";
-import type { FastifyInstance, FastifyRequest } from "fastify";
+import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from "fastify";
 import { ActiveSessionError, answerBody } from "./base/error.js";
 import * as forExpress from "./express.js";
 import * as forFastify from "./fastify.js";
@@ -43,6 +45,11 @@ export { ActiveSessions } from "./session/active-sessions.js";
 export interface ActiveSessionSettings<Request extends object> extends IdentityOptions<Request>, RunnerRouterOptions {
   /** The host, which can be injected as `ActiveSessions`. It is closed with the application. */
   readonly sessions: ActiveSessions<unknown>;
+  /**
+   * Whether the application's global guards are asked before the routes of runners, as before a controller's; `getClass()` is then
+   * `ActiveSessionModule`. Request-scoped ones cannot be: the application does not start with them. Default: true.
+   */
+  readonly guards?: boolean | undefined;
 }
 
 /** Where runners are served. */
@@ -96,6 +103,7 @@ export class ActiveSessionModule implements NestModule, BeforeApplicationShutdow
   readonly #path: string;
   readonly #config: ApplicationConfig;
   readonly #adapter: AbstractHttpAdapter;
+  readonly #contexts: ExternalContextCreator;
 
   /** @internal */
   constructor(
@@ -103,11 +111,13 @@ export class ActiveSessionModule implements NestModule, BeforeApplicationShutdow
     { path = "runners" }: ActiveSessionPlace,
     { httpAdapter }: HttpAdapterHost,
     config: ApplicationConfig,
+    contexts: ExternalContextCreator,
   ) {
     this.#settings = settings;
     this.#path = path;
     this.#config = config;
     this.#adapter = httpAdapter;
+    this.#contexts = contexts;
   }
 
   /**
@@ -126,21 +136,46 @@ export class ActiveSessionModule implements NestModule, BeforeApplicationShutdow
 
   /** @internal */
   async configure(): Promise<void> {
-    const { sessions, identify, anonymous, cookie, scopes, ...router } = this.#settings;
+    const { sessions, identify, anonymous, cookie, scopes, guards = true, ...router } = this.#settings;
     checkHost("serve runners", sessions);
     const options: IdentityOptions<never> = { identify, anonymous, cookie, scopes };
     // What has been said after the module was made holds, too.
     const mount = `/${this.#config.getGlobalPrefix()}/${this.#path}`.replace(/\/+/g, "/").replace(/\/$/, "");
     const app = this.#adapter.getInstance<Application & FastifyInstance>();
+    const guard = guards ? this.#guard() : async () => {};
     if (this.#adapter.getType() === "fastify") {
       const own = { sessions, ...(options as IdentityOptions<FastifyRequest>), closeWithServer: false };
       await app.register(forFastify.activeSession, own);
-      await app.register(forFastify.runnerRouter, { prefix: mount, sessions, ...router });
+      const guarded: FastifyPluginAsync = async (own) => {
+        own.addHook("preHandler", async (request, reply) => guard(request, reply));
+        await own.register(forFastify.runnerRouter, { sessions, ...router });
+      };
+      void app.register(guarded, { prefix: mount }); // not waited for: Nest says later how errors are answered
     } else {
       app.use(forExpress.activeSession(sessions, options as IdentityOptions<Request>));
+      app.use(mount, (request, response, next) => {
+        guard(request, response).then(() => next(), next);
+      });
       app.use(mount, forExpress.runnerRouter(sessions, router));
     }
   }
+
+  /** Asks the global guards; rejects with what they throw, and `ForbiddenException`. */
+  #guard(): (request: object, response: object) => Promise<void> {
+    if (this.#config.getGlobalRequestGuards().length > 0) {
+      const hint = "Make them of the default scope, or set guards: false and guard the routes otherwise";
+      throw new ActiveSessionError(
+        "INVALID_OPTION",
+        `Cannot serve runners: global guards must not be request-scoped, received such a guard. ${hint}`,
+      );
+    }
+    const only = { guards: true, interceptors: false, filters: false };
+    const { passed } = this;
+    return this.#contexts.create(this, passed, "passed", undefined, undefined, undefined, undefined, only, "http");
+  }
+
+  /** What guards know as the handler of a request to a runner. @internal */
+  passed(): void {}
 
   /** Before the server waits for its open responses, which end with their runners. */
   async beforeApplicationShutdown(): Promise<void> {
@@ -185,6 +220,7 @@ function moduleOf(
 // What decorators would say, which not everything understands that builds this library.
 Catch(ActiveSessionError)(ActiveSessionFilter);
 Module({})(ActiveSessionModule);
-for (const [index, token] of [settingsToken, placeToken, HttpAdapterHost, ApplicationConfig].entries()) {
+const injected = [settingsToken, placeToken, HttpAdapterHost, ApplicationConfig, ExternalContextCreator];
+for (const [index, token] of injected.entries()) {
   Inject(token)(ActiveSessionModule, undefined, index);
 }

@@ -52,6 +52,16 @@ async function runnable(file: string): Promise<string> {
   }
 }
 
+test("the page of Next.js shows every file of its example but the configuration", () => {
+  const page = readFileSync(join(root, "docs/frameworks/next.md"), "utf8");
+  const folder = join(root, "examples/next");
+  const files = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter(
+    (name) => /\.(m?js|jsx)$/.test(name) && !/node_modules|count\.mjs|layout|next\.config/.test(name),
+  );
+  expect(files).toHaveLength(6);
+  for (const name of files) expect(page, name).toContain(readFileSync(join(folder, name), "utf8"));
+});
+
 describe.each(files)("the example %s", (file) => {
   const code = readFileSync(join(root, file), "utf8");
 

@@ -1,7 +1,19 @@
 /** What is Nest's own: injection, the parameter decorator, the global prefix, filters, and the end of an application. */
 import "reflect-metadata";
-import { Controller, Get, Inject, Module, type NestApplicationOptions, Post } from "@nestjs/common";
-import { NestFactory } from "@nestjs/core";
+import {
+  Controller,
+  type ExecutionContext,
+  Get,
+  Inject,
+  Injectable,
+  Module,
+  type NestApplicationOptions,
+  Post,
+  type Provider,
+  Scope,
+  UnauthorizedException,
+} from "@nestjs/common";
+import { APP_GUARD, NestFactory } from "@nestjs/core";
 import { FastifyAdapter } from "@nestjs/platform-fastify";
 import { describe, expect, test } from "vitest";
 import { ActiveSessionError } from "../src/base/error.js";
@@ -48,9 +60,10 @@ async function open(
   platform: "express" | "fastify" = "express",
   prefix?: string,
   options: NestApplicationOptions = {},
+  providers: readonly Provider[] = [],
 ) {
   class App {}
-  Module({ imports: imports as never[], controllers: [Search] })(App);
+  Module({ imports: imports as never[], controllers: [Search], providers: [...providers] })(App);
   const settings = { logger: false, forceCloseConnections: true, abortOnError: false, ...options } as const;
   const app =
     platform === "express"
@@ -75,6 +88,55 @@ describe.each(platforms)("on %s", (platform) => {
     expect((await createClient(`${url}/api/runners`, { headers }).read(key)).items).toEqual([1, 2, 3]);
     expect((await fetch(`${url}/runners/${key}`, { headers })).status).toBe(404);
     expect(await (await fetch(`${url}/api/searches/statistics`)).json()).toMatchObject({ sessions: 1, runners: 1 });
+  });
+
+  test("global guards stand before the routes of runners, and may be what finds out who the user is", async () => {
+    const sessions = openHost();
+    const asked: string[] = [];
+    class Guard {
+      canActivate(context: ExecutionContext) {
+        const request = context.switchToHttp().getRequest<{ headers: Record<string, string>; user?: string }>();
+        const user = request.headers["x-user"];
+        asked.push(context.getClass().name);
+        if (user === "nobody") return false;
+        if (user === undefined) throw new UnauthorizedException();
+        request.user = user;
+        return true;
+      }
+    }
+    const identify = ({ user }: { user?: string }) => user;
+    const module = ActiveSessionModule.forRoot({ sessions, identify: identify as never, anonymous: "none" });
+    const { url } = await open([module], platform, "api", {}, [{ provide: APP_GUARD, useClass: Guard }]);
+    const started = await fetch(`${url}/api/searches`, { method: "POST", headers: { "x-user": "ann" } });
+    const { key } = (await started.json()) as { key: string };
+    const read = async (headers: Record<string, string>) => {
+      const response = await fetch(`${url}/api/runners/${key}?offset=0`, { headers });
+      return [response.status, await response.json()];
+    };
+    expect(await read({ "x-user": "ann" })).toEqual([200, [1, 2, 3]]);
+    expect(await read({ "x-user": "eve" })).toEqual([404, expect.objectContaining({ code: "RUNNER_NOT_FOUND" })]);
+    expect(await read({})).toEqual([401, { message: "Unauthorized", statusCode: 401 }]);
+    expect(await read({ "x-user": "nobody" })).toMatchObject([403, { statusCode: 403 }]);
+    expect(asked).toEqual(["Search", ...Array<string>(4).fill("ActiveSessionModule")]);
+  });
+
+  test("global guards that are made for each request are refused, unless the routes are to have none", async () => {
+    class Guard {
+      canActivate() {
+        return false;
+      }
+    }
+    Injectable({ scope: Scope.REQUEST })(Guard);
+    const guard = { provide: APP_GUARD, useClass: Guard, scope: Scope.REQUEST };
+    const start = (settings: object) =>
+      open([ActiveSessionModule.forRoot({ sessions: openHost(), ...settings })], platform, undefined, {}, [guard]);
+    await expect(start({})).rejects.toMatchObject({ code: "INVALID_OPTION" });
+    const { url } = await start({ guards: false });
+    const response = await fetch(`${url}/runners/1?offset=0`);
+    expect([response.status, await response.json()]).toEqual([
+      404,
+      expect.objectContaining({ code: "RUNNER_NOT_FOUND" }),
+    ]);
   });
 
   test("settings may come from a factory with what it asks for, and the path is the application's to choose", async () => {

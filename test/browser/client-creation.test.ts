@@ -52,6 +52,15 @@ describe.skipIf(!browserPath)("the client in Chromium", () => {
     expect(await ended(page, "a")).toBe("completed");
   });
 
+  test("on a first visit gets one session for several creations at once", async () => {
+    const app = await openClientApp(browser);
+    const page = await app.open();
+    await createIn(page, "rows", "a", "b", "c");
+    expect(app.sessions.stats()).toMatchObject({ sessions: 1, runners: 3 });
+    expect(await page.evaluate(() => window.library.createClient("/runners/").list())).toHaveLength(3);
+    expect(await browser.context.cookies(app.url)).toHaveLength(1);
+  });
+
   test("that gives up a creation stops its work on the server", async () => {
     const app = await openClientApp(browser);
     const page = await app.openKnown();
