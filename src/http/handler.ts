@@ -272,8 +272,8 @@ async function poll(
 function tail(target: Target, { signal }: WireRequest, query: ReadQuery, settings: Settings): Promise<WireResponse> {
   const { rotateAfter, heartbeat, eventLimits: limits } = settings;
   const { maxItems, cursor, acks } = query;
-  const how = { maxItems, limits, acks, heartbeat, rotateAfter, signal };
-  return stream(target, { ...how, start: startOf(query), form: new ProtocolForm(cursor) });
+  const [start, form] = [startOf(query), new ProtocolForm(cursor)];
+  return stream(target, { start, form, maxItems, limits, acks, heartbeat, rotateAfter, signal });
 }
 
 /** Streams them as the browser's own `EventSource` takes them; a status other than 200 makes it give up, 204 without an error. */
@@ -282,8 +282,10 @@ function events(target: Target, request: WireRequest, settings: Settings): Answe
   const offset = parseEventsQuery(query, headers["last-event-id"] as string | undefined);
   if (offset === "end") return noContent();
   const { rotateAfter, heartbeat, pageLimit: maxItems, itemEventLimits: limits } = settings;
-  const how = { maxItems, limits, acks: false, heartbeat, rotateAfter, signal };
-  return unlessGone(request, () => stream(target, { ...how, start: startOf({ offset }), form: eventSourceForm }));
+  const [start, form, acks] = [startOf({ offset }), eventSourceForm, false];
+  return unlessGone(request, () =>
+    stream(target, { start, form, maxItems, limits, acks, heartbeat, rotateAfter, signal }),
+  );
 }
 
 async function stream({ runner, session }: Target, options: SseOptions): Promise<WireResponse> {

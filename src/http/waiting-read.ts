@@ -37,7 +37,7 @@ export interface WaitingReadOptions {
  */
 export async function readWaiting(
   { runner, handover }: WaitingReadTarget,
-  { limits, ...options }: WaitingReadOptions,
+  { start, min, max, timeout, signal, limits }: WaitingReadOptions,
 ): Promise<EncodedSlice> {
   let wait: Wait | undefined;
   const onWait = (begun: Wait) => {
@@ -45,12 +45,8 @@ export async function readWaiting(
   };
   const off = onAbort(handover, () => wait?.cancel(handover.reason));
   try {
-    const request = {
-      ...options,
-      raisesBound: false,
-      lookAgainAt: (encoded: EncodedItems) => fullAt(encoded, limits),
-      onWait,
-    };
+    const lookAgainAt = (encoded: EncodedItems) => fullAt(encoded, limits);
+    const request = { start, min, max, timeout, signal, raisesBound: false, lookAgainAt, onWait };
     const page = await readEncoded(runner, request, limits);
     handover.throwIfAborted(); // a read that had what it waited for could not be cancelled any more
     return page;

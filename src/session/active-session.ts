@@ -199,10 +199,8 @@ export class ActiveSession<Services = unknown> extends Expirable {
   ): Promise<ProcessRunner<T>> {
     return this.#house.create("create a process runner", options, {
       check: () => checkBody(body),
-      make: (owner, settings) => {
-        const defaultAdvance = options.defaultAdvance ?? 1;
-        return createProcess(owner, body as ProcessBody<T>, { ...settings, defaultAdvance });
-      },
+      make: (owner, settings) => createProcess(owner, body as ProcessBody<T>, settings),
+      kind: "process",
     });
   }
 
@@ -228,7 +226,9 @@ export class ActiveSession<Services = unknown> extends Expirable {
         checkDefinition(definition);
         checked = await validateInput(definition, input);
       },
-      make: (owner, settings) => createDefined(owner, definition, checked, settings, given),
+      make: (owner, settings) => createDefined(owner, definition, checked, settings),
+      definition,
+      kind: (Object(definition) as RunnerDefinition).kind,
     });
   }
 
@@ -242,10 +242,12 @@ export class ActiveSession<Services = unknown> extends Expirable {
     const create = (onMade: (runner: Runner) => void): Promise<Runner> =>
       this.#house.create("create a runner", given, {
         make: (owner, settings) => {
-          const runner = createDefined(owner, definition, checked, settings, given);
+          const runner = createDefined(owner, definition, checked, settings);
           onMade(runner);
           return runner;
         },
+        definition,
+        kind: definition.kind,
       });
     if (!once) return create(noop);
     this.#checkAvailable("create a runner");

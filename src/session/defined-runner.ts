@@ -19,11 +19,8 @@ export function createDefined(
   definition: RunnerDefinition,
   input: unknown,
   settings: SequenceSettings,
-  { defaultAdvance = 1 }: RunnerOptions,
 ): Runner {
-  if (definition.kind === "sequence") {
-    return createSequence(owner, sourceOf(definition, input), { ...settings, definition });
-  }
-  // The host's default advance is meant for items; a process waits for its next report.
-  return createProcess(owner, bodyOf(definition, input), { ...settings, defaultAdvance, definition });
+  return definition.kind === "sequence"
+    ? createSequence(owner, sourceOf(definition, input), settings)
+    : createProcess(owner, bodyOf(definition, input), settings);
 }

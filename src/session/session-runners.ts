@@ -8,10 +8,11 @@
 import { abortable, LazyPromise } from "../base/async.js";
 import { type CleanupSummary, mergeSummaries, type OnLate, type Resource, runSteps, toSteps } from "../base/dispose.js";
 import type { ItemTally, LogState } from "../log/result-log.js";
+import type { RunnerDefinition } from "../runner/definition.js";
 import { LazySignal } from "../runner/lazy-signal.js";
 import type { Runner, RunnerOwner } from "../runner/runner.js";
 import type { SequenceSettings } from "../runner/sequence-runner.js";
-import type { AbortReason } from "../runner/shapes.js";
+import type { AbortReason, RunnerKind } from "../runner/shapes.js";
 import { Creations } from "./creations.js";
 import type { ActiveSessionEvents, Events } from "./events.js";
 import type { ExpiryLists } from "./expiry.js";
@@ -70,6 +71,10 @@ export interface Recipe<R> {
   readonly check?: () => void | Promise<void>;
   /** Makes it, not started yet, from what its options came to. */
   readonly make: (owner: RunnerOwner, settings: SequenceSettings) => R;
+  /** What it is made from, if that is defined. */
+  readonly definition?: RunnerDefinition;
+  /** A process waits for its next report by default: the host's default advance is meant for items. Default: `"sequence"`. */
+  readonly kind?: RunnerKind;
   /** Closes what was given for it where it could not even be made, within so many ms. */
   readonly discard?: (timeout: number, onLate: OnLate) => Promise<CleanupSummary>;
 }
@@ -151,7 +156,7 @@ export class SessionRunners implements RunnerOwner {
   async create<R extends Runner>(
     action: string,
     options: RunnerOptions,
-    { check, make, discard = async () => nothing }: Recipe<R>,
+    { check, make, definition, kind, discard = async () => nothing }: Recipe<R>,
   ): Promise<R> {
     const { host, session } = this.#home;
     const number = this.#nextNumber++;
@@ -164,14 +169,23 @@ export class SessionRunners implements RunnerOwner {
       const holds = takeHolds(options, taken);
       this.#home.checkAvailable(action);
       const choices = resolveRunnerOptions(action, options, holds, host.settings);
-      const { defaultAdvance, data, aheadLimit, retain } = choices;
+      const { data, aheadLimit, retain } = choices;
       const checking = check?.();
       if (checking instanceof Promise) await this.#pinned(checking);
       this.#home.checkAvailable(action);
       this.#home.admitRunner();
       const { itemsPerRunner: mostItems } = host.settings.limits;
-      const ofRunner = { number, defaultAdvance, holds: taken, data, definition: undefined };
-      const settings = { ...ofRunner, aheadLimit, retain, mostItems };
+      // One literal: reading from an object that was spread together is slow, and the runner reads from this one all its life.
+      const settings = {
+        number,
+        defaultAdvance: kind === "process" ? (options.defaultAdvance ?? 1) : choices.defaultAdvance,
+        holds: taken,
+        data,
+        definition,
+        aheadLimit,
+        retain,
+        mostItems,
+      };
       runner = make(this, settings);
       this.#add(runner, choices);
       this.#home.checkAvailable(action); // making room for it, or making it, may have run code that ended the session
