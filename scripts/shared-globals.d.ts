@@ -15,3 +15,4 @@ declare function clearTimeout(timer: unknown): void;
 declare class Response {
   constructor(body: string, init: { readonly status: number; readonly headers: Readonly<Record<string, string>> });
 }
+declare const performance: { now(): number };

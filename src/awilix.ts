@@ -4,7 +4,7 @@
  */
 import { handOver } from "./base/dispose.js";
 import { ActiveSessionError } from "./base/error.js";
-import { requestSignal } from "./http/install.js";
+import { requestSignal } from "./http/middleware.js";
 import type { ActiveSession } from "./session/active-session.js";
 import type { LockOptions, SessionLock } from "./session/session-locks.js";
 

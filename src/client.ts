@@ -19,5 +19,5 @@ export type {
   RunnerProgress,
   RunnerStatus,
   RunnerUpdate,
-} from "./client/follow.js";
+} from "./client/follower.js";
 export type { ClientOptions } from "./client/request.js";

@@ -3,17 +3,23 @@
  * runners of that client to whoever reads on. Where `express-session` stands before them, the session belongs to its session.
  */
 import type { Request, RequestHandler } from "express";
-import { createRunnerHandler, type RunnerRouterOptions } from "./http/handler.js";
-import { checkHost, givePrototypeProperty, type IdentityOptions } from "./http/install.js";
-import { serveRunner, sessionInstaller } from "./http/node-request.js";
-import type { FrameworkSession } from "./http/request-session.js";
-import { noteKept, wasKept } from "./http/session-store.js";
+import type { FrameworkSession } from "./http/client-identity.js";
+import { noteKept, wasKept } from "./http/framework-session.js";
+import { checkHost, givePrototypeProperty, type IdentityOptions } from "./http/middleware.js";
+import { serveRunner, sessionInstaller } from "./http/node/request.js";
+import { createRunnerHandler, type RunnerRouterOptions } from "./http/router.js";
 import type { ActiveSession } from "./session/active-session.js";
-import type { ActiveSessions } from "./session/active-sessions.js";
+import type { ActiveSessions } from "./session/host.js";
 
 export type { CookieOptions } from "./http/cookie.js";
-export type { RunnerRouterOptions } from "./http/handler.js";
-export { type RotateOptions, refreshSession, requestSignal, resolveIdentity, rotateSession } from "./http/install.js";
+export {
+  type RotateOptions,
+  refreshSession,
+  requestSignal,
+  resolveIdentity,
+  rotateSession,
+} from "./http/middleware.js";
+export type { RunnerRouterOptions } from "./http/router.js";
 export type { Scope } from "./http/scopes.js";
 
 declare global {

@@ -3,18 +3,24 @@
  * runners of that client. Where `@fastify/session` or `@fastify/secure-session` stands before them, the session belongs to its session.
  */
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify";
-import { exposedName, mergeExposed, type WireResponse } from "./http/exchange.js";
-import { createRunnerHandler, type RunnerRouterOptions as HandlerOptions } from "./http/handler.js";
-import { activeSessionProperty, checkHost, type IdentityOptions, pathOf } from "./http/install.js";
-import { answerFor, sessionInstaller } from "./http/node-request.js";
-import { writeResponse } from "./http/node-response.js";
-import type { FrameworkSession } from "./http/request-session.js";
-import { noteKept, sessionOfStore, wasKept } from "./http/session-store.js";
+import type { FrameworkSession } from "./http/client-identity.js";
+import { noteKept, sessionOfStore, wasKept } from "./http/framework-session.js";
+import { activeSessionProperty, checkHost, type IdentityOptions, pathOf } from "./http/middleware.js";
+import { answerFor, sessionInstaller } from "./http/node/request.js";
+import { writeResponse } from "./http/node/response.js";
+import { exposedName, mergeExposed, type WireResponse } from "./http/request-context.js";
+import { createRunnerHandler, type RunnerRouterOptions as HandlerOptions } from "./http/router.js";
 import type { ActiveSession } from "./session/active-session.js";
-import type { ActiveSessions } from "./session/active-sessions.js";
+import type { ActiveSessions } from "./session/host.js";
 
 export type { CookieOptions } from "./http/cookie.js";
-export { type RotateOptions, refreshSession, requestSignal, resolveIdentity, rotateSession } from "./http/install.js";
+export {
+  type RotateOptions,
+  refreshSession,
+  requestSignal,
+  resolveIdentity,
+  rotateSession,
+} from "./http/middleware.js";
 export type { Scope } from "./http/scopes.js";
 
 declare module "fastify" {

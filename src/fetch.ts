@@ -2,15 +2,22 @@
  * The adapter for everything that answers a web `Request` with a `Response`: route handlers of Next.js and Remix, Bun, Deno, srvx,
  * h3. `activeSession` gives a request its client's session, `runnerRouter` serves the runners of that client.
  */
-import { below, mountOf } from "./http/address.js";
-import { createRunnerHandler, type RunnerRouterOptions as HandlerOptions } from "./http/handler.js";
-import { activeSessionProperty, checkHost, type IdentityOptions } from "./http/install.js";
-import { webAnswerFor, webInstaller } from "./http/web-exchange.js";
+
+import { activeSessionProperty, checkHost, type IdentityOptions } from "./http/middleware.js";
+import { below, mountOf } from "./http/path.js";
+import { createRunnerHandler, type RunnerRouterOptions as HandlerOptions } from "./http/router.js";
+import { webAnswerFor, webInstaller } from "./http/web/request.js";
 import type { ActiveSession } from "./session/active-session.js";
-import type { ActiveSessions } from "./session/active-sessions.js";
+import type { ActiveSessions } from "./session/host.js";
 
 export type { CookieOptions } from "./http/cookie.js";
-export { type RotateOptions, refreshSession, requestSignal, resolveIdentity, rotateSession } from "./http/install.js";
+export {
+  type RotateOptions,
+  refreshSession,
+  requestSignal,
+  resolveIdentity,
+  rotateSession,
+} from "./http/middleware.js";
 export type { Scope } from "./http/scopes.js";
 
 /** A request that knows its client's session. */

@@ -3,19 +3,25 @@
  * the runners of that client.
  */
 import type { Context, MiddlewareHandler } from "hono";
-import { below, mountOf } from "./http/address.js";
-import { commonHeaders, exposedName, mergeExposed } from "./http/exchange.js";
-import { createRunnerHandler, type RunnerRouterOptions } from "./http/handler.js";
-import { checkHost, type IdentityOptions, installed } from "./http/install.js";
-import type { FrameworkSession } from "./http/request-session.js";
-import { sessionOfStore } from "./http/session-store.js";
-import { webAnswerFor, webInstaller } from "./http/web-exchange.js";
+import type { FrameworkSession } from "./http/client-identity.js";
+import { sessionOfStore } from "./http/framework-session.js";
+import { checkHost, type IdentityOptions, installed } from "./http/middleware.js";
+import { below, mountOf } from "./http/path.js";
+import { commonHeaders, exposedName, mergeExposed } from "./http/request-context.js";
+import { createRunnerHandler, type RunnerRouterOptions } from "./http/router.js";
+import { webAnswerFor, webInstaller } from "./http/web/request.js";
 import type { ActiveSession } from "./session/active-session.js";
-import type { ActiveSessions } from "./session/active-sessions.js";
+import type { ActiveSessions } from "./session/host.js";
 
 export type { CookieOptions } from "./http/cookie.js";
-export type { RunnerRouterOptions } from "./http/handler.js";
-export { type RotateOptions, refreshSession, requestSignal, resolveIdentity, rotateSession } from "./http/install.js";
+export {
+  type RotateOptions,
+  refreshSession,
+  requestSignal,
+  resolveIdentity,
+  rotateSession,
+} from "./http/middleware.js";
+export type { RunnerRouterOptions } from "./http/router.js";
 export type { Scope } from "./http/scopes.js";
 
 /** What `activeSession` adds to a context, for `new Hono<ActiveSessionEnv>()`. */

@@ -3,19 +3,25 @@
  * runners of that client. Where `koa-session` stands before them, the session belongs to its session.
  */
 import type { Context, Middleware } from "koa";
-import { below, mountOf } from "./http/address.js";
-import { exposedName, mergeExposed } from "./http/exchange.js";
-import { createRunnerHandler, type RunnerRouterOptions as HandlerOptions } from "./http/handler.js";
-import { checkHost, givePrototypeProperty, type IdentityOptions } from "./http/install.js";
-import { answerFor, sessionInstaller } from "./http/node-request.js";
-import { streamOfParts } from "./http/node-stream.js";
-import type { FrameworkSession } from "./http/request-session.js";
-import { sessionOfStore } from "./http/session-store.js";
+import type { FrameworkSession } from "./http/client-identity.js";
+import { sessionOfStore } from "./http/framework-session.js";
+import { checkHost, givePrototypeProperty, type IdentityOptions } from "./http/middleware.js";
+import { answerFor, sessionInstaller } from "./http/node/request.js";
+import { streamOfParts } from "./http/node/stream.js";
+import { below, mountOf } from "./http/path.js";
+import { exposedName, mergeExposed } from "./http/request-context.js";
+import { createRunnerHandler, type RunnerRouterOptions as HandlerOptions } from "./http/router.js";
 import type { ActiveSession } from "./session/active-session.js";
-import type { ActiveSessions } from "./session/active-sessions.js";
+import type { ActiveSessions } from "./session/host.js";
 
 export type { CookieOptions } from "./http/cookie.js";
-export { type RotateOptions, refreshSession, requestSignal, resolveIdentity, rotateSession } from "./http/install.js";
+export {
+  type RotateOptions,
+  refreshSession,
+  requestSignal,
+  resolveIdentity,
+  rotateSession,
+} from "./http/middleware.js";
 export type { Scope } from "./http/scopes.js";
 
 /** What `activeSession` adds to a context, for `new Koa<DefaultState, ActiveSessionContext>()`. */

@@ -31,15 +31,21 @@ import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from "fastif
 import { ActiveSessionError, answerBody } from "./base/error.js";
 import * as forExpress from "./express.js";
 import * as forFastify from "./fastify.js";
-import type { RunnerRouterOptions } from "./http/handler.js";
-import { checkHost, type IdentityOptions } from "./http/install.js";
+import { checkHost, type IdentityOptions } from "./http/middleware.js";
+import type { RunnerRouterOptions } from "./http/router.js";
 import type { ActiveSession as Session } from "./session/active-session.js";
-import { ActiveSessions } from "./session/active-sessions.js";
+import { ActiveSessions } from "./session/host.js";
 
 export type { CookieOptions } from "./http/cookie.js";
-export { type RotateOptions, refreshSession, requestSignal, resolveIdentity, rotateSession } from "./http/install.js";
+export {
+  type RotateOptions,
+  refreshSession,
+  requestSignal,
+  resolveIdentity,
+  rotateSession,
+} from "./http/middleware.js";
 export type { Scope } from "./http/scopes.js";
-export { ActiveSessions } from "./session/active-sessions.js";
+export { ActiveSessions } from "./session/host.js";
 
 /** What holds for sessions and runners. */
 export interface ActiveSessionSettings<Request extends object> extends IdentityOptions<Request>, RunnerRouterOptions {

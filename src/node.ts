@@ -4,15 +4,21 @@
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { TLSSocket } from "node:tls";
-import { below, mountOf } from "./http/address.js";
-import { createRunnerHandler, type RunnerRouterOptions as HandlerOptions } from "./http/handler.js";
-import { activeSessionProperty, checkHost, type IdentityOptions, pathOf } from "./http/install.js";
-import { serveRunner, sessionInstaller } from "./http/node-request.js";
+import { activeSessionProperty, checkHost, type IdentityOptions, pathOf } from "./http/middleware.js";
+import { serveRunner, sessionInstaller } from "./http/node/request.js";
+import { below, mountOf } from "./http/path.js";
+import { createRunnerHandler, type RunnerRouterOptions as HandlerOptions } from "./http/router.js";
 import type { ActiveSession } from "./session/active-session.js";
-import type { ActiveSessions } from "./session/active-sessions.js";
+import type { ActiveSessions } from "./session/host.js";
 
 export type { CookieOptions } from "./http/cookie.js";
-export { type RotateOptions, refreshSession, requestSignal, resolveIdentity, rotateSession } from "./http/install.js";
+export {
+  type RotateOptions,
+  refreshSession,
+  requestSignal,
+  resolveIdentity,
+  rotateSession,
+} from "./http/middleware.js";
 export type { Scope } from "./http/scopes.js";
 
 /** A request that knows its client's session. */

@@ -1,5 +1,5 @@
 /** Keeps where a tab has come to with a runner, for the time after a reload. */
-import type { RunnerPlace } from "./client/follow.js";
+import type { RunnerPlace } from "./client/follower.js";
 
 const entryOf = (name: string) => `active-session:${name}`;
 

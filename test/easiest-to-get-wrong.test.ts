@@ -1,7 +1,7 @@
 /** The fifteen behaviours that are easiest to get wrong; the design's changes included. */
 import { describe, expect, test, vi } from "vitest";
 import { createDeferred } from "../src/base/async.js";
-import { RequestSession } from "../src/http/request-session.js";
+import { RequestSession } from "../src/http/client-identity.js";
 import { scopeSelector } from "../src/http/scopes.js";
 import type { ProcessContext } from "../src/runner/process-producer.js";
 import type { RunnerOptions } from "../src/session/options.js";

@@ -6,7 +6,7 @@ import { activeSession, type RunnerRouterOptions, runnerRouter } from "../src/ex
 import { createCookieValue } from "../src/http/cookie.js";
 import { activeSession as nodeSession } from "../src/node.js";
 import type { ActiveSession } from "../src/session/active-session.js";
-import type { ActiveSessions } from "../src/session/active-sessions.js";
+import type { ActiveSessions } from "../src/session/host.js";
 import { isPending, openHost, turns } from "./support/control.js";
 import { listen, openApp, type TestApp, type TestAppOptions } from "./support/server.js";
 

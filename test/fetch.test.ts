@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { ActiveSessionError } from "../src/base/error.js";
 import { type ActiveSessionOptions, activeSession } from "../src/fetch.js";
-import { requestSignal } from "../src/http/install.js";
+import { requestSignal } from "../src/http/middleware.js";
 import { createActiveSessions } from "../src/index.js";
 import { atEnd } from "./support/cleanup.js";
 import { isPending } from "./support/control.js";

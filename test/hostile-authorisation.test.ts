@@ -1,6 +1,6 @@
 /** Who may follow a runner, and for how long: a login takes the old cookie's open responses, an acknowledgement keeps only its own. */
 import { describe, expect, test, vi } from "vitest";
-import { rotateSession } from "../src/http/install.js";
+import { rotateSession } from "../src/http/middleware.js";
 import type { AdapterRoute, AdapterUnderTest } from "../src/testing.js";
 import { adapters } from "./support/adapters.js";
 import { atEnd } from "./support/cleanup.js";

@@ -1,6 +1,6 @@
 /** How much one answer may weigh: items are of any size, and a page is not. */
 import { describe, expect, test } from "vitest";
-import { createRunnerHandler } from "../src/http/handler.js";
+import { createRunnerHandler } from "../src/http/router.js";
 import { defineSequenceRunner } from "../src/session/define.js";
 import { atEnd } from "./support/cleanup.js";
 import { isPending, openHost, PushSource } from "./support/control.js";

@@ -3,7 +3,7 @@ import { describe, expect, test, vi } from "vitest";
 import { createDeferred, type Deferred } from "../src/base/async.js";
 import type { Runner } from "../src/runner/runner.js";
 import type { ActiveSession } from "../src/session/active-session.js";
-import { createActiveSessions } from "../src/session/active-sessions.js";
+import { createActiveSessions } from "../src/session/host.js";
 import type { RunnerOptions } from "../src/session/options.js";
 import { atEnd } from "./support/cleanup.js";
 import { isPending, openHost, promised, turns } from "./support/control.js";

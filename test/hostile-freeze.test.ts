@@ -2,8 +2,8 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 import { afterEach, describe, expect, test, vi } from "vitest";
+import { Alarm } from "../src/base/idle-list.js";
 import type { ActiveSession } from "../src/session/active-session.js";
-import { Alarm } from "../src/session/expiry.js";
 import type { AdapterRoute } from "../src/testing.js";
 import { adapters } from "./support/adapters.js";
 import { atEnd } from "./support/cleanup.js";

@@ -1,7 +1,7 @@
 /** A login that is sent twice at once, by a double click: both requests carry the same old cookie, and both are under way. */
 import { describe, expect, test } from "vitest";
 import { createDeferred, type Deferred } from "../src/base/async.js";
-import { rotateSession } from "../src/http/install.js";
+import { rotateSession } from "../src/http/middleware.js";
 import type { AdapterRoute, AdapterUnderTest } from "../src/testing.js";
 import { adapters } from "./support/adapters.js";
 import { atEnd } from "./support/cleanup.js";

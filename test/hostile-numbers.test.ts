@@ -1,6 +1,6 @@
 /** Numbers that a client asks for: none of them makes the work run further ahead than its owner allows. */
 import { describe, expect, test } from "vitest";
-import { createRunnerHandler } from "../src/http/handler.js";
+import { createRunnerHandler } from "../src/http/router.js";
 import { defineSequenceRunner } from "../src/session/define.js";
 import { atEnd } from "./support/cleanup.js";
 import { isPending, openHost, PushSource, turns } from "./support/control.js";

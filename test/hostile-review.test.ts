@@ -2,7 +2,7 @@
 import { describe, expect, test, vi } from "vitest";
 import { createDeferred } from "../src/base/async.js";
 import { type ActiveSessionOptions, activeSession, rotateSession, runnerRouter } from "../src/fetch.js";
-import type { RunnerRouterOptions } from "../src/http/handler.js";
+import type { RunnerRouterOptions } from "../src/http/router.js";
 import { SequenceLog } from "../src/log/sequence-log.js";
 import type { Runner } from "../src/runner/runner.js";
 import type { ActiveSession } from "../src/session/active-session.js";

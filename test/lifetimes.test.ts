@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Runner } from "../src/runner/runner.js";
 import type { ActiveSession } from "../src/session/active-session.js";
-import type { ActiveSessions } from "../src/session/active-sessions.js";
+import type { ActiveSessions } from "../src/session/host.js";
 import type { ActiveSessionsOptions, RunnerOptions } from "../src/session/options.js";
 import { openHost, PushSource, turns } from "./support/control.js";
 

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test, vi } from "vitest";
 import { createDeferred } from "../src/base/async.js";
-import { createRunnerHandler } from "../src/http/handler.js";
+import { createRunnerHandler } from "../src/http/router.js";
 import type { ProcessContext } from "../src/runner/process-producer.js";
 import type { RunnerOptions } from "../src/session/options.js";
 import { atEnd } from "./support/cleanup.js";

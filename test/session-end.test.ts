@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createDeferred } from "../src/base/async.js";
 import type { ActiveSession } from "../src/session/active-session.js";
-import { createActiveSessions } from "../src/session/active-sessions.js";
+import { createActiveSessions } from "../src/session/host.js";
 import type { ActiveSessionsOptions } from "../src/session/options.js";
 import { atEnd } from "./support/cleanup.js";
 import { catchUncaught, listenerCount, openHost, PushSource, turns } from "./support/control.js";

@@ -2,9 +2,9 @@
 import { createParser } from "eventsource-parser";
 import { describe, expect, test } from "vitest";
 import { createDeferred } from "../src/base/async.js";
+import type { ControlEvent } from "../src/protocol/headers.js";
 import type { Runner } from "../src/runner/runner.js";
 import type { RunnerOptions } from "../src/session/options.js";
-import type { ControlEvent } from "../src/wire/names.js";
 import { atEnd } from "./support/cleanup.js";
 import { PushSource, turns } from "./support/control.js";
 import { openApp, type TestAppOptions } from "./support/server.js";

@@ -2,9 +2,9 @@ import { afterEach, describe, expect, test, vi } from "vitest";
 import { isPending } from "../../test/support/control.js";
 import { createDeferred, noop } from "../base/async.js";
 import { CodedError } from "../base/coded-error.js";
-import { headerNames } from "../wire/names.js";
+import { headerNames } from "../protocol/headers.js";
 import { createClient, type PageOptions } from "./client.js";
-import type { RunnerUpdate } from "./follow.js";
+import type { RunnerUpdate } from "./follower.js";
 import type { ClientOptions } from "./request.js";
 
 interface Asked {

@@ -1,6 +1,7 @@
 /** The browser's (or any `fetch` user's) side of the routes of runners. */
 import { abortable, noop } from "../base/async.js";
 import type { CodedError } from "../base/coded-error.js";
+import { backOff, pause } from "./backoff.js";
 import { type Received, requestPage } from "./connection.js";
 import type { Definitions, InputOf, NameOf, ResultOf, Untyped } from "./definitions.js";
 import {
@@ -11,9 +12,8 @@ import {
   type RunnerStatus,
   type RunnerUpdate,
   toUpdate,
-} from "./follow.js";
+} from "./follower.js";
 import { type ClientOptions, queryOf, request, requestJson } from "./request.js";
-import { backOff, pause } from "./waiting.js";
 
 /** How to ask. */
 export interface RequestOptions {

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import { isPending, turns } from "../../test/support/control.js";
 import { createDeferred, type Deferred } from "../base/async.js";
-import { headerNames } from "../wire/names.js";
+import { headerNames } from "../protocol/headers.js";
 import { connect, noStream, type Received, requestPage } from "./connection.js";
 import { isTemporary } from "./request.js";
 

@@ -5,7 +5,7 @@
  * received, the next connection asks for it again. A connection on which nothing arrives for too long is cut here.
  */
 import type { CodedError } from "../base/coded-error.js";
-import type { ControlEvent } from "../wire/names.js";
+import type { ControlEvent } from "../protocol/headers.js";
 import { eventParser } from "./event-stream.js";
 import {
   type ClientOptions,

@@ -5,7 +5,7 @@ import { type AskedOf, FakeRunner, runnersUrl } from "../../test/support/fake-ru
 import { createDeferred, noop } from "../base/async.js";
 import { CodedError } from "../base/coded-error.js";
 import { type CreateOptions, createClient } from "./client.js";
-import type { RunnerFollower, RunnerPlace } from "./follow.js";
+import type { RunnerFollower, RunnerPlace } from "./follower.js";
 import type { ClientOptions } from "./request.js";
 
 const input = { from: 5 };

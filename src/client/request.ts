@@ -1,7 +1,7 @@
 /** Requests to the routes of runners, and what their answers mean for whoever asked. */
 import { type ActiveSessionErrorOptions, CodedError } from "../base/coded-error.js";
 import type { ErrorCode } from "../base/error-codes.js";
-import type { ErrorBody } from "../wire/names.js";
+import type { ErrorBody } from "../protocol/headers.js";
 
 /** How a client makes its requests. */
 export interface ClientOptions {

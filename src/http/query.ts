@@ -1,8 +1,8 @@
 /** Query parameters of the wire, read strictly: every form that is not one of those documented is refused with 400. */
 import { ActiveSessionError, describe } from "../base/error.js";
+import { parseOffset } from "../protocol/offset.js";
 import type { Runner } from "../runner/runner.js";
 import { aheadLimitOf } from "../runner/sequence-runner.js";
-import { parseOffset } from "../wire/offset.js";
 import { parseEventId } from "./sse-form.js";
 
 /** Where a read starts: a position, the beginning (`-1`), or the tail (`now`). */

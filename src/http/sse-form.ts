@@ -2,11 +2,12 @@
  * What an event stream looks like: in the form of the Durable Streams protocol, or in that of the browser's own `EventSource`. Both
  * are Server-Sent Events; the response that writes them decides when.
  */
+
+import { formatOffset, parseOffset } from "../protocol/offset.js";
 import type { Runner } from "../runner/runner.js";
-import { formatOffset, parseOffset } from "../wire/offset.js";
 import { nextCursor } from "./cursor.js";
 import type { EncodedSlice } from "./encode.js";
-import { controlEvent } from "./read-headers.js";
+import { controlEvent } from "./response-headers.js";
 
 /** Makes the text of events. */
 export interface SseForm {

@@ -25,8 +25,7 @@
  */
 import { createDeferred, type Deferred } from "../base/async.js";
 import { ActiveSessionError, runnerFailed } from "../base/error.js";
-import { Lifecycle } from "./lifecycle.js";
-import { type Demand, noDemand, PendingRead, PendingReads, type ReadsOwner, targetOf } from "./pending-reads.js";
+import { afterTurn, turnsPassed } from "../base/event-loop.js";
 import type {
   ItemTally,
   LogEvents,
@@ -39,8 +38,9 @@ import type {
   RunnerStatus,
   Slice,
 } from "./result-log.js";
-import { afterTurn, turnsPassed } from "./turn.js";
-import { Window } from "./window.js";
+import { Window } from "./ring-buffer.js";
+import { Lifecycle } from "./status.js";
+import { type Demand, noDemand, PendingRead, PendingReads, type ReadsOwner, targetOf } from "./waiting-reads.js";
 
 /** Of a look at what there is: the reader waits no longer. */
 const enough = 0;

@@ -2,8 +2,8 @@
 import { useEffect, useMemo, useState, useSyncExternalStore } from "react";
 import type { RunnerClient } from "../client/client.js";
 import type { Definitions, InputOf, NameOf, ResultOf } from "../client/definitions.js";
+import { RunnersStore, type RunnersView } from "./runner-list-store.js";
 import { type RunnerHookOptions, RunnerStore, type RunnerView, type Target } from "./runner-store.js";
-import { RunnersStore, type RunnersView } from "./runners-store.js";
 
 /** A runner that the component creates. The input may be left out where the definition can do without, or `start` may be given it. */
 export type CreateTarget<Name, Input> = Creation<Name, Input> &

@@ -18,8 +18,8 @@ import type {
   RunnerProgress,
   RunnerStatus,
   RunnerUpdate,
-} from "../client/follow.js";
-import { batch } from "./batch.js";
+} from "../client/follower.js";
+import { batch } from "./frame.js";
 import { Store } from "./store.js";
 
 /** What is known of a runner. */

@@ -7,7 +7,7 @@ import { openPage } from "../../test/support/page.js";
 import { abortedBecause, completed, firstPage, openRunnerServer, piece } from "../../test/support/runner-server.js";
 import { createDeferred } from "../base/async.js";
 import type { RunnerClient } from "../client/client.js";
-import type { RunnerFollower } from "../client/follow.js";
+import type { RunnerFollower } from "../client/follower.js";
 import { createRunnerHooks, type RunnerHandle, type UseRunnerOptions } from "./hooks.js";
 import type { Target } from "./runner-store.js";
 

@@ -1,9 +1,9 @@
 /** Named runners: what they are made of, apart from any session. */
 
 import { ActiveSessionError, describe, type Issue } from "../base/error.js";
-import type { ProcessSink } from "../log/process-log.js";
 import type { Retain } from "../log/result-log.js";
 import type { SequenceSink } from "../log/sequence-log.js";
+import type { ProcessSink } from "../log/value-log.js";
 import { Produced } from "./custom-producer.js";
 import type { ProcessBody, ProcessContext } from "./process-producer.js";
 import type { RunnerContext } from "./producer.js";

@@ -12,7 +12,7 @@
 import { createDeferred, isAbort } from "../base/async.js";
 import type { CleanupSummary } from "../base/dispose.js";
 import { ActiveSessionError, describe } from "../base/error.js";
-import type { ProcessSink } from "../log/process-log.js";
+import type { ProcessSink } from "../log/value-log.js";
 import type { Producer, ProducerEvents, RunnerContext } from "./producer.js";
 
 /** What the body of a process runner gets. */

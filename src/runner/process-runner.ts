@@ -1,5 +1,5 @@
 /** A runner whose result is one value that changes until it is final. */
-import { ProcessLog, type ProcessSink } from "../log/process-log.js";
+import { ProcessLog, type ProcessSink } from "../log/value-log.js";
 import { CustomProducer, Produced } from "./custom-producer.js";
 import { type ProcessBody, ProcessProducer } from "./process-producer.js";
 import { Runner, RunnerLink, type RunnerOwner, type RunnerSettings } from "./runner.js";

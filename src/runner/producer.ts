@@ -1,6 +1,6 @@
 /** The contract between a runner and what works for it in the background. */
 import type { CleanupSummary } from "../base/dispose.js";
-import type { RunnerId } from "./shapes.js";
+import type { RunnerId } from "./types.js";
 
 /** What the work gets to know of its surroundings. `Session` and `Services` are the owner's. */
 export interface RunnerContext<Session = unknown, Services = unknown> {

@@ -2,7 +2,7 @@ import { describe, expect, test, vi } from "vitest";
 import { atEnd } from "../../test/support/cleanup.js";
 import { isPending, listenerCount, openHost, PushSource, turns } from "../../test/support/control.js";
 import { createDeferred } from "../base/async.js";
-import { nextSlice } from "../log/turn.js";
+import { nextSlice } from "../base/event-loop.js";
 import type { ActiveSessionsOptions, RunnerOptions } from "../session/options.js";
 
 const never = new Promise<never>(() => {});

@@ -23,10 +23,11 @@ import type {
   Slice,
   Wait,
 } from "../log/result-log.js";
-import { Background } from "./background.js";
 import type { RunnerDefinition } from "./definition.js";
+import { Background } from "./execution.js";
 import { LazySignal } from "./lazy-signal.js";
 import type { Producer, RunnerContext } from "./producer.js";
+import { onSharedAbort } from "./shared-listener.js";
 import type {
   AbortReason,
   ReadOptions,
@@ -35,8 +36,7 @@ import type {
   RunnerKind,
   RunnerResult,
   RunnerState,
-} from "./shapes.js";
-import { onSharedAbort } from "./shared-listener.js";
+} from "./types.js";
 
 /** What a runner needs of its owner. */
 export interface RunnerOwner {

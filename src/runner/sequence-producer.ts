@@ -12,8 +12,8 @@
  */
 import { createDeferred, type Deferred, isAbort, isThenable } from "../base/async.js";
 import type { CleanupSummary } from "../base/dispose.js";
+import { isSliceOver, nextSlice } from "../base/event-loop.js";
 import type { SequenceSink } from "../log/sequence-log.js";
-import { isSliceOver, nextSlice } from "../log/turn.js";
 import type { Producer, ProducerEvents, RunnerContext } from "./producer.js";
 import {
   discardSource,

@@ -5,8 +5,8 @@ import { createDeferred } from "../base/async.js";
 import type { Runner } from "../runner/runner.js";
 import type { SequenceSource } from "../runner/source.js";
 import type { ActiveSession } from "./active-session.js";
-import { createActiveSessions } from "./active-sessions.js";
 import { defineProcessRunner } from "./define.js";
+import { createActiveSessions } from "./host.js";
 import type { RunnerOptions } from "./options.js";
 
 const endless = async ({ signal }: { signal: AbortSignal }) =>

@@ -1,7 +1,7 @@
 /** Defining runners: named, typed and reusable, apart from any session. */
 
-import type { ProcessSink } from "../log/process-log.js";
 import type { SequenceSink } from "../log/sequence-log.js";
+import type { ProcessSink } from "../log/value-log.js";
 import {
   type DefinitionOptions,
   define,

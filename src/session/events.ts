@@ -8,7 +8,7 @@ import { inspect } from "node:util";
 import { noop } from "../base/async.js";
 import type { CleanupSummary } from "../base/dispose.js";
 import type { RunnerProgress, RunnerStatus } from "../log/result-log.js";
-import type { AbortReason, RunnerKind } from "../runner/shapes.js";
+import type { AbortReason, RunnerKind } from "../runner/types.js";
 
 /** A logger in the shape that pino and most others have. What it cannot do is not asked of it. */
 export interface Logger {

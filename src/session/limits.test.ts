@@ -1,7 +1,7 @@
 import { describe, expect, test, vi } from "vitest";
 import { openHost, PushSource, turns } from "../../test/support/control.js";
 import { wireRequest } from "../../test/support/wire.js";
-import { createRunnerHandler } from "../http/handler.js";
+import { createRunnerHandler } from "../http/router.js";
 import type { Runner } from "../runner/runner.js";
 import type { ActiveSession } from "./active-session.js";
 import type { LimitOptions } from "./limits.js";

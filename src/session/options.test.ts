@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { openHost } from "../../test/support/control.js";
 import type { ActiveSession } from "./active-session.js";
-import { createActiveSessions } from "./active-sessions.js";
+import { createActiveSessions } from "./host.js";
 import { type ActiveSessionsOptions, type RunnerOptions, resolveOptions } from "./options.js";
 
 afterEach(() => {

@@ -1,8 +1,8 @@
 /** The runners of one session: by number, with their idle times, and with the clean-ups that are still going on. */
 import type { CleanupSummary } from "../base/dispose.js";
+import { Expirable, type ExpiryList, type ExpiryLists } from "../base/idle-list.js";
+import type { RecencyList, Recent } from "../base/recency-list.js";
 import type { Runner } from "../runner/runner.js";
-import { Expirable, type ExpiryList, type ExpiryLists } from "./expiry.js";
-import type { RecencyList, Recent } from "./recency-list.js";
 
 /** A runner and what keeps it. */
 export class RunnerEntry extends Expirable implements Recent<RunnerEntry> {

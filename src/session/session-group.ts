@@ -10,11 +10,11 @@
 import { createDeferred } from "../base/async.js";
 import type { CleanupSummary, Resource } from "../base/dispose.js";
 import { ActiveSessionError } from "../base/error.js";
-import { Belongings } from "./belongings.js";
 import { sessionIdFor, type TaggedIdentity } from "./identity.js";
 import type { HostSettings } from "./options.js";
-import type { Ownership } from "./owned-resources.js";
+import type { Ownership } from "./ownership.js";
 import type { Properties } from "./properties.js";
+import { Belongings } from "./scope.js";
 
 /** What a group needs of its host. */
 export interface GroupHost<Session> {

@@ -7,15 +7,16 @@
  */
 import { abortable, LazyPromise } from "../base/async.js";
 import { type CleanupSummary, mergeSummaries, type OnLate, type Resource, runSteps, toSteps } from "../base/dispose.js";
+import type { ExpiryLists } from "../base/idle-list.js";
+import type { RecencyList } from "../base/recency-list.js";
 import type { ItemTally, LogState } from "../log/result-log.js";
 import type { RunnerDefinition } from "../runner/definition.js";
 import { LazySignal } from "../runner/lazy-signal.js";
 import type { Runner, RunnerOwner } from "../runner/runner.js";
 import type { SequenceSettings } from "../runner/sequence-runner.js";
-import type { AbortReason, RunnerKind } from "../runner/shapes.js";
-import { Creations } from "./creations.js";
+import type { AbortReason, RunnerKind } from "../runner/types.js";
 import type { ActiveSessionEvents, Events } from "./events.js";
-import type { ExpiryLists } from "./expiry.js";
+import { Creations } from "./idempotency.js";
 import type { Tally } from "./limits.js";
 import {
   type HostSettings,
@@ -24,7 +25,6 @@ import {
   resolveRunnerOptions,
   takeHolds,
 } from "./options.js";
-import type { RecencyList } from "./recency-list.js";
 import { parseRunnerKey } from "./runner-key.js";
 import { type RunnerEntry, RunnerTable } from "./runner-table.js";
 

@@ -8,10 +8,10 @@ import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 import type { RunnerClient } from "../client/client.js";
 import { createClient } from "../client.js";
-import type { RunnerRouterOptions } from "../http/handler.js";
-import type { IdentityOptions } from "../http/install.js";
+import type { IdentityOptions } from "../http/middleware.js";
+import type { RunnerRouterOptions } from "../http/router.js";
 import type { ActiveSession } from "../session/active-session.js";
-import { type ActiveSessions, createActiveSessions } from "../session/active-sessions.js";
+import { type ActiveSessions, createActiveSessions } from "../session/host.js";
 
 /** A route of an application: `session` gives what the adapter gives, at the moment it is called. */
 export type AdapterRoute<Request = object> = (request: Request, session: () => ActiveSession) => Promise<object>;

@@ -2,7 +2,7 @@
 import { deepEqual, equal, match, notEqual, ok, rejects } from "node:assert/strict";
 import { gzipSync } from "node:zlib";
 import { ActiveSessionError } from "../base/error.js";
-import { requestSignal, rotateSession } from "../http/install.js";
+import { requestSignal, rotateSession } from "../http/middleware.js";
 import type { ActiveSession } from "../session/active-session.js";
 import { defineSequenceRunner } from "../session/define.js";
 import {

@@ -1,6 +1,6 @@
 /** A server of one runner without any server: a `fetch` that answers from a list of items, as ours would. */
-import { headerNames } from "../../src/wire/names.js";
-import { formatOffset } from "../../src/wire/offset.js";
+import { headerNames } from "../../src/protocol/headers.js";
+import { formatOffset } from "../../src/protocol/offset.js";
 
 /** What was asked for. */
 export interface AskedOf {

@@ -2,8 +2,8 @@
 import { expect } from "vitest";
 import { createDeferred } from "../../src/base/async.js";
 import { createClient, type RunnerClient } from "../../src/client.js";
-import { headerNames } from "../../src/wire/names.js";
-import { formatOffset } from "../../src/wire/offset.js";
+import { headerNames } from "../../src/protocol/headers.js";
+import { formatOffset } from "../../src/protocol/offset.js";
 import { atEnd } from "./cleanup.js";
 
 const base = "http://server.test/runners";

@@ -1,6 +1,6 @@
 /** Requests to the handler of runners, without any server. */
-import type { WireRequest } from "../../src/http/exchange.js";
-import type { ActiveSessions } from "../../src/session/active-sessions.js";
+import type { WireRequest } from "../../src/http/request-context.js";
+import type { ActiveSessions } from "../../src/session/host.js";
 import type { TaggedIdentity } from "../../src/session/identity.js";
 
 /** A GET of `{mount}/{key}` by the user Ann, unless `more` says otherwise. `body`: the text that is sent. */
