@@ -60,9 +60,9 @@ export function activeSession<Services>(
   const install = webInstaller<Request>(sessions, options);
   return (handler) =>
     (request, ...rest) => {
-      const { arrival, pending } = install(request, request, rest[0]);
+      const { port, pending } = install(request, request, rest[0]);
       Object.defineProperty(request, "activeSession", activeSessionProperty);
-      const answer = () => arrival.answer(() => handler(request as never, ...rest));
+      const answer = () => port.answer(() => handler(request as never, ...rest));
       return pending === undefined ? answer() : pending.then(answer);
     };
 }

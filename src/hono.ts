@@ -68,7 +68,7 @@ export function activeSession<Services>(
 ): MiddlewareHandler<ActiveSessionEnv<Services>> {
   const install = webInstaller<Context>(sessions, options, frameworkSession);
   return async (context, next) => {
-    const { arrival, pending } = install(context, context.req.raw, context.env);
+    const { port, pending } = install(context, context.req.raw, context.env);
     if (pending !== undefined) await pending;
     Object.defineProperty(context, "var", lazyVariables);
     context.get = withSession(context, context.get);
@@ -76,13 +76,13 @@ export function activeSession<Services>(
       await next();
       const { res } = context;
       if (isOfRunner in context) exposeOwn(res.headers);
-      const response = arrival.finish(res);
+      const response = port.finish(res);
       if (response !== res) {
         context.res = undefined; // or the headers of the former one would replace its own
         context.res = response;
       }
     } finally {
-      arrival.end();
+      port.end();
     }
   };
 }

@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { atEnd } from "../../test/support/cleanup.js";
-import { Alarm, Expirable, ExpiryList, ExpiryLists } from "./idle-list.js";
+import { Alarm, IdleEntry, IdleList, IdleLists } from "./idle-list.js";
 
-class Item extends Expirable {
+class Item extends IdleEntry {
   constructor(readonly name: string) {
     super();
   }
@@ -12,7 +12,7 @@ class Item extends Expirable {
 function openList(duration: number, onExpire: (item: Item) => void = () => {}) {
   const expired: string[] = [];
   const times: number[] = [];
-  const list = new ExpiryList<Item>(duration, (item) => {
+  const list = new IdleList<Item>(duration, (item) => {
     expired.push(item.name);
     times.push(performance.now());
     onExpire(item);
@@ -216,7 +216,7 @@ describe("expiry lists for many durations", () => {
 
   it("are one for each duration, shared by all who join it", async () => {
     const expired: string[] = [];
-    const lists = new ExpiryLists<Item>((item) => expired.push(item.name));
+    const lists = new IdleLists<Item>((item) => expired.push(item.name));
     const [short, alsoShort, long] = [lists.join(100), lists.join(100), lists.join(200)];
     expect(alsoShort).toBe(short);
     expect(long).not.toBe(short);
@@ -229,7 +229,7 @@ describe("expiry lists for many durations", () => {
   });
 
   it("are there until the last one leaves, and leave no timer then", () => {
-    const lists = new ExpiryLists<Item>(() => {});
+    const lists = new IdleLists<Item>(() => {});
     const list = lists.join(100);
     lists.join(100);
     list.touch(a());
@@ -243,7 +243,7 @@ describe("expiry lists for many durations", () => {
   });
 
   it("do not mind that somebody leaves who never joined", () => {
-    expect(() => new ExpiryLists<Item>(() => {}).leave(100)).not.toThrow();
+    expect(() => new IdleLists<Item>(() => {}).leave(100)).not.toThrow();
   });
 });
 

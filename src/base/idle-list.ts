@@ -10,10 +10,10 @@ import { noop, startTimer } from "./async.js";
 /** At most so many entries expire in one go; then the event loop gets its turn. */
 const expiriesPerTurn = 1000;
 
-/** What can stand in one {@link ExpiryList}. */
-export abstract class Expirable {
-  expiryPrevious: Expirable | null = null;
-  expiryNext: Expirable | null = null;
+/** What can stand in one {@link IdleList}. */
+export abstract class IdleEntry {
+  expiryPrevious: IdleEntry | null = null;
+  expiryNext: IdleEntry | null = null;
   /** By the monotonic clock, ms; 0: it is in no list. */
   expiresAt = 0;
 }
@@ -59,12 +59,12 @@ export class Alarm {
 }
 
 /** See the top of the file. */
-export class ExpiryList<E extends Expirable> {
+export class IdleList<E extends IdleEntry> {
   readonly #duration: number;
   readonly #expire: (entry: E) => void;
   readonly #alarm = new Alarm(() => this.#sweep());
-  #head: Expirable | null = null;
-  #tail: Expirable | null = null;
+  #head: IdleEntry | null = null;
+  #tail: IdleEntry | null = null;
 
   /** @param expire is called once for each entry whose time is up, when it stands in no list any more; must not throw */
   constructor(duration: number, expire: (entry: E) => void) {
@@ -128,17 +128,17 @@ export class ExpiryList<E extends Expirable> {
 }
 
 /** Lists for any number of durations; one is there as long as somebody uses it. */
-export class ExpiryLists<E extends Expirable> {
+export class IdleLists<E extends IdleEntry> {
   readonly #expire: (entry: E) => void;
-  readonly #lists = new Map<number, { readonly list: ExpiryList<E>; users: number }>();
+  readonly #lists = new Map<number, { readonly list: IdleList<E>; users: number }>();
 
   constructor(expire: (entry: E) => void) {
     this.#expire = expire;
   }
 
   /** The list for a duration, kept until {@link leave} has been called as often as this. */
-  join(duration: number): ExpiryList<E> {
-    const known = this.#lists.get(duration) ?? { list: new ExpiryList(duration, this.#expire), users: 0 };
+  join(duration: number): IdleList<E> {
+    const known = this.#lists.get(duration) ?? { list: new IdleList(duration, this.#expire), users: 0 };
     this.#lists.set(duration, known);
     known.users++;
     return known.list;

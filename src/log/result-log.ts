@@ -82,7 +82,7 @@ export interface Wait {
 
 /** Who is told of a read that has to wait. */
 export interface ReadObserver {
-  /** It begins to wait. A read that only lingers until its source has had a turn is not told of: nothing can end that. */
+  /** It begins to wait. A read that only settles soon until its source has had a turn is not told of: nothing can end that. */
   readWaits(wait: Wait): void;
   /** It is settled, in whichever way. */
   readSettled(request: ReadRequest): void;

@@ -1,15 +1,15 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { Window } from "./ring-buffer.js";
+import { RingBuffer } from "./ring-buffer.js";
 
-function windowOf(count: number): Window<number> {
-  const window = new Window<number>();
+function windowOf(count: number): RingBuffer<number> {
+  const window = new RingBuffer<number>();
   for (let i = 0; i < count; i++) window.push(i);
   return window;
 }
 
 test("a new window is empty and starts at 0", () => {
-  const window = new Window<string>();
+  const window = new RingBuffer<string>();
   expect([window.first, window.end, window.slice(0, 0)]).toEqual([0, 0, []]);
 });
 
@@ -71,7 +71,7 @@ describe("cutAt", () => {
 
 describe("the array behind the window does not keep alive", () => {
   /** Which of its numbers the array holds. */
-  function held(window: Window<{ n: number }>): number[] {
+  function held(window: RingBuffer<{ n: number }>): number[] {
     const seen: ({ n: number } | undefined)[] = [];
     const { slice } = Array.prototype;
     try {
@@ -87,18 +87,18 @@ describe("the array behind the window does not keep alive", () => {
     return numbers.sort((a, b) => a - b);
   }
 
-  function push(window: Window<{ n: number }>, end: number): void {
+  function push(window: RingBuffer<{ n: number }>, end: number): void {
     for (let n = window.end; n < end; n++) window.push({ n });
   }
 
   test("what was dropped", () => {
-    const window = new Window<{ n: number }>();
+    const window = new RingBuffer<{ n: number }>();
     push(window, 20);
     window.dropBefore(10);
     expect(held(window)).toEqual([10, 11, 12, 13, 14, 15, 16, 17, 18, 19]);
   });
 
-  test.each<[string, (window: Window<{ n: number }>) => void, number[]]>([
+  test.each<[string, (window: RingBuffer<{ n: number }>) => void, number[]]>([
     ["was dropped", (window) => window.dropBefore(20), [20, 21, 22, 23]],
     ["was cut off", (window) => window.cutAt(14), [12, 13]],
     [
@@ -110,7 +110,7 @@ describe("the array behind the window does not keep alive", () => {
       [28],
     ],
   ])("what %s, where the window goes on at the array's beginning", (_what, letGo, left) => {
-    const window = new Window<{ n: number }>();
+    const window = new RingBuffer<{ n: number }>();
     push(window, 14);
     window.dropBefore(12);
     push(window, 24);
@@ -126,7 +126,7 @@ test("whatever is pushed, dropped and cut, it holds what a plain array would", (
   const cut = fc.record({ kind: fc.constant("cut" as const), by: fc.integer({ min: 0, max: 10 }) });
   fc.assert(
     fc.property(fc.array(fc.oneof(push, push, drop, cut), { maxLength: 60 }), (operations) => {
-      const window = new Window<number>();
+      const window = new RingBuffer<number>();
       let items: number[] = [];
       let first = 0;
       let next = 1000;

@@ -12,7 +12,7 @@ const firstRing: readonly undefined[] = Array.from({ length: 16 }, () => undefin
 const largestKept = 2048;
 
 /** See the top of the file. */
-export class Window<T> {
+export class RingBuffer<T> {
   #tally: ItemTally;
   /** The item at a position is at that position modulo the length. */
   #ring: (T | undefined)[] = [];

@@ -38,9 +38,9 @@ import type {
   RunnerStatus,
   Slice,
 } from "./result-log.js";
-import { Window } from "./ring-buffer.js";
-import { Lifecycle } from "./status.js";
-import { type Demand, noDemand, PendingRead, PendingReads, type ReadsOwner, targetOf } from "./waiting-reads.js";
+import { RingBuffer } from "./ring-buffer.js";
+import { LogStatus } from "./status.js";
+import { type Demand, noDemand, type ReadsOwner, targetOf, WaitingRead, WaitingReads } from "./waiting-reads.js";
 
 /** Of a look at what there is: the reader waits no longer. */
 const enough = 0;
@@ -77,18 +77,18 @@ export interface SequenceSink<T> {
 export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, SequenceSink<T> {
   readonly #options: SequenceLogOptions;
   readonly #events: LogEvents;
-  readonly #life: Lifecycle;
-  readonly #window: Window<T>;
+  readonly #life: LogStatus;
+  readonly #window: RingBuffer<T>;
   #position = 0;
   /** The furthest position that a reader has named; `acknowledged` follows as soon as no pending read is in the way. */
   #received = 0;
   #acknowledged = 0;
   /** How far an aborted producer had come; a start up to here is no error of the reader. */
   #formerProgress = 0;
-  #reads: PendingReads<T[]> | undefined;
+  #reads: WaitingReads<T[]> | undefined;
   /** What the pending reads ask for. */
   #demand: Readonly<Demand> = noDemand;
-  /** Whether {@link afterTurn} will call back for those that are ripe, and how many turns had passed when it was asked to. */
+  /** Whether {@link afterTurn} will call back for those that are ready, and how many turns had passed when it was asked to. */
   #isWatching = false;
   #watchesSince = 0;
   #onTurn: (() => void) | undefined;
@@ -101,8 +101,8 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
 
   constructor(options: SequenceLogOptions, events: LogEvents, tally?: ItemTally) {
     this.#options = options;
-    this.#window = new Window(tally);
-    this.#life = new Lifecycle(events);
+    this.#window = new RingBuffer(tally);
+    this.#life = new LogStatus(events);
     this.#events = events;
     this.#ceiling = options.mostItems ?? Number.POSITIVE_INFINITY;
     this.#bound = this.#aheadBound;
@@ -133,16 +133,16 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
   read(request: ReadRequest, observer?: ReadObserver): Slice<T[]> | Promise<Slice<T[]>> {
     const start = this.#locate(request);
     const target = targetOf(start, request);
-    const probeAt = this.#isRipe(target) ? Number.POSITIVE_INFINITY : this.#probe(start, request);
+    const probeAt = this.#isReady(target) ? Number.POSITIVE_INFINITY : this.#probe(start, request);
     if (start < this.#window.first) throw this.#gone(start); // the items' own code ran, and may have acknowledged them
-    const isRipe = probeAt === enough || this.#isRipe(target);
-    if (request.signal?.aborted && !isRipe) throw request.signal.reason;
+    const isReady = probeAt === enough || this.#isReady(target);
+    if (request.signal?.aborted && !isReady) throw request.signal.reason;
     if (request.start !== "tail" && request.acknowledge !== false) this.#acknowledge(start);
-    if (!this.#isDue(isRipe, start + request.max)) {
+    if (!this.#isDue(isReady, start + request.max)) {
       return new Promise((resolve, reject) => {
-        const read = new PendingRead(start, request, observer, resolve, reject);
+        const read = new WaitingRead(start, request, observer, resolve, reject);
         read.probeAt = probeAt;
-        this.#wait(read, isRipe);
+        this.#wait(read, isReady);
       });
     }
     const slice = this.handOut(start, request);
@@ -291,7 +291,7 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
   }
 
   /** A passive reader's next item may have been acknowledged away by another reader: a gap, which it has to learn of. */
-  #rejectOvertaken(reads: PendingReads<T[]>): void {
+  #rejectOvertaken(reads: WaitingReads<T[]>): void {
     for (const read of reads.all()) {
       if (read.start >= this.#window.first) continue;
       reads.remove(read);
@@ -302,7 +302,7 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
   // --- waiting -----------------------------------------------------------------------------------------------------
 
   /** Whether a read that waits for this position can have what it asked for. */
-  #isRipe(target: number): boolean {
+  #isReady(target: number): boolean {
     return this.#life.ended || this.#window.end >= target;
   }
 
@@ -315,27 +315,27 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
     return count === 0 ? enough : start + Math.max(count, items.length + 1);
   }
 
-  #hasEnough(read: PendingRead<T[]>): boolean {
+  #hasEnough(read: WaitingRead<T[]>): boolean {
     if (this.#window.end < read.probeAt) return false;
     read.probeAt = this.#probe(read.start, read.request);
     return read.probeAt === enough;
   }
 
   /** Whether nothing that could still happen would change what a read gets. */
-  #isDue(isRipe: boolean, limit: number): boolean {
-    return this.#life.ended || (isRipe && (!this.#life.started || this.#window.end > limit));
+  #isDue(isReady: boolean, limit: number): boolean {
+    return this.#life.ended || (isReady && (!this.#life.started || this.#window.end > limit));
   }
 
-  #wait(read: PendingRead<T[]>, isRipe: boolean): void {
+  #wait(read: WaitingRead<T[]>, isReady: boolean): void {
     this.#reads ??= this.#makeReads();
-    if (isRipe) this.#linger(this.#reads, read);
+    if (isReady) this.#settleSoon(this.#reads, read);
     else this.#reads.add(read);
-    if (!isRipe && read.request.eager) this.#watch(this.#reads, read);
+    if (!isReady && read.request.eager) this.#watch(this.#reads, read);
     this.#readsChanged(this.#reads);
   }
 
-  #makeReads(): PendingReads<T[]> {
-    const reads = new PendingReads<T[]>(this);
+  #makeReads(): WaitingReads<T[]> {
+    const reads = new WaitingReads<T[]>(this);
     this.#demand = reads.demand;
     return reads;
   }
@@ -344,26 +344,26 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
     this.#readsChanged(this.#reads!);
   }
 
-  onGivenUp(read: PendingRead<T[]>): void {
-    this.#linger(this.#reads!, read);
+  onGivenUp(read: WaitingRead<T[]>): void {
+    this.#settleSoon(this.#reads!, read);
     this.#readsChanged(this.#reads!);
   }
 
   /** The read has what it needs; the source gets one turn to report its end first. */
-  #linger(reads: PendingReads<T[]>, read: PendingRead<T[]>): void {
-    reads.ripen(read);
-    read.ripeAt = this.#window.end;
+  #settleSoon(reads: WaitingReads<T[]>, read: WaitingRead<T[]>): void {
+    reads.markReady(read);
+    read.readyAt = this.#window.end;
     this.#watch(reads, read);
   }
 
   /** A whole turn begins for the read: now, or with the next call where one is going on. */
-  #watch(reads: PendingReads<T[]>, read: PendingRead<T[]>): void {
+  #watch(reads: WaitingReads<T[]>, read: WaitingRead<T[]>): void {
     read.awaitsTurn = true;
     this.#callAfterTurn(reads);
     read.isWatched = turnsPassed() === this.#watchesSince;
   }
 
-  #callAfterTurn(reads: PendingReads<T[]>): void {
+  #callAfterTurn(reads: WaitingReads<T[]>): void {
     if (this.#isWatching) return;
     this.#isWatching = true;
     this.#watchesSince = turnsPassed();
@@ -371,14 +371,14 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
     afterTurn(this.#onTurn);
   }
 
-  #turnIsOver(reads: PendingReads<T[]>): void {
+  #turnIsOver(reads: WaitingReads<T[]>): void {
     this.#isWatching = false;
     let hasMore = false;
     for (const read of reads.all()) {
       if (!read.awaitsTurn || !reads.has(read)) continue; // settled meanwhile, by an abort from another one's `accept`
       if (read.isWatched && !this.#isAsleep(read)) {
         read.awaitsTurn = false;
-        if (read.ripe) reads.settle(read);
+        if (read.ready) reads.settle(read);
       } else {
         read.isWatched = true;
         hasMore = true;
@@ -390,24 +390,24 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
   }
 
   /** A turn does not count while the source waits for its share of the loop and has not made a step since. */
-  #isAsleep(read: PendingRead<T[]>): boolean {
-    return read.ripe && this.isYielding && read.ripeAt === this.#window.end && read.patience-- > 0;
+  #isAsleep(read: WaitingRead<T[]>): boolean {
+    return read.ready && this.isYielding && read.readyAt === this.#window.end && read.turnsLeft-- > 0;
   }
 
   /** The progress has reached a point that some read waits for. */
-  #wake(reads: PendingReads<T[]>): void {
+  #wake(reads: WaitingReads<T[]>): void {
     for (const read of reads.all()) {
       if (!reads.has(read)) continue; // as above
-      const isRipe = read.ripe || this.#isRipe(read.target) || this.#hasEnough(read);
+      const isReady = read.ready || this.#isReady(read.target) || this.#hasEnough(read);
       if (!reads.has(read)) continue; // its reader's own code ran
-      if (this.#isDue(isRipe, read.limit) || (isRipe && read.isUrgent)) reads.settle(read);
-      else if (isRipe && !read.ripe) this.#linger(reads, read);
+      if (this.#isDue(isReady, read.limit) || (isReady && read.isUrgent)) reads.settle(read);
+      else if (isReady && !read.ready) this.#settleSoon(reads, read);
     }
     this.#readsChanged(reads);
   }
 
   /** Recomputes what follows from the set of pending reads: when to wake them and how far the producer may go. */
-  #readsChanged(reads: PendingReads<T[]>): void {
+  #readsChanged(reads: WaitingReads<T[]>): void {
     reads.measure();
     this.#dropAcknowledged();
     this.#moveBound();
@@ -452,7 +452,7 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
   }
 
   /** As {@link #itemsFor}; a read whose reader can take none of them is rejected. */
-  #tryItemsFor(read: PendingRead<T[]>): T[] | undefined {
+  #tryItemsFor(read: WaitingRead<T[]>): T[] | undefined {
     try {
       return this.#itemsFor(read.start, read.request);
     } catch (error) {
@@ -475,7 +475,7 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
     this.#life.announce();
   }
 
-  #takeReads(): PendingRead<T[]>[] {
+  #takeReads(): WaitingRead<T[]>[] {
     if (!this.#reads) return [];
     const reads = this.#reads.all();
     for (const read of reads) this.#reads.remove(read);

@@ -11,7 +11,7 @@ import type { ActiveSessionError } from "../base/error.js";
 import type { FinalStatus, LogEvents, LogState, RunnerProgress, RunnerStatus, Slice } from "./result-log.js";
 
 /** See the top of the file. */
-export class Lifecycle {
+export class LogStatus {
   readonly #events: LogEvents;
   #started = false;
   #ended = false;

@@ -1,19 +1,19 @@
 import { describe, expect, test, vi } from "vitest";
 import { isPending, listenerCount, promised } from "../../test/support/control.js";
 import type { ReadRequest } from "./result-log.js";
-import { ProcessLog } from "./value-log.js";
+import { ValueLog } from "./value-log.js";
 
 function openLog() {
   const onFinal = vi.fn();
-  const log = new ProcessLog<string>({ onFinal });
+  const log = new ValueLog<string>({ onFinal });
   log.start();
   return { log, onFinal };
 }
 
-const available = (log: ProcessLog<string>, more: Partial<ReadRequest> = {}) =>
+const available = (log: ValueLog<string>, more: Partial<ReadRequest> = {}) =>
   promised(() => log.read({ min: 0, max: Number.POSITIVE_INFINITY, ...more }));
 
-const required = (log: ProcessLog<string>, advance: number, more: Partial<ReadRequest> = {}) =>
+const required = (log: ValueLog<string>, advance: number, more: Partial<ReadRequest> = {}) =>
   promised(() => log.read({ min: advance, max: advance, ...more }));
 
 test("before the first report there is no value", async () => {
@@ -23,7 +23,7 @@ test("before the first report there is no value", async () => {
 });
 
 test("before the start the status says so", () => {
-  const log = new ProcessLog<string>({ onFinal: vi.fn() });
+  const log = new ValueLog<string>({ onFinal: vi.fn() });
   expect(log.current).toMatchObject({ status: "not-started", position: 0, progress: { current: 0 } });
 });
 

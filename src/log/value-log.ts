@@ -24,8 +24,8 @@ import type {
   RunnerStatus,
   Slice,
 } from "./result-log.js";
-import { Lifecycle } from "./status.js";
-import { PendingRead, PendingReads, type ReadsOwner, targetOf } from "./waiting-reads.js";
+import { LogStatus } from "./status.js";
+import { type ReadsOwner, targetOf, WaitingRead, WaitingReads } from "./waiting-reads.js";
 
 /** The body's side of a process log. */
 export interface ProcessSink<T> {
@@ -40,16 +40,16 @@ export interface ProcessSink<T> {
 }
 
 /** See the top of the file. */
-export class ProcessLog<T> implements ResultLog<T | undefined>, ReadsOwner<T | undefined>, ProcessSink<T> {
-  readonly #life: Lifecycle;
+export class ValueLog<T> implements ResultLog<T | undefined>, ReadsOwner<T | undefined>, ProcessSink<T> {
+  readonly #life: LogStatus;
   #value: T | undefined;
   #position = 0;
   #reported = 0;
   #estimatedEnd: number | undefined;
-  #reads: PendingReads<T | undefined> | undefined;
+  #reads: WaitingReads<T | undefined> | undefined;
 
   constructor(events: LogEvents) {
-    this.#life = new Lifecycle(events);
+    this.#life = new LogStatus(events);
   }
 
   get current(): LogState {
@@ -84,8 +84,8 @@ export class ProcessLog<T> implements ResultLog<T | undefined>, ReadsOwner<T | u
       return slice;
     }
     return new Promise((resolve, reject) => {
-      this.#reads ??= new PendingReads<T | undefined>(this);
-      this.#reads.add(new PendingRead(start, request, observer, resolve, reject));
+      this.#reads ??= new WaitingReads<T | undefined>(this);
+      this.#reads.add(new WaitingRead(start, request, observer, resolve, reject));
     });
   }
 
@@ -147,13 +147,13 @@ export class ProcessLog<T> implements ResultLog<T | undefined>, ReadsOwner<T | u
   }
 
   /** A reader's own code runs in here: an abort or a report from there may have settled those that come after it. */
-  #settle(isDue: (read: PendingRead<T | undefined>) => boolean): void {
+  #settle(isDue: (read: WaitingRead<T | undefined>) => boolean): void {
     for (const read of this.#reads?.all() ?? []) if (isDue(read) && this.#reads!.has(read)) this.#reads!.settle(read);
   }
 
   onCancelled(): void {}
 
-  onGivenUp(read: PendingRead<T | undefined>): void {
+  onGivenUp(read: WaitingRead<T | undefined>): void {
     this.#reads!.settle(read);
   }
 

@@ -1,9 +1,9 @@
 /**
  * The reads that wait at a log. A read waits in one of two states:
  *
- * - **unripe**: fewer than `min` positions beyond its start exist. It can be cancelled by its signal and given up by its
- *   time-out; it ripens when the position it waits for is reached.
- * - **ripe**: it has what it asked for and lingers for a turn, in which the source may report its end (or more items). It
+ * - **unready**: fewer than `min` positions beyond its start exist. It can be cancelled by its signal and given up by its
+ *   time-out; it becomes ready when the position it waits for is reached.
+ * - **ready**: it has what it asked for and settles soon for a turn, in which the source may report its end (or more items). It
  *   cannot be cancelled any more.
  *
  * The log decides when; this file only keeps the set, the timers and the listeners, and sees to it that every read is
@@ -16,19 +16,19 @@ import type { ReadObserver, ReadRequest, Slice, Wait } from "./result-log.js";
 const mostTurns = 32;
 
 /** One waiting read. */
-export class PendingRead<R> implements Wait {
-  ripe = false;
+export class WaitingRead<R> implements Wait {
+  ready = false;
   /** At this progress its reader looks whether there is enough for it already. */
   probeAt = Number.POSITIVE_INFINITY;
-  /** The progress at which it became ripe. */
-  ripeAt = 0;
+  /** The progress at which it became ready. */
+  readyAt = 0;
   /** Whether a whole turn has to pass before something is done for it. */
   awaitsTurn = false;
-  /** Whether it was there, and as ripe as it is, when the turn began that is waited for. */
+  /** Whether it was there, and as ready as it is, when the turn began that is waited for. */
   isWatched = false;
   /** For how many more turns it may wait for a source that has not had its own yet. */
-  patience = mostTurns;
-  #reads: PendingReads<R> | undefined;
+  turnsLeft = mostTurns;
+  #reads: WaitingReads<R> | undefined;
   #release: () => void = noop;
 
   constructor(
@@ -60,7 +60,7 @@ export class PendingRead<R> implements Wait {
   }
 
   /** Lets the request's signal cancel and its time-out give up this read, and its reader do either. */
-  arm(reads: PendingReads<R>): void {
+  arm(reads: WaitingReads<R>): void {
     this.#reads = reads;
     const { signal, timeout, onWait } = this.request;
     onWait?.(this);
@@ -97,7 +97,7 @@ export class PendingRead<R> implements Wait {
     this.observer?.readSettled(this.request);
   }
 
-  /** Takes off listener and timer: the read is ripe, or settled. */
+  /** Takes off listener and timer: the read is ready, or settled. */
   disarm(): void {
     this.#reads = undefined;
     this.#release();
@@ -117,13 +117,13 @@ export interface ReadsOwner<R> {
   /** A read has been cancelled. */
   onCancelled(): void;
   /** The read shall not wait any longer for what it asked for. */
-  onGivenUp(read: PendingRead<R>): void;
+  onGivenUp(read: WaitingRead<R>): void;
 }
 
 /** The set of a log's waiting reads; made only when the first read has to wait. */
-export class PendingReads<R> {
+export class WaitingReads<R> {
   /** In order of arrival. There is mostly one: a set would take longer. */
-  readonly #reads: PendingRead<R>[] = [];
+  readonly #reads: WaitingRead<R>[] = [];
   /** What follows from them, as of the latest {@link measure}. */
   readonly demand: Demand = { ...noDemand };
   readonly #owner: ReadsOwner<R>;
@@ -133,16 +133,16 @@ export class PendingReads<R> {
   }
 
   /** As of the call, in order of arrival. */
-  all(): PendingRead<R>[] {
+  all(): WaitingRead<R>[] {
     return [...this.#reads];
   }
 
-  has(read: PendingRead<R>): boolean {
+  has(read: WaitingRead<R>): boolean {
     return this.#reads.includes(read);
   }
 
-  /** Adds an unripe read. */
-  add(read: PendingRead<R>): void {
+  /** Adds an unready read. */
+  add(read: WaitingRead<R>): void {
     if (read.request.signal?.aborted) {
       read.reject(read.request.signal.reason);
       return;
@@ -151,26 +151,26 @@ export class PendingReads<R> {
     read.arm(this);
   }
 
-  /** Rejects an unripe read. */
-  cancel(read: PendingRead<R>, reason: unknown): void {
+  /** Rejects an unready read. */
+  cancel(read: WaitingRead<R>, reason: unknown): void {
     this.remove(read);
     this.#owner.onCancelled();
     read.reject(reason);
   }
 
-  /** Settles an unripe read with what there is. */
-  giveUp(read: PendingRead<R>): void {
+  /** Settles an unready read with what there is. */
+  giveUp(read: WaitingRead<R>): void {
     this.#owner.onGivenUp(read);
   }
 
-  /** Marks a read as ripe: from now on it settles with a slice, whatever its signal does. */
-  ripen(read: PendingRead<R>): void {
+  /** Marks a read as ready: from now on it settles with a slice, whatever its signal does. */
+  markReady(read: WaitingRead<R>): void {
     if (!this.has(read)) this.#reads.push(read);
-    read.ripe = true;
+    read.ready = true;
     read.disarm();
   }
 
-  remove(read: PendingRead<R>): void {
+  remove(read: WaitingRead<R>): void {
     const at = this.#reads.indexOf(read);
     if (at === this.#reads.length - 1)
       this.#reads.pop(); // mostly it is the only one
@@ -179,7 +179,7 @@ export class PendingReads<R> {
   }
 
   /** Takes what a read gets and settles it, all in this step. The log must be consistent. */
-  settle(read: PendingRead<R>): void {
+  settle(read: WaitingRead<R>): void {
     this.remove(read);
     let slice: Slice<R>;
     try {
@@ -200,10 +200,10 @@ export class PendingReads<R> {
   measure(): void {
     let { wakeAt, lowestStart, furthestTarget } = noDemand;
     for (const read of this.#reads) {
-      wakeAt = Math.min(wakeAt, read.ripe ? read.limit + 1 : Math.min(read.target, read.probeAt));
+      wakeAt = Math.min(wakeAt, read.ready ? read.limit + 1 : Math.min(read.target, read.probeAt));
       if (read.request.passive) continue;
       lowestStart = Math.min(lowestStart, read.start);
-      if (!read.ripe && read.request.raisesBound !== false) furthestTarget = Math.max(furthestTarget, read.target);
+      if (!read.ready && read.request.raisesBound !== false) furthestTarget = Math.max(furthestTarget, read.target);
     }
     this.demand.wakeAt = wakeAt;
     this.demand.lowestStart = lowestStart;
@@ -217,7 +217,7 @@ export interface Demand {
   wakeAt: number;
   /** The lowest start of those whose items must stay (all but passive ones), or `Infinity`. */
   lowestStart: number;
-  /** The furthest position that an unripe one (not a passive one) waits for, or 0. */
+  /** The furthest position that an unready one (not a passive one) waits for, or 0. */
   furthestTarget: number;
 }
 

@@ -17,7 +17,7 @@ import { LazySignal } from "./lazy-signal.js";
 import type { Producer, RunnerContext } from "./producer.js";
 
 /** What the work needs of its runner. */
-export interface BackgroundHome {
+export interface ExecutionOwner {
   /** What the work is given when it starts. */
   makeContext(): RunnerContext;
   /** The work has failed when its clean-up was over. */
@@ -27,14 +27,14 @@ export interface BackgroundHome {
 }
 
 /** See the top of the file. */
-export class Background {
+export class Execution {
   /** Resolves when the work is closed. */
   readonly closed = new LazyPromise<CleanupSummary>();
   /** Resolves when the holds are released, too, with how both went. */
   readonly released = new LazyPromise<CleanupSummary>();
   /** What the work listens to. */
   readonly signal = new LazySignal();
-  readonly #home: BackgroundHome;
+  readonly #owner: ExecutionOwner;
   readonly #producer: Producer;
   readonly #holds: readonly Resource[];
   readonly #cleanupTimeout: number;
@@ -46,8 +46,8 @@ export class Background {
   #isClosed = false;
 
   /** @param cleanupTimeout how long a clean-up step may take, ms */
-  constructor(home: BackgroundHome, producer: Producer, holds: readonly Resource[], cleanupTimeout: number) {
-    this.#home = home;
+  constructor(home: ExecutionOwner, producer: Producer, holds: readonly Resource[], cleanupTimeout: number) {
+    this.#owner = home;
     this.#producer = producer;
     this.#holds = holds;
     this.#cleanupTimeout = cleanupTimeout;
@@ -75,7 +75,7 @@ export class Background {
 
   async #begin(): Promise<void> {
     try {
-      await this.#producer.start(this.#home.makeContext());
+      await this.#producer.start(this.#owner.makeContext());
       this.#endStart();
     } catch (error) {
       for (const wait of this.#endStart()) wait.cancel(error);
@@ -113,7 +113,7 @@ export class Background {
 
   onLateError(error: unknown): void {
     if (this.closed.isResolved) {
-      this.#home.onFailedLate(error);
+      this.#owner.onFailedLate(error);
       return;
     }
     this.#lateErrors ??= [];
@@ -122,20 +122,20 @@ export class Background {
 
   #close(closing: CleanupSummary): void {
     if (this.closed.isResolved) {
-      for (const error of closing.errors) this.#home.onFailedLate(error);
+      for (const error of closing.errors) this.#owner.onFailedLate(error);
       return;
     }
     const late = this.#lateErrors;
     const summary = late ? mergeSummaries([{ timedOut: false, errors: late }, closing]) : closing;
     this.closed.resolve(summary);
-    const releasing = runSteps(toSteps(this.#holds), this.#cleanupTimeout, (error) => this.#home.onFailedLate(error));
+    const releasing = runSteps(toSteps(this.#holds), this.#cleanupTimeout, (error) => this.#owner.onFailedLate(error));
     if (releasing instanceof Promise) void releasing.then((ofHolds) => this.#release(summary, ofHolds));
     else this.#release(summary, releasing);
   }
 
   #release(ofWork: CleanupSummary, ofHolds: CleanupSummary): void {
     const summary = mergeSummaries([ofWork, ofHolds]);
-    this.#home.onCleanedUp(summary);
+    this.#owner.onCleanedUp(summary);
     this.released.resolve(summary);
   }
 }

@@ -1,5 +1,5 @@
 /** A runner whose result is one value that changes until it is final. */
-import { ProcessLog, type ProcessSink } from "../log/value-log.js";
+import { type ProcessSink, ValueLog } from "../log/value-log.js";
 import { CustomProducer, Produced } from "./custom-producer.js";
 import { type ProcessBody, ProcessProducer } from "./process-producer.js";
 import { Runner, RunnerLink, type RunnerOwner, type RunnerSettings } from "./runner.js";
@@ -16,7 +16,7 @@ export function createProcess<T>(
   settings: RunnerSettings,
 ): ProcessRunner<T> {
   const link = new RunnerLink();
-  const log = new ProcessLog<T>(link);
+  const log = new ValueLog<T>(link);
   const producer =
     body instanceof Produced ? new CustomProducer(log, body, link) : new ProcessProducer(log, body, link);
   return new ProcessRunner<T>({ owner, log, producer, settings, link });

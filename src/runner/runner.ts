@@ -24,7 +24,7 @@ import type {
   Wait,
 } from "../log/result-log.js";
 import type { RunnerDefinition } from "./definition.js";
-import { Background } from "./execution.js";
+import { Execution } from "./execution.js";
 import { LazySignal } from "./lazy-signal.js";
 import type { Producer, RunnerContext } from "./producer.js";
 import { onSharedAbort } from "./shared-listener.js";
@@ -120,7 +120,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   data: unknown;
 
   readonly #parts: RunnerParts<R>;
-  readonly #background: Background;
+  readonly #execution: Execution;
   /** What readers listen to. */
   readonly #finalSignal = new LazySignal();
   readonly #removal = new LazySignal();
@@ -135,7 +135,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
     const { owner, producer, settings, link } = parts;
     this.#parts = parts;
     this.data = settings.data;
-    this.#background = new Background(this, producer, settings.holds, owner.cleanupTimeout);
+    this.#execution = new Execution(this, producer, settings.holds, owner.cleanupTimeout);
     link.runner = this;
   }
 
@@ -182,7 +182,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
 
   /** Whether the background has ended, whether or not its results have been read. */
   get isBackgroundCompleted(): boolean {
-    return isBackgroundCompleted(this.#log.current, this.kind, this.#background.isClosed);
+    return isBackgroundCompleted(this.#log.current, this.kind, this.#execution.isClosed);
   }
 
   /** Why the runner failed; only with the status `failed`. */
@@ -203,7 +203,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
 
   /** Resolves when the background has ended and its source is closed, whether or not the results have been read. */
   get cleanup(): Promise<CleanupSummary> {
-    return this.#background.closed.promise;
+    return this.#execution.closed.promise;
   }
 
   /** The exact state, also of a runner on another host. */
@@ -216,7 +216,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
       status: state.status,
       position: state.position,
       progress: state.progress,
-      isBackgroundCompleted: isBackgroundCompleted(state, this.kind, this.#background.isClosed),
+      isBackgroundCompleted: isBackgroundCompleted(state, this.kind, this.#execution.isClosed),
       ...(state.status === "failed" && state.failure && { error: state.failure }),
       ...(state.status === "aborted" && this.#abortReason && { abortReason: this.#abortReason }),
     };
@@ -298,7 +298,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
 
   /** @internal */
   readWaits(wait: Wait): void {
-    this.#background.readWaits(wait);
+    this.#execution.readWaits(wait);
   }
 
   #holdFor({ min, passive }: ReadRequest): void {
@@ -339,7 +339,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
    * @internal
    */
   start(): Promise<void> {
-    return this.needsStart ? this.#background.start() : Promise.resolve();
+    return this.needsStart ? this.#execution.start() : Promise.resolve();
   }
 
   /**
@@ -362,7 +362,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
       this.#abortReason = undefined;
       return;
     }
-    this.#background.stop();
+    this.#execution.stop();
   }
 
   /** Aborts the runner when `signal` does. @internal */
@@ -374,7 +374,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
 
   /** Whether a read has to start the background first, or to wait for a start under way. @internal */
   get needsStart(): boolean {
-    return this.#background.isStarting || this.status === "not-started";
+    return this.#execution.isStarting || this.status === "not-started";
   }
 
   /** The log takes what the background makes. @internal */
@@ -384,8 +384,8 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
 
   /** The log takes no more: the work is told why, and stopped. @internal */
   onOverflow(error: ActiveSessionError): void {
-    this.#background.signal.abort(error);
-    this.#background.stop();
+    this.#execution.signal.abort(error);
+    this.#execution.stop();
   }
 
   /** The log's status has become final. @internal */
@@ -399,13 +399,13 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
       return;
     }
     const error = abortError(this.#abortReason, this.#abortCause);
-    this.#background.signal.abort(error);
+    this.#execution.signal.abort(error);
     this.#finalSignal.abort(error);
   }
 
   /** The work has thrown something after it was stopped. @internal */
   onLateError(error: unknown): void {
-    this.#background.onLateError(error);
+    this.#execution.onLateError(error);
   }
 
   /** @internal */
@@ -426,9 +426,9 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   /** @internal */
   dispose(reason: AbortReason): Promise<CleanupSummary> {
     if (this.#disposal === undefined) {
-      this.#disposal = this.#background.released.promise;
+      this.#disposal = this.#execution.released.promise;
       this.abortFor(reason);
-      this.#background.limitCleanup();
+      this.#execution.limitCleanup();
       this.#offSignal();
       this.#log.discard();
       this.#parts.owner.remove(this, this.#disposal);
@@ -440,7 +440,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   /** What the work is given when it starts. @internal */
   makeContext(): RunnerContext {
     const { owner } = this.#parts;
-    const work = this.#background.signal;
+    const work = this.#execution.signal;
     const name = () => this.id;
     return {
       get id() {

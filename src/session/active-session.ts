@@ -14,7 +14,7 @@ import { abortable, LazyPromise, noop } from "../base/async.js";
 import { checkOptions } from "../base/check.js";
 import { type CleanupSummary, mergeSummaries, type Resource } from "../base/dispose.js";
 import { ActiveSessionError, runnerGone } from "../base/error.js";
-import { Expirable, type ExpiryList } from "../base/idle-list.js";
+import { IdleEntry, type IdleList } from "../base/idle-list.js";
 import type { ItemTally } from "../log/result-log.js";
 import {
   checkDefinition,
@@ -36,10 +36,10 @@ import type { Idempotency } from "./idempotency.js";
 import { isOfUser, sessionIdFor, type TaggedIdentity } from "./identity.js";
 import type { RunnerOptions } from "./options.js";
 import type { Ownership } from "./ownership.js";
-import { Publication } from "./pending-save.js";
+import { PendingSave } from "./pending-save.js";
 import type { Properties } from "./properties.js";
 import type { RunnerEntry } from "./runner-table.js";
-import { Belongings } from "./scope.js";
+import { SessionScope } from "./scope.js";
 import type { SessionGroup } from "./session-group.js";
 import { type LockOptions, type SessionLock, SessionLocks } from "./session-locks.js";
 import { type RunnersHost, SessionRunners } from "./session-runners.js";
@@ -49,9 +49,9 @@ export interface SessionHost extends RunnersHost {
   /** No session of this host has a smaller one. */
   readonly firstGeneration: number;
   /** The list in which idle sessions wait for their end. */
-  readonly idleSessions: ExpiryList<ActiveSession>;
+  readonly idleSessions: IdleList<ActiveSession>;
   /** The same for those whose client has not come back yet. */
-  readonly idleUnconfirmed: ExpiryList<ActiveSession>;
+  readonly idleUnconfirmed: IdleList<ActiveSession>;
   /** Count what runners keep, of confirmed sessions and of the others. */
   readonly items: ItemTally;
   readonly unconfirmedItems: ItemTally;
@@ -70,7 +70,7 @@ export interface SessionHost extends RunnersHost {
 }
 
 /** The server-side object of one client: its runners, its resources, its lifetime. */
-export class ActiveSession<Services = unknown> extends Expirable {
+export class ActiveSession<Services = unknown> extends IdleEntry {
   /** Tells apart the sessions of one client; `undefined` for the plain one. */
   readonly suffix: string | undefined;
   /** When it was made, or changed hands, by the monotonic clock, in whole ms: a fraction would be an object of its own. @internal */
@@ -84,12 +84,12 @@ export class ActiveSession<Services = unknown> extends Expirable {
   #id: string | undefined;
   #holders = 0;
   #runners: SessionRunners | undefined;
-  #belongings: Belongings<Services> | undefined;
+  #belongings: SessionScope<Services> | undefined;
   #locks: SessionLocks | undefined;
   #group: { readonly group: SessionGroup<ActiveSession>; readonly release: () => void } | undefined;
   #cleanup: LazyPromise<CleanupSummary> | undefined;
   #endReason: AbortReason | undefined;
-  #publication: Publication | undefined;
+  #publication: PendingSave | undefined;
   /** Requests that have got the session from an adapter and are not over. */
   #visitors = 0;
   #isConfirmed: boolean;
@@ -166,7 +166,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
     source: SequenceSource<T, RunnerContext<ActiveSession<Services>, Services>>,
     options: RunnerOptions = {},
   ): Promise<SequenceRunner<T>> {
-    return this.#house.create("create a sequence runner", options, {
+    return this.#ensureRunners().create("create a sequence runner", options, {
       check: () => checkSource(source),
       make: (owner, settings) => createSequence(owner, source as SequenceSource<T>, settings),
       discard: (timeout, onLate) => discardSource(source, timeout, onLate),
@@ -182,7 +182,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
     options: RunnerOptions = {},
   ): Promise<SequenceRunner<Measurement<T>>> {
     const source = ({ signal }: RunnerContext) => measure(series, signal);
-    return this.#house.create("create a time-series runner", options, {
+    return this.#ensureRunners().create("create a time-series runner", options, {
       check: () => checkTimeSeries(series),
       make: (owner, settings) => createSequence(owner, source, settings),
     });
@@ -197,7 +197,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
     body: ProcessBody<T, ProcessContext<any, ActiveSession<Services>, Services>>,
     options: RunnerOptions = {},
   ): Promise<ProcessRunner<T>> {
-    return this.#house.create("create a process runner", options, {
+    return this.#ensureRunners().create("create a process runner", options, {
       check: () => checkBody(body),
       make: (owner, settings) => createProcess(owner, body as ProcessBody<T>, settings),
       kind: "process",
@@ -221,7 +221,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
   createRunner(definition: RunnerDefinition, input: unknown, options: RunnerOptions = {}): Promise<Runner> {
     const given = withDefaults(options, definition);
     let checked: unknown;
-    return this.#house.create("create a runner", given, {
+    return this.#ensureRunners().create("create a runner", given, {
       check: async () => {
         checkDefinition(definition);
         checked = await validateInput(definition, input);
@@ -240,7 +240,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
   createChecked(definition: RunnerDefinition, checked: unknown, once?: Idempotency): Promise<Runner> {
     const given = withDefaults({}, definition);
     const create = (onMade: (runner: Runner) => void): Promise<Runner> =>
-      this.#house.create("create a runner", given, {
+      this.#ensureRunners().create("create a runner", given, {
         make: (owner, settings) => {
           const runner = createDefined(owner, definition, checked, settings);
           onMade(runner);
@@ -251,7 +251,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
       });
     if (!once) return create(noop);
     this.#checkAvailable("create a runner");
-    return this.#house.once.create(once, create);
+    return this.#ensureRunners().once.create(once, create);
   }
 
   /** What has been created under an idempotency key, as far as it is remembered. @internal */
@@ -267,7 +267,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
    */
   stopCreated(key: string): Runner | undefined {
     this.#checkAvailable("stop a runner");
-    return this.#house.once.stop(key);
+    return this.#ensureRunners().once.stop(key);
   }
 
   // --- finding runners ---------------------------------------------------------------------------------------------
@@ -387,9 +387,9 @@ export class ActiveSession<Services = unknown> extends Expirable {
     return this.#endReason;
   }
 
-  /** Creations wait until the client can come back, and fail if it never can: `attempt` is to see to that. @internal */
+  /** IdempotentCreations wait until the client can come back, and fail if it never can: `attempt` is to see to that. @internal */
   publish(attempt: Promise<void>): void {
-    this.#publication ??= new Publication();
+    this.#publication ??= new PendingSave();
     this.#publication.add(attempt);
     attempt.catch((error: unknown) => this.#warn("the framework's session could not be saved", error));
   }
@@ -414,7 +414,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
 
   /** Aborts when the session gets another owner: what was opened by the former one ends with it. @internal */
   get handover(): AbortSignal {
-    return this.#house.handover.signal;
+    return this.#ensureRunners().handover.signal;
   }
 
   /** Ends what the former owner has opened; to be called after {@link moveTo}, when the host's tables are right. @internal */
@@ -471,7 +471,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
     return this.#isConfirmed ? this.#host.items : this.#host.unconfirmedItems;
   }
 
-  get #idleList(): ExpiryList<ActiveSession> {
+  get #idleList(): IdleList<ActiveSession> {
     return this.#isConfirmed ? this.#host.idleSessions : this.#host.idleUnconfirmed;
   }
 
@@ -538,9 +538,9 @@ export class ActiveSession<Services = unknown> extends Expirable {
     return { session: this.id, generation: this.generation };
   }
 
-  get #own(): Belongings<Services> {
+  get #own(): SessionScope<Services> {
     if (!this.#belongings) {
-      this.#belongings = new Belongings({
+      this.#belongings = new SessionScope({
         makeServices: () => (this.#host.settings.services as ((session: this) => unknown) | undefined)?.(this),
         checkAvailable: (action) => this.#checkAvailable(action),
         warn: (message, error) => this.#warn(message, error),
@@ -554,7 +554,7 @@ export class ActiveSession<Services = unknown> extends Expirable {
     if (this.#endReason) throw sessionEnded(action, this.#endReason);
   }
 
-  get #house(): SessionRunners {
+  #ensureRunners(): SessionRunners {
     this.#runners ??= new SessionRunners({
       session: this,
       host: this.#host,

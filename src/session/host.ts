@@ -10,7 +10,7 @@ import { createDeferred, settleWithin } from "../base/async.js";
 import { checkDuration, checkOptions } from "../base/check.js";
 import type { CleanupSummary } from "../base/dispose.js";
 import { ActiveSessionError } from "../base/error.js";
-import { Alarm, ExpiryList, ExpiryLists } from "../base/idle-list.js";
+import { Alarm, IdleList, IdleLists } from "../base/idle-list.js";
 import { RecencyList } from "../base/recency-list.js";
 import { ItemTally } from "../log/result-log.js";
 import type { Runner } from "../runner/runner.js";
@@ -76,10 +76,10 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
   readonly #suffixed = new Map<TaggedIdentity, Set<ActiveSession<Services>>>();
   readonly #groups = new Map<TaggedIdentity, SessionGroup<ActiveSession>>();
   readonly #endingGroups = new Set<SessionGroup<ActiveSession>>();
-  readonly #idleSessions: ExpiryList<ActiveSession>;
+  readonly #idleSessions: IdleList<ActiveSession>;
   readonly #events: Events;
   readonly #lifetime = new Alarm(() => this.#endOldest());
-  readonly #idleUnconfirmed: ExpiryList<ActiveSession>;
+  readonly #idleUnconfirmed: IdleList<ActiveSession>;
   /** Sessions whose client has not come back yet: how many there are, and, in order of their first work, those that have some. */
   #unconfirmed = 0;
   readonly #unconfirmedAtWork = new Set<ActiveSession>();
@@ -99,8 +99,8 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     this.#events = new Events(this.#settings.logger);
     const { idleTimeout, limits } = this.#settings;
     const expire = (session: ActiveSession) => session.endFor("idle");
-    this.#idleSessions = new ExpiryList(idleTimeout, expire);
-    this.#idleUnconfirmed = new ExpiryList(Math.min(idleTimeout, unconfirmedTimeout), expire);
+    this.#idleSessions = new IdleList(idleTimeout, expire);
+    this.#idleUnconfirmed = new IdleList(Math.min(idleTimeout, unconfirmedTimeout), expire);
     this.#unconfirmedItems = new ItemTally(limits.unconfirmedItems, () => this.#makeRoomForItems());
     const firstGeneration = Date.now();
     this.#lastGeneration = firstGeneration - 1;
@@ -113,7 +113,7 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
       unconfirmedItems: this.#unconfirmedItems,
       confirmed: (session) => this.#noLongerUnconfirmed(session),
       unusedRunners: this.#unusedRunners,
-      idleRunners: new ExpiryLists(({ runner }) => void runner.dispose("idle")),
+      idleRunners: new IdleLists(({ runner }) => void runner.dispose("idle")),
       tally: this.#tally,
       admitRunner: (session) => this.#admitRunner(session),
       admitRead: (session) => this.#admitRead(session),

@@ -1,5 +1,5 @@
 /**
- * Creations that may be asked for more than once. Under one idempotency key a session makes one runner, however often its
+ * IdempotentCreations that may be asked for more than once. Under one idempotency key a session makes one runner, however often its
  * client repeats a request whose answer was lost, and none once the client has stopped it, whichever request arrives first.
  *
  *     unknown ──create──▶ made ──the runner is removed──▶ gone
@@ -36,7 +36,7 @@ interface Entry {
 const remembered = 256;
 
 /** See the top of the file. */
-export class Creations {
+export class IdempotentCreations {
   readonly #entries = new Map<string, Entry>();
 
   /**

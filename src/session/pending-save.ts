@@ -6,7 +6,7 @@
  *                       └─────none does──────▶ needed: the next request tries again
  */
 /** See the top of the file. */
-export class Publication {
+export class PendingSave {
   #pending: Promise<void> | undefined;
   #isNeeded = false;
 

@@ -1,11 +1,11 @@
 /** The runners of one session: by number, with their idle times, and with the clean-ups that are still going on. */
 import type { CleanupSummary } from "../base/dispose.js";
-import { Expirable, type ExpiryList, type ExpiryLists } from "../base/idle-list.js";
+import { IdleEntry, type IdleList, type IdleLists } from "../base/idle-list.js";
 import type { RecencyList, Recent } from "../base/recency-list.js";
 import type { Runner } from "../runner/runner.js";
 
 /** A runner and what keeps it. */
-export class RunnerEntry extends Expirable implements Recent<RunnerEntry> {
+export class RunnerEntry extends IdleEntry implements Recent<RunnerEntry> {
   moreRecent: RunnerEntry | undefined;
   lessRecent: RunnerEntry | undefined;
   isListed = false;
@@ -17,7 +17,7 @@ export class RunnerEntry extends Expirable implements Recent<RunnerEntry> {
   constructor(
     readonly runner: Runner,
     readonly idleTimeout: number,
-    readonly idle: ExpiryList<RunnerEntry>,
+    readonly idle: IdleList<RunnerEntry>,
   ) {
     super();
   }
@@ -25,13 +25,13 @@ export class RunnerEntry extends Expirable implements Recent<RunnerEntry> {
 
 /** See the top of the file. */
 export class RunnerTable {
-  readonly #idle: ExpiryLists<RunnerEntry>;
+  readonly #idle: IdleLists<RunnerEntry>;
   /** Those of the whole host that nobody is using. */
   readonly #unused: RecencyList<RunnerEntry>;
   readonly #entries = new Map<number, RunnerEntry>();
   readonly #disposals = new Set<Promise<CleanupSummary>>();
 
-  constructor(idle: ExpiryLists<RunnerEntry>, unused: RecencyList<RunnerEntry>) {
+  constructor(idle: IdleLists<RunnerEntry>, unused: RecencyList<RunnerEntry>) {
     this.#idle = idle;
     this.#unused = unused;
   }

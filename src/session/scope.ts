@@ -6,26 +6,26 @@ import { Ownership, releaseAll } from "./ownership.js";
 import { Properties, type PropertyOwner } from "./properties.js";
 
 /** Whose belongings they are. */
-export interface Proprietor extends PropertyOwner {
+export interface ScopeOwner extends PropertyOwner {
   /** Makes the services, for their first use. */
   makeServices(): unknown;
 }
 
 /** Each of them is made at its first use. */
-export class Belongings<Services> {
+export class SessionScope<Services> {
   readonly end = new LazySignal();
-  readonly #proprietor: Proprietor;
+  readonly #owner: ScopeOwner;
   #properties: Properties | undefined;
   #services: { readonly value: Services } | undefined;
   readonly #owned = new Set<Ownership>();
 
-  constructor(proprietor: Proprietor) {
-    this.#proprietor = proprietor;
+  constructor(owner: ScopeOwner) {
+    this.#owner = owner;
   }
 
   get properties(): Properties {
     if (!this.#properties) {
-      this.#properties = new Properties(this.#proprietor);
+      this.#properties = new Properties(this.#owner);
       if (this.end.aborted) this.#properties.close(undefined);
     }
     return this.#properties;
@@ -33,14 +33,14 @@ export class Belongings<Services> {
 
   get services(): Services {
     if (!this.#services) {
-      this.#proprietor.checkAvailable("make services");
-      this.#services = { value: this.#proprietor.makeServices() as Services };
+      this.#owner.checkAvailable("make services");
+      this.#services = { value: this.#owner.makeServices() as Services };
     }
     return this.#services.value;
   }
 
   own(resource: Resource): Ownership {
-    this.#proprietor.checkAvailable("own a resource");
+    this.#owner.checkAvailable("own a resource");
     if (!isResource(resource)) {
       throw new ActiveSessionError(
         "INVALID_ARGUMENT",
@@ -58,7 +58,7 @@ export class Belongings<Services> {
 
   /** Gives the owned resources back, the last one first, then the services; each step takes `timeout` ms at most. */
   async release(timeout: number): Promise<CleanupSummary> {
-    const onLate = (error: unknown) => this.#proprietor.warn("a clean-up failed when its time was up", error);
+    const onLate = (error: unknown) => this.#owner.warn("a clean-up failed when its time was up", error);
     const ofResources = await releaseAll(this.#owned, timeout, onLate);
     const services = this.#services?.value;
     // Services are some object of the application's; a function in their place is no disposer.

@@ -14,7 +14,7 @@ import { sessionIdFor, type TaggedIdentity } from "./identity.js";
 import type { HostSettings } from "./options.js";
 import type { Ownership } from "./ownership.js";
 import type { Properties } from "./properties.js";
-import { Belongings } from "./scope.js";
+import { SessionScope } from "./scope.js";
 
 /** What a group needs of its host. */
 export interface GroupHost<Session> {
@@ -36,7 +36,7 @@ export class SessionGroup<Session = unknown> {
   readonly id: string;
   readonly #host: GroupHost<Session>;
   readonly #cleanup = createDeferred<CleanupSummary>();
-  readonly #belongings: Belongings<unknown>;
+  readonly #belongings: SessionScope<unknown>;
   #holders = 0;
   #hasEnded = false;
 
@@ -45,7 +45,7 @@ export class SessionGroup<Session = unknown> {
     this.#host = host;
     this.identity = identity;
     this.id = sessionIdFor(host.settings.secret, identity, undefined);
-    this.#belongings = new Belongings({
+    this.#belongings = new SessionScope({
       makeServices: () => (host.settings.groupServices as ((group: this) => unknown) | undefined)?.(this),
       checkAvailable: (action) => this.#checkAvailable(action),
       warn: (message, error) => host.warn(message, { group: this.id, error }),

@@ -7,7 +7,7 @@
  */
 import { abortable, LazyPromise } from "../base/async.js";
 import { type CleanupSummary, mergeSummaries, type OnLate, type Resource, runSteps, toSteps } from "../base/dispose.js";
-import type { ExpiryLists } from "../base/idle-list.js";
+import type { IdleLists } from "../base/idle-list.js";
 import type { RecencyList } from "../base/recency-list.js";
 import type { ItemTally, LogState } from "../log/result-log.js";
 import type { RunnerDefinition } from "../runner/definition.js";
@@ -16,7 +16,7 @@ import type { Runner, RunnerOwner } from "../runner/runner.js";
 import type { SequenceSettings } from "../runner/sequence-runner.js";
 import type { AbortReason, RunnerKind } from "../runner/types.js";
 import type { ActiveSessionEvents, Events } from "./events.js";
-import { Creations } from "./idempotency.js";
+import { IdempotentCreations } from "./idempotency.js";
 import type { Tally } from "./limits.js";
 import {
   type HostSettings,
@@ -32,7 +32,7 @@ import { type RunnerEntry, RunnerTable } from "./runner-table.js";
 export interface RunnersHost {
   readonly settings: HostSettings;
   /** The lists in which idle runners wait for their end. */
-  readonly idleRunners: ExpiryLists<RunnerEntry>;
+  readonly idleRunners: IdleLists<RunnerEntry>;
   /** Those of them that nobody is using, in order of their last use. */
   readonly unusedRunners: RecencyList<RunnerEntry>;
   /** Counts what all sessions hold. */
@@ -43,7 +43,7 @@ export interface RunnersHost {
 }
 
 /** What runners need of their session. */
-export interface RunnersHome {
+export interface RunnersOwner {
   readonly session: {
     readonly id: string;
     readonly generation: number;
@@ -83,19 +83,19 @@ const nothing: CleanupSummary = { timedOut: false, errors: [] };
 
 /** See the top of the file. */
 export class SessionRunners implements RunnerOwner {
-  readonly #home: RunnersHome;
+  readonly #owner: RunnersOwner;
   readonly #table: RunnerTable;
   /** Those under way: how what they leave is cleaned up if they fail. */
   readonly #creations = new Set<LazyPromise<CleanupSummary>>();
   #handover: LazySignal | undefined;
-  #once: Creations | undefined;
+  #once: IdempotentCreations | undefined;
   #nextNumber = 0;
   #openReads = 0;
   #isFresh = true;
 
-  constructor(home: RunnersHome) {
-    this.#home = home;
-    this.#table = new RunnerTable(home.host.idleRunners, home.host.unusedRunners);
+  constructor(owner: RunnersOwner) {
+    this.#owner = owner;
+    this.#table = new RunnerTable(owner.host.idleRunners, owner.host.unusedRunners);
   }
 
   /** True until one has been created or found. */
@@ -126,8 +126,8 @@ export class SessionRunners implements RunnerOwner {
   }
 
   /** What has been asked for under an idempotency key. */
-  get once(): Creations {
-    this.#once ??= new Creations();
+  get once(): IdempotentCreations {
+    this.#once ??= new IdempotentCreations();
     return this.#once;
   }
 
@@ -158,7 +158,7 @@ export class SessionRunners implements RunnerOwner {
     options: RunnerOptions,
     { check, make, definition, kind, discard = async () => nothing }: Recipe<R>,
   ): Promise<R> {
-    const { host, session } = this.#home;
+    const { host, session } = this.#owner;
     const number = this.#nextNumber++;
     const taken: Resource[] = [];
     const over = new LazyPromise<CleanupSummary>();
@@ -167,13 +167,13 @@ export class SessionRunners implements RunnerOwner {
     let runner: R | undefined;
     try {
       const holds = takeHolds(options, taken);
-      this.#home.checkAvailable(action);
+      this.#owner.checkAvailable(action);
       const choices = resolveRunnerOptions(action, options, holds, host.settings);
       const { data, aheadLimit, retain } = choices;
       const checking = check?.();
       if (checking instanceof Promise) await this.#pinned(checking);
-      this.#home.checkAvailable(action);
-      this.#home.admitRunner();
+      this.#owner.checkAvailable(action);
+      this.#owner.admitRunner();
       const { itemsPerRunner: mostItems } = host.settings.limits;
       // One literal: reading from an object that was spread together is slow, and the runner reads from this one all its life.
       const settings = {
@@ -188,9 +188,9 @@ export class SessionRunners implements RunnerOwner {
       };
       runner = make(this, settings);
       this.#add(runner, choices);
-      this.#home.checkAvailable(action); // making room for it, or making it, may have run code that ended the session
+      this.#owner.checkAvailable(action); // making room for it, or making it, may have run code that ended the session
       await this.#launch(runner, choices);
-      this.#home.checkAvailable(action);
+      this.#owner.checkAvailable(action);
       this.#isFresh = false;
       return runner;
     } catch (error) {
@@ -206,7 +206,7 @@ export class SessionRunners implements RunnerOwner {
 
   #add(runner: Runner, { idleTimeout }: RunnerChoices): void {
     this.#table.add(runner, idleTimeout);
-    this.#home.host.tally.runners++;
+    this.#owner.host.tally.runners++;
     this.#tell("runner.created", runner);
   }
 
@@ -216,7 +216,7 @@ export class SessionRunners implements RunnerOwner {
     try {
       runner.follow(signal);
       if (start === "now") await runner.start();
-      await this.#home.published();
+      await this.#owner.published();
     } finally {
       this.release(runner);
     }
@@ -224,11 +224,11 @@ export class SessionRunners implements RunnerOwner {
 
   /** The session does not idle out while a creation waits for the application's code, which waits no longer than it lives. */
   async #pinned<R>(promise: Promise<R>): Promise<R> {
-    this.#home.session.hold();
+    this.#owner.session.hold();
     try {
-      return await abortable(promise, this.#home.session.signal);
+      return await abortable(promise, this.#owner.session.signal);
     } finally {
-      this.#home.session.release();
+      this.#owner.session.release();
     }
   }
 
@@ -236,12 +236,12 @@ export class SessionRunners implements RunnerOwner {
     discard: Exclude<Recipe<Runner>["discard"], undefined>,
     resources: readonly Resource[],
   ): Promise<CleanupSummary> {
-    const { cleanupTimeout } = this.#home.host.settings;
-    const onLate = (error: unknown) => this.#home.warn("a clean-up failed when its time was up", error);
+    const { cleanupTimeout } = this.#owner.host.settings;
+    const onLate = (error: unknown) => this.#owner.warn("a clean-up failed when its time was up", error);
     const discarded = await discard(cleanupTimeout, onLate);
     const summary = mergeSummaries([discarded, await runSteps(toSteps(resources), cleanupTimeout, onLate)]);
-    for (const error of summary.errors) this.#home.warn("the clean-up of a failed creation failed", error);
-    if (summary.timedOut) this.#home.warn("the clean-up of a failed creation took too long", undefined);
+    for (const error of summary.errors) this.#owner.warn("the clean-up of a failed creation failed", error);
+    if (summary.timedOut) this.#owner.warn("the clean-up of a failed creation took too long", undefined);
     return summary;
   }
 
@@ -259,7 +259,7 @@ export class SessionRunners implements RunnerOwner {
 
   /** The number in a key of this session's generation; -1, which no runner has, for every other text. */
   #numberOf(text: string): number {
-    const { id, generation } = this.#home.session;
+    const { id, generation } = this.#owner.session;
     const key = parseRunnerKey(text);
     return key && key.generation === generation && key.sessionId === id ? key.number : -1;
   }
@@ -281,46 +281,46 @@ export class SessionRunners implements RunnerOwner {
   // --- what runners need, and what is told of them -----------------------------------------------------------------
 
   get session(): unknown {
-    return this.#home.session;
+    return this.#owner.session;
   }
 
   get services(): unknown {
-    return this.#home.session.services;
+    return this.#owner.session.services;
   }
 
   get sessionId(): string {
-    return this.#home.session.id;
+    return this.#owner.session.id;
   }
 
   get generation(): number {
-    return this.#home.session.generation;
+    return this.#owner.session.generation;
   }
 
   get cleanupTimeout(): number {
-    return this.#home.host.settings.cleanupTimeout;
+    return this.#owner.host.settings.cleanupTimeout;
   }
 
   get tally(): ItemTally {
-    return this.#home.session.items;
+    return this.#owner.session.items;
   }
 
   get #counts(): Tally {
-    return this.#home.host.tally;
+    return this.#owner.host.tally;
   }
 
   /** Keeps a runner, and with it the session, from idling out. Taking and releasing are a use of both. */
   hold(runner: Runner): void {
     this.#table.hold(runner);
-    this.#home.session.hold();
+    this.#owner.session.hold();
   }
 
   release(runner: Runner): void {
     this.#table.release(runner);
-    this.#home.session.release();
+    this.#owner.session.release();
   }
 
   openRead(runner: Runner): void {
-    this.#home.host.admitRead(this.#home.session);
+    this.#owner.host.admitRead(this.#owner.session);
     this.#openReads++;
     this.#counts.openReads++;
     this.hold(runner);
@@ -347,21 +347,21 @@ export class SessionRunners implements RunnerOwner {
     const outcome = { status, position, progress, ...(reason && { reason }) };
     const hasFailed = status === "failed";
     const error = hasFailed ? { error: failure?.cause ?? failure } : {};
-    this.#home.host.events.emit("runner.final", () => ({ ...namesOf(runner), ...outcome, ...error }), hasFailed);
+    this.#owner.host.events.emit("runner.final", () => ({ ...namesOf(runner), ...outcome, ...error }), hasFailed);
   }
 
   failedLate(runner: Runner, error: unknown): void {
     const message = "a runner's work failed after it had been stopped";
-    this.#home.host.events.emit("warning", () => ({ message, ...namesOf(runner), error }));
+    this.#owner.host.events.emit("warning", () => ({ message, ...namesOf(runner), error }));
   }
 
   cleanedUp(runner: Runner, summary: CleanupSummary): void {
     const isTrouble = summary.timedOut || summary.errors.length > 0;
-    this.#home.host.events.emit("runner.cleaned-up", () => ({ ...namesOf(runner), ...summary }), isTrouble);
+    this.#owner.host.events.emit("runner.cleaned-up", () => ({ ...namesOf(runner), ...summary }), isTrouble);
   }
 
   #tell(name: "runner.created" | "runner.started" | "runner.removed", runner: Runner): void {
-    this.#home.host.events.emit(name, () => namesOf(runner));
+    this.#owner.host.events.emit(name, () => namesOf(runner));
   }
 }
 

@@ -22,7 +22,7 @@ interface NodeEnvironment {
  * A request of the web platform while it is answered. Servers make the parts of such a request when they are asked for: so the less is
  * looked at, the better.
  */
-export class WebArrival<Request> implements RequestPort {
+export class WebRequestPort<Request> implements RequestPort {
   readonly #request: Request;
   readonly #web: globalThis.Request;
   readonly #env: unknown;
@@ -146,7 +146,7 @@ export type WebInstaller<Request> = (
   request: Request,
   web: globalThis.Request,
   env: unknown,
-) => { readonly arrival: WebArrival<Request>; readonly pending: Promise<unknown> | undefined };
+) => { readonly port: WebRequestPort<Request>; readonly pending: Promise<unknown> | undefined };
 
 /** Makes the function that finds out whose request it is. Throws `INVALID_OPTION`. */
 export function webInstaller<Request extends object>(
@@ -156,9 +156,9 @@ export function webInstaller<Request extends object>(
 ): WebInstaller<Request> {
   const install = createInstaller(sessions, options);
   return (request, web, env) => {
-    const arrival = new WebArrival(request, web, env, frameworkSession);
-    const own = install(request, arrival);
-    return { arrival, pending: own instanceof Promise ? own : undefined };
+    const port = new WebRequestPort(request, web, env, frameworkSession);
+    const own = install(request, port);
+    return { port, pending: own instanceof Promise ? own : undefined };
   };
 }
 
