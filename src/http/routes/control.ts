@@ -1,0 +1,58 @@
+/** The routes that list runners, tell their state, acknowledge, stop and remove. */
+import type { Runner } from "../../runner/runner.js";
+import type { AbortReason } from "../../runner/types.js";
+import type { ActiveSessions } from "../../session/host.js";
+import { parseAcknowledgement } from "../query.js";
+import { jsonHeaders, noContent, type WireRequest, type WireResponse } from "../request-context.js";
+import { addAheadLimit, addHeadHeaders } from "../response-headers.js";
+import { tellResponses } from "../sse-response.js";
+import type { Target } from "./route.js";
+
+/** `GET {mount}`: all runners of the client, in order of creation. Listing does not reset idle timers. */
+export async function list(sessions: ActiveSessions, { identity }: WireRequest): Promise<WireResponse> {
+  const runners = identity === undefined ? [] : sessions.runnersOf(identity);
+  const states = await Promise.all(runners.map((runner) => runner.state()));
+  return { status: 200, headers: jsonHeaders(), body: JSON.stringify(states) };
+}
+
+/** `HEAD {mount}/{key}`: the state in headers. Does not reset idle timers. */
+export async function head({ runner }: Target): Promise<WireResponse> {
+  const headers = jsonHeaders();
+  addAheadLimit(headers, runner);
+  addHeadHeaders(headers, runner, await runner.logState());
+  return { status: 200, headers };
+}
+
+/** `GET {mount}/{key}/state` */
+export async function state({ runner }: Target): Promise<WireResponse> {
+  return stateOf(runner);
+}
+
+/** The answer with the whole state of a runner. */
+export async function stateOf(runner: Runner): Promise<WireResponse> {
+  return { status: 200, headers: jsonHeaders(), body: JSON.stringify(await runner.state()) };
+}
+
+/**
+ * `POST {mount}/{key}/ack`. Renews only the event stream that the request names: an acknowledgement by another device of the same user
+ * is no sign of life of this one.
+ */
+export async function acknowledge({ runner }: Target, { query }: WireRequest): Promise<WireResponse> {
+  const { position, response } = parseAcknowledgement(query);
+  await runner.acknowledge(position);
+  tellResponses(runner, position, response);
+  return noContent();
+}
+
+/** `POST {mount}/{key}/abort` */
+export async function abort({ runner }: Target): Promise<WireResponse> {
+  await runner.abort();
+  return stateOf(runner);
+}
+
+/** `DELETE {mount}/{key}`: the signal of the work has fired when this answers; the clean-up may go on. */
+export async function remove({ runner }: Target): Promise<WireResponse> {
+  const reason: AbortReason = "stopped";
+  void runner.dispose(reason);
+  return noContent();
+}
