@@ -99,7 +99,7 @@ async function useNext(copy, url) {
   appendFileSync(join(copy, "lib/count.mjs"), "\n// edited\n");
   const events = await fetch(`${url}/backend/runners/${key}/events`, { headers });
   if (events.headers.has("content-encoding")) throw new Error("The event stream is compressed");
-  const items = [...(await events.text()).matchAll(/^data: (\d+)$/gm)].map(([, item]) => item);
+  const items = [...(await events.text()).matchAll(/^data:(\d+)$/gm)].map(([, item]) => item);
   if (String(items) !== "4,5,6,7,8,9,10" && String(items) !== "1,2,3,4,5,6,7,8,9,10")
     throw new Error(`It gave ${items}`);
 }

@@ -176,7 +176,7 @@ class Page {
       const began = performance.now();
       for (let n = 1; n <= 50; n++) {
         give(n);
-        await stream.until(`data: ${n}\n`);
+        await stream.until(`data:${n}\n`);
       }
       const lasted = performance.now() - began;
       if (lasted > 5000) throw new Error(`Fifty items took ${lasted.toFixed()} ms`);

@@ -1,4 +1,5 @@
 /** Follows runners from a browser, or from anything that has `fetch`. */
+
 export { CodedError as ActiveSessionError } from "./base/coded-error.js";
 export type { ErrorCode } from "./base/error-codes.js";
 export {
@@ -10,14 +11,6 @@ export {
   type RunnerState,
 } from "./client/client.js";
 export type { AsJson, Definitions } from "./client/definitions.js";
-export type {
-  AbortReason,
-  ConnectionState,
-  FollowOptions,
-  RunnerFollower,
-  RunnerPlace,
-  RunnerProgress,
-  RunnerStatus,
-  RunnerUpdate,
-} from "./client/follower.js";
+export type { ConnectionState, FollowOptions, RunnerFollower, RunnerPlace, RunnerUpdate } from "./client/follower.js";
 export type { ClientOptions } from "./client/request.js";
+export type { AbortReason, RunnerProgress, RunnerStatus } from "./protocol/types.js";

@@ -1,9 +1,11 @@
 /** Background work that belongs to a web user's session. */
+
 export type { CleanupSummary, Resource } from "./base/dispose.js";
 export { ActiveSessionError, type ActiveSessionErrorOptions, type ErrorCode, type Issue } from "./base/error.js";
-export type { FinalStatus, Retain, RunnerProgress, RunnerStatus } from "./log/result-log.js";
+export type { Retain } from "./log/result-log.js";
 export type { SequenceSink } from "./log/sequence-log.js";
 export type { ProcessSink } from "./log/value-log.js";
+export type { AbortReason, FinalStatus, RunnerKind, RunnerProgress, RunnerStatus } from "./protocol/types.js";
 export type {
   DefinitionOptions,
   ProcessDefinition,
@@ -18,15 +20,7 @@ export type { Runner } from "./runner/runner.js";
 export type { SequenceRunner } from "./runner/sequence-runner.js";
 export type { SequenceSource, Source } from "./runner/source.js";
 export type { Measurement, TimeSeries } from "./runner/time-series.js";
-export type {
-  AbortReason,
-  ReadOptions,
-  RequiredReadOptions,
-  RunnerId,
-  RunnerKind,
-  RunnerResult,
-  RunnerState,
-} from "./runner/types.js";
+export type { ReadOptions, RequiredReadOptions, RunnerId, RunnerResult, RunnerState } from "./runner/types.js";
 export type { ActiveSession } from "./session/active-session.js";
 export { defineProcessRunner, defineSequenceRunner } from "./session/define.js";
 export type { ActiveSessionEvents, Logger } from "./session/events.js";

@@ -1,18 +1,12 @@
 /** The browser's (or any `fetch` user's) side of the routes of runners. */
+
 import { abortable, noop } from "../base/async.js";
 import type { CodedError } from "../base/coded-error.js";
+import type { RunnerStateBody } from "../protocol/types.js";
 import { backOff, pause } from "./backoff.js";
 import { type Received, requestPage } from "./connection.js";
 import type { Definitions, InputOf, NameOf, ResultOf, Untyped } from "./definitions.js";
-import {
-  type AbortReason,
-  type FollowOptions,
-  RunnerFollower,
-  type RunnerProgress,
-  type RunnerStatus,
-  type RunnerUpdate,
-  toUpdate,
-} from "./follower.js";
+import { type FollowOptions, RunnerFollower, type RunnerUpdate, toUpdate } from "./follower.js";
 import { type ClientOptions, queryOf, request, requestJson } from "./request.js";
 
 /** How to ask. */
@@ -46,23 +40,7 @@ export interface CreateOptions extends Omit<FollowOptions, "offset"> {
 }
 
 /** The whole state of a runner. */
-export interface RunnerState {
-  readonly key: string;
-  /** The name of the definition that it was created from, if it is a defined one. */
-  readonly name?: string;
-  /** What it makes: items, or one value that changes. */
-  readonly kind: "sequence" | "process";
-  readonly status: RunnerStatus;
-  /** How many items (reports) have been handed out. */
-  readonly position: number;
-  readonly progress: RunnerProgress;
-  /** Whether the work has ended, whether or not its results have been read. */
-  readonly isBackgroundCompleted: boolean;
-  /** Why it failed; with the status `failed`. */
-  readonly error?: { readonly code: string; readonly message: string };
-  /** Why it was stopped; with the status `aborted`. */
-  readonly abortReason?: AbortReason;
-}
+export type RunnerState = RunnerStateBody;
 
 /** The body of the answer to a creation. */
 interface FirstPage<T> extends RunnerState {

@@ -6,7 +6,7 @@
  */
 import type { CodedError } from "../base/coded-error.js";
 import type { ControlEvent } from "../protocol/headers.js";
-import { eventParser } from "./event-stream.js";
+import { sseParser } from "../protocol/sse.js";
 import {
   type ClientOptions,
   decode,
@@ -65,7 +65,7 @@ export async function* connect<T>(
     }
     const { headers, body } = await request(url, options, { signal });
     if (!headers.get("Content-Type")?.startsWith("text/event-stream") || !body) throw noStream;
-    const parse = eventParser();
+    const parse = sseParser();
     let items: T[] = [];
     const reader = body.getReader();
     const decoder = new TextDecoder();

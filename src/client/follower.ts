@@ -11,21 +11,13 @@
  * - Where an acknowledgement does not get through, the connection is made anew: its offset says the same.
  * - Where SSE does not get through, long-polls take over from the same offset.
  */
+
 import { CodedError } from "../base/coded-error.js";
+import type { AbortReason, RunnerProgress, RunnerStatus } from "../protocol/types.js";
 import { backOff, onPageChange, pause } from "./backoff.js";
 import { type Control, connect, noStream } from "./connection.js";
 import { takePlace } from "./connection-slots.js";
 import { type ClientOptions, isTemporary, notOfARunner, queryOf, request, temporary } from "./request.js";
-
-/** A runner's status, as the server tells it. */
-export type RunnerStatus = "not-started" | "stalled" | "progressed" | "completed" | "failed" | "aborted";
-
-/** How far the work has come, in items (sequence) or reports (process). */
-export interface RunnerProgress {
-  readonly current: number;
-  /** What `current` will be at the end, if known. */
-  readonly estimatedEnd?: number;
-}
 
 /** What has arrived in one piece, and what holds for it. */
 export interface RunnerUpdate<T> {
@@ -42,9 +34,6 @@ export interface RunnerUpdate<T> {
   /** Why the runner was stopped; with the status `aborted`. */
   readonly abortReason?: AbortReason;
 }
-
-/** What stopped a runner: a request to, nobody's interest in it, its session's age or end, the server's end, or its application. */
-export type AbortReason = "stopped" | "idle" | "lifetime" | "session-ended" | "shutdown" | "signal";
 
 /** What the connection does: it is being made, it stands, it waits for the next try, or it is over. */
 export type ConnectionState = "connecting" | "open" | "waiting" | "closed";

@@ -1,11 +1,12 @@
 /** What a slice or a state looks like in headers and in SSE control events: the same facts, in the protocol's two forms. */
+
 import type { ActiveSessionError } from "../base/error.js";
 import type { LogState, Slice } from "../log/result-log.js";
 import { type ControlEvent, headerNames } from "../protocol/headers.js";
 import { formatOffset } from "../protocol/offset.js";
+import type { AbortReason } from "../protocol/types.js";
 import type { Runner } from "../runner/runner.js";
 import { aheadLimitOf } from "../runner/sequence-runner.js";
-import type { AbortReason } from "../runner/types.js";
 import type { ResponseHeaders } from "./request-context.js";
 
 /**

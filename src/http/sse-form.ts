@@ -4,6 +4,7 @@
  */
 
 import { formatOffset, parseOffset } from "../protocol/offset.js";
+import { formatSse } from "../protocol/sse.js";
 import type { Runner } from "../runner/runner.js";
 import { nextCursor } from "./cursor.js";
 import type { EncodedSlice } from "./encode.js";
@@ -33,8 +34,8 @@ export class ProtocolForm implements SseForm {
 
   frame(runner: Runner, { slice, text, isEmpty }: EncodedSlice, opened: string | undefined): string {
     const control = JSON.stringify(controlEvent(runner, slice, nextCursor(this.#cursor), opened));
-    const data = isEmpty ? "" : `event: data\ndata:${text}\n\n`;
-    return `${data}event: control\ndata:${control}\n\n`;
+    const events = isEmpty ? "" : formatSse({ type: "data", data: text });
+    return events + formatSse({ type: "control", data: control });
   }
 }
 
@@ -50,11 +51,11 @@ const endSuffix = ".end";
 export const eventSourceForm: SseForm = {
   shortestLife: 0,
   frame(runner, { slice, texts = [] }, opened) {
-    const opening = opened === undefined ? "" : `:\nretry: ${retry}\nid: ${formatOffset(slice.start)}\n\n`;
+    const opening = opened === undefined ? "" : `:\n${formatSse({ retry, id: formatOffset(slice.start) })}`;
     const isProcess = runner.kind === "process";
     const events = texts.map((text, i) => {
       const behind = isProcess ? slice.position : slice.start + i + 1;
-      return `id: ${formatOffset(behind)}\ndata: ${text}\n\n`;
+      return formatSse({ id: formatOffset(behind), data: text });
     });
     const text = opening + events.join("");
     return slice.closed ? withEnd(runner, slice.position, text) : text;
@@ -62,8 +63,8 @@ export const eventSourceForm: SseForm = {
 };
 
 async function withEnd(runner: Runner, position: number, text: string): Promise<string> {
-  const state = JSON.stringify(await runner.state());
-  return `${text}event: end\nid: ${formatOffset(position)}${endSuffix}\ndata: ${state}\n\n`;
+  const data = JSON.stringify(await runner.state());
+  return text + formatSse({ type: "end", id: formatOffset(position) + endSuffix, data });
 }
 
 /** Reads the id of an event: a position, `"end"` for that of the last event, or `undefined`. */

@@ -18,6 +18,7 @@ import { randomUUID } from "node:crypto";
 import { noop, onAbort, startTimer } from "../base/async.js";
 import { ActiveSessionError } from "../base/error.js";
 import type { Wait } from "../log/result-log.js";
+import { sseComment } from "../protocol/sse.js";
 import { LazySignal } from "../runner/lazy-signal.js";
 import type { Runner } from "../runner/runner.js";
 import { aheadLimitOf } from "../runner/sequence-runner.js";
@@ -27,7 +28,6 @@ import type { SseForm } from "./sse-form.js";
 
 /** At most so many items are written in one event. */
 const itemsPerEvent = 100;
-const heartbeatComment = ":\n\n";
 /** How one response is to be written. */
 export interface SseOptions {
   /** Where it starts. */
@@ -159,7 +159,7 @@ export class SseResponse {
       next: async () => {
         try {
           const read = latest ? await this.#after(latest) : first;
-          if (read === "silence") return { done: false, value: heartbeatComment };
+          if (read === "silence") return { done: false, value: sseComment };
           if (read) {
             const part = this.#part(read, latest === undefined);
             latest = read;
@@ -200,7 +200,7 @@ export class SseResponse {
   #part(read: EncodedSlice, isFirst: boolean): string | Promise<string> {
     const { position, closed } = read.slice;
     if (this.#isAllowanceUsed(position) && !closed && !this.#options.acks) this.#endForReconnect();
-    if (!isFirst && read.isEmpty && !closed) return heartbeatComment;
+    if (!isFirst && read.isEmpty && !closed) return sseComment;
     return this.#options.form.frame(this.#runner, read, isFirst ? this.id : undefined);
   }
 

@@ -6,22 +6,10 @@
  * A read gives its slice at once where the log has it at hand, else a promise: a log that lives outside this process always
  * does, and nothing above may assume that items are in memory.
  */
+
 import { noop } from "../base/async.js";
 import type { ActiveSessionError } from "../base/error.js";
-
-/** A runner's status; the last three are final and never change. */
-export type RunnerStatus = "not-started" | "stalled" | "progressed" | "completed" | "failed" | "aborted";
-
-/** The statuses that never change again. */
-export type FinalStatus = "completed" | "failed" | "aborted";
-
-/** How far the background has come. */
-export interface RunnerProgress {
-  /** Items produced (sequence) or reports made (process) so far; never more than can still be handed out after an abort. */
-  readonly current: number;
-  /** What `current` will be at the end, in the same unit; absent while unknown. */
-  readonly estimatedEnd?: number;
-}
+import type { FinalStatus, RunnerProgress, RunnerStatus } from "../protocol/types.js";
 
 /** How many acknowledged items a log keeps: none, the last n, or all. */
 export type Retain = "unacknowledged" | number | "all";

@@ -23,9 +23,11 @@
  * The producer is asked to pause when `progress` reaches the bound: `acknowledged + aheadLimit`, or the furthest position
  * that a waiting read needs. A slice is formed in the step that settles its read; items, positions and status agree.
  */
+
 import { createDeferred, type Deferred } from "../base/async.js";
 import { ActiveSessionError, runnerFailed } from "../base/error.js";
 import { afterTurn, turnsPassed } from "../base/event-loop.js";
+import type { RunnerProgress, RunnerStatus } from "../protocol/types.js";
 import type {
   ItemTally,
   LogEvents,
@@ -34,8 +36,6 @@ import type {
   ReadRequest,
   ResultLog,
   Retain,
-  RunnerProgress,
-  RunnerStatus,
   Slice,
 } from "./result-log.js";
 import { RingBuffer } from "./ring-buffer.js";

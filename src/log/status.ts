@@ -7,8 +7,10 @@
  * `outcome` says how the background ended, `final` that the status has become so. Whether there is anything left to read
  * is the log's knowledge; it names position and progress when it asks for a status.
  */
+
 import type { ActiveSessionError } from "../base/error.js";
-import type { FinalStatus, LogEvents, LogState, RunnerProgress, RunnerStatus, Slice } from "./result-log.js";
+import type { FinalStatus, RunnerProgress, RunnerStatus } from "../protocol/types.js";
+import type { LogEvents, LogState, Slice } from "./result-log.js";
 
 /** See the top of the file. */
 export class LogStatus {

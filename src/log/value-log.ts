@@ -13,17 +13,10 @@
  * - **aborted**: nothing is dropped; `position` becomes the progress, and all reads get the newest value.
  * - A final status never changes, and `position` does not move in it.
  */
+
 import { type ActiveSessionError, runnerFailed } from "../base/error.js";
-import type {
-  LogEvents,
-  LogState,
-  ReadObserver,
-  ReadRequest,
-  ResultLog,
-  RunnerProgress,
-  RunnerStatus,
-  Slice,
-} from "./result-log.js";
+import type { RunnerProgress, RunnerStatus } from "../protocol/types.js";
+import type { LogEvents, LogState, ReadObserver, ReadRequest, ResultLog, Slice } from "./result-log.js";
 import { LogStatus } from "./status.js";
 import { type ReadsOwner, targetOf, WaitingRead, WaitingReads } from "./waiting-reads.js";
 

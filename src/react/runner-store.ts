@@ -7,18 +7,13 @@
  *
  * Items are shown in batches, at most once a frame. When the page cannot keep up, no more are asked for.
  */
+
 import { createDeferred, type Deferred, noop } from "../base/async.js";
 import type { CodedError } from "../base/coded-error.js";
 import type { RunnerClient } from "../client/client.js";
 import type { Definitions } from "../client/definitions.js";
-import type {
-  AbortReason,
-  FollowOptions,
-  RunnerFollower,
-  RunnerProgress,
-  RunnerStatus,
-  RunnerUpdate,
-} from "../client/follower.js";
+import type { FollowOptions, RunnerFollower, RunnerUpdate } from "../client/follower.js";
+import type { AbortReason, RunnerProgress, RunnerStatus } from "../protocol/types.js";
 import { batch } from "./frame.js";
 import { Store } from "./store.js";
 

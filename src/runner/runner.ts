@@ -8,35 +8,19 @@
  * - **Abort**: the log settles its reads and cuts itself, then the signals fire, then the work is stopped and cleaned up behind.
  * - A disposed runner refuses reads with `RUNNER_GONE`; its abort still answers.
  */
+
 import { abortable, noop } from "../base/async.js";
 import { checkInteger } from "../base/check.js";
 import type { CleanupSummary, Resource } from "../base/dispose.js";
 import { ActiveSessionError } from "../base/error.js";
-import type {
-  ItemTally,
-  LogEvents,
-  LogState,
-  ReadRequest,
-  ResultLog,
-  RunnerProgress,
-  RunnerStatus,
-  Slice,
-  Wait,
-} from "../log/result-log.js";
+import type { ItemTally, LogEvents, LogState, ReadRequest, ResultLog, Slice, Wait } from "../log/result-log.js";
+import type { AbortReason, RunnerKind, RunnerProgress, RunnerStatus } from "../protocol/types.js";
 import type { RunnerDefinition } from "./definition.js";
 import { Execution } from "./execution.js";
 import { LazySignal } from "./lazy-signal.js";
 import type { Producer, RunnerContext } from "./producer.js";
 import { onSharedAbort } from "./shared-listener.js";
-import type {
-  AbortReason,
-  ReadOptions,
-  RequiredReadOptions,
-  RunnerId,
-  RunnerKind,
-  RunnerResult,
-  RunnerState,
-} from "./types.js";
+import type { ReadOptions, RequiredReadOptions, RunnerId, RunnerResult, RunnerState } from "./types.js";
 
 /** What a runner needs of its owner. */
 export interface RunnerOwner {

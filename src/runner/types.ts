@@ -1,12 +1,6 @@
 /** The plain values that go in and out of a runner. */
 import type { ActiveSessionError } from "../base/error.js";
-import type { RunnerProgress, RunnerStatus } from "../log/result-log.js";
-
-/** What a runner makes: an ordered sequence of items, or one value that changes. */
-export type RunnerKind = "sequence" | "process";
-
-/** Why a runner was aborted. */
-export type AbortReason = "stopped" | "idle" | "lifetime" | "session-ended" | "shutdown" | "signal";
+import type { AbortReason, RunnerKind, RunnerProgress, RunnerStatus } from "../protocol/types.js";
 
 /** Which runner this is, among all of all sessions. */
 export interface RunnerId {

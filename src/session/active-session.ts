@@ -10,12 +10,14 @@
  *   and their holds released, the owned resources given back in reverse order, the services disposed.
  * - **cleaned up**: `cleanup` resolves, with what went wrong on the way. A step that failed never stopped the next one.
  */
+
 import { abortable, LazyPromise, noop } from "../base/async.js";
 import { checkOptions } from "../base/check.js";
 import { type CleanupSummary, mergeSummaries, type Resource } from "../base/dispose.js";
 import { ActiveSessionError, runnerGone } from "../base/error.js";
 import { IdleEntry, type IdleList } from "../base/idle-list.js";
 import type { ItemTally } from "../log/result-log.js";
+import type { AbortReason } from "../protocol/types.js";
 import {
   checkDefinition,
   type ProcessDefinition,
@@ -30,7 +32,6 @@ import type { Runner } from "../runner/runner.js";
 import { createSequence, type SequenceRunner } from "../runner/sequence-runner.js";
 import { checkSource, discardSource, type SequenceSource } from "../runner/source.js";
 import { checkTimeSeries, type Measurement, measure, type TimeSeries } from "../runner/time-series.js";
-import type { AbortReason } from "../runner/types.js";
 import { createDefined, withDefaults } from "./defined-runner.js";
 import type { Idempotency } from "./idempotency.js";
 import { isOfUser, sessionIdFor, type TaggedIdentity } from "./identity.js";

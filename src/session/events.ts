@@ -3,12 +3,12 @@
  * and to the application's logger at the event's level. Payloads are plain facts; of a runner's results they have only the
  * numbers. Where nobody listens, an event costs a look at its channel.
  */
+
 import { type Channel, channel } from "node:diagnostics_channel";
 import { inspect } from "node:util";
 import { noop } from "../base/async.js";
 import type { CleanupSummary } from "../base/dispose.js";
-import type { RunnerProgress, RunnerStatus } from "../log/result-log.js";
-import type { AbortReason, RunnerKind } from "../runner/types.js";
+import type { AbortReason, RunnerKind, RunnerProgress, RunnerStatus } from "../protocol/types.js";
 
 /** A logger in the shape that pino and most others have. What it cannot do is not asked of it. */
 export interface Logger {

@@ -5,16 +5,17 @@
  * runner is disposed, or, where there was none yet, the source closed and the `holds` released. A runner is made only where there
  * may be one more, and is told of at once: nobody hears of a runner that was never created.
  */
+
 import { abortable, LazyPromise } from "../base/async.js";
 import { type CleanupSummary, mergeSummaries, type OnLate, type Resource, runSteps, toSteps } from "../base/dispose.js";
 import type { IdleLists } from "../base/idle-list.js";
 import type { RecencyList } from "../base/recency-list.js";
 import type { ItemTally, LogState } from "../log/result-log.js";
+import type { AbortReason, RunnerKind } from "../protocol/types.js";
 import type { RunnerDefinition } from "../runner/definition.js";
 import { LazySignal } from "../runner/lazy-signal.js";
 import type { Runner, RunnerOwner } from "../runner/runner.js";
 import type { SequenceSettings } from "../runner/sequence-runner.js";
-import type { AbortReason, RunnerKind } from "../runner/types.js";
 import type { ActiveSessionEvents, Events } from "./events.js";
 import { IdempotentCreations } from "./idempotency.js";
 import type { Tally } from "./limits.js";

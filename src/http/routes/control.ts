@@ -1,6 +1,6 @@
 /** The routes that list runners, tell their state, acknowledge, stop and remove. */
+import type { AbortReason } from "../../protocol/types.js";
 import type { Runner } from "../../runner/runner.js";
-import type { AbortReason } from "../../runner/types.js";
 import type { ActiveSessions } from "../../session/host.js";
 import { parseAcknowledgement } from "../query.js";
 import { jsonHeaders, noContent, type WireRequest, type WireResponse } from "../request-context.js";

@@ -2,7 +2,7 @@ import { createParser } from "eventsource-parser";
 import fc from "fast-check";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { inputs } from "../../test/support/fuzz.js";
-import { eventParser } from "./event-stream.js";
+import { formatSse, sseComment, sseParser } from "./sse.js";
 
 interface Event {
   readonly type: string;
@@ -13,7 +13,7 @@ interface Event {
 function parse(pieces: readonly Uint8Array[]): Event[] {
   const events: Event[] = [];
   const decoder = new TextDecoder();
-  const parse = eventParser();
+  const parse = sseParser();
   const take = (piece: string) => events.push(...parse(piece));
   for (const piece of pieces) take(decoder.decode(piece, { stream: true }));
   return events;
@@ -208,7 +208,7 @@ describe("an event", () => {
 
   test("comes as soon as its empty line has, not with the piece after it", () => {
     const events: string[] = [];
-    const parse = eventParser();
+    const parse = sseParser();
     const take = (piece: string) => events.push(...Array.from(parse(piece), ({ data }) => data));
     const seen = ["data: 1\n", "\n", "data: 2\r", "\r", "data: 3\r\n", "\r\n"].map((piece) => {
       take(piece);
@@ -254,7 +254,7 @@ describe("the work grows with the length, not with its square,", () => {
 
   test.each([1, 16, 1024])("for one long line in pieces of %i characters", (size) => {
     const events: string[] = [];
-    const parse = eventParser();
+    const parse = sseParser();
     const take = (piece: string) => events.push(...Array.from(parse(piece), ({ data }) => data));
     const piece = "x".repeat(size);
     const looked = charactersLookedAt(() => {
@@ -269,7 +269,7 @@ describe("the work grows with the length, not with its square,", () => {
 
   test("for an event of many lines, and for many events in one piece", () => {
     const sizes: number[] = [];
-    const parse = eventParser();
+    const parse = sseParser();
     const take = (piece: string) => sizes.push(...Array.from(parse(piece), ({ data }) => data.length));
     const lines = length / 16;
     const long = `${"data: 123456789\n".repeat(lines)}\n`;
@@ -280,5 +280,41 @@ describe("the work grows with the length, not with its square,", () => {
     });
     expect(sizes).toEqual([10 * lines - 1, ...Array.from({ length: lines }, () => 8)]);
     expect(looked).toBeLessThan(8 * 2 * length);
+  });
+});
+
+describe("what is written", () => {
+  const line = fc.string({ unit: "grapheme" }).map((text) => text.replace(/[\r\n\0]/g, ""));
+  const name = line.filter((text) => text[0] !== " ");
+  const message = fc.record(
+    {
+      type: name.filter((text) => text !== ""),
+      data: fc.array(line, { minLength: 1, maxLength: 4 }).map((lines) => lines.join("\n")),
+      id: name,
+      retry: fc.nat(),
+    },
+    { requiredKeys: ["data"] },
+  );
+
+  test("is read as it was by both parsers, whatever it is, and wherever it is cut", () => {
+    fc.assert(
+      fc.property(fc.array(message, { maxLength: 6 }), fc.array(fc.nat(), { maxLength: 6 }), (messages, places) => {
+        const text = messages.map((message) => sseComment + formatSse(message)).join("");
+        const bytes = new TextEncoder().encode(text);
+        const wanted = messages.map(({ type = "", data }) => ({ type, data }));
+        expect(parse(cut(bytes, places))).toEqual(wanted);
+        expect(reference(bytes)).toEqual(wanted);
+        const ids: (string | undefined)[] = [];
+        const parser = createParser({ onEvent: ({ id }) => ids.push(id) });
+        parser.feed(text);
+        expect(ids).toEqual(messages.map(({ id }) => id));
+      }),
+      { numRuns: inputs(10_000) },
+    );
+  });
+
+  test("without data changes the id of the latest event, and is no event", () => {
+    expect(formatSse({ retry: 250, id: "7" })).toBe("retry: 250\nid: 7\n\n");
+    expect(eventsOf(formatSse({ retry: 250, id: "7" }))).toEqual([]);
   });
 });
