@@ -8,6 +8,7 @@ import express from "express";
 import { describe, expect, test, vi } from "vitest";
 import { z } from "zod";
 import * as ofAwilix from "../src/awilix.js";
+import * as ofClient from "../src/client.js";
 import * as ofExpress from "../src/express.js";
 import * as core from "../src/index.js";
 import { openHost } from "./support/control.js";
@@ -40,7 +41,7 @@ describe.each(pages)("docs/%s", (page) => {
       const app = express();
       const sessions = openHost();
       app.use(ofExpress.activeSession(sessions, { identify: () => "ann" }));
-      const given = { ...core, ...ofExpress, ...ofAwilix, ...awilix, ...diagnostics, z, app, sessions };
+      const given = { ...core, ...ofClient, ...ofExpress, ...ofAwilix, ...awilix, ...diagnostics, z, app, sessions };
       const session = await sessions.get("ann");
       const names = Object.keys({ ...given, session }).filter((one) => one !== "default");
       const values = { ...given, session } as Record<string, unknown>;

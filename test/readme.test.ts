@@ -1,23 +1,22 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { createActiveSessions } from "active-session";
 import { describe, expect, test } from "vitest";
 import { ActiveSessionError, errorCodes } from "../src/base/error.js";
+import { createClient } from "../src/client.js";
+import { browserPath, sharedBrowser } from "./support/browser.js";
 import { atEnd } from "./support/cleanup.js";
 
 const root = fileURLToPath(new URL("../", import.meta.url));
 const text = readFileSync(`${root}README.md`, "utf8");
 const blocks = [...text.matchAll(/```js\n(.*?)```/gs)].map((match) => match[1]!);
-type Examples = [string, string, string, string, string];
-const [serverExample, searchExample, clientExample, runnersExample, nodeExample] = blocks as Examples;
+const [example] = blocks as [string];
 
-/** A folder as an application has it, with Express and this package installed. */
-function workshop(): string {
+/** A folder with nothing but what the README installs. */
+function folderOfReader(): string {
   const folder = mkdtempSync(join(tmpdir(), "active-session-readme-"));
   atEnd(() => rmSync(folder, { recursive: true, force: true }));
   mkdirSync(join(folder, "node_modules"));
@@ -26,100 +25,93 @@ function workshop(): string {
   return folder;
 }
 
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, "127.0.0.1");
-  await once(probe, "listening");
-  const { port } = probe.address() as { port: number };
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
-}
-
-function run(folder: string, script: string, env: Record<string, string>): ChildProcess {
-  const options = {
+/** Starts the example as it is printed; resolves with the address that it prints. */
+async function start(): Promise<string> {
+  const folder = folderOfReader();
+  writeFileSync(join(folder, "server.mjs"), example);
+  const env = { ...process.env, PORT: "0" };
+  const server: ChildProcess = spawn(process.execPath, ["server.mjs"], {
     cwd: folder,
-    env: { ...process.env, ...env },
-    stdio: ["ignore", "pipe", "inherit"] as ["ignore", "pipe", "inherit"],
-  };
-  const child = spawn(process.execPath, ["--import", "./prelude.mjs", script], options);
-  atEnd(async () => {
-    if (child.exitCode !== null) return;
-    child.kill();
-    await once(child, "exit");
+    env,
+    stdio: ["ignore", "pipe", "inherit"],
   });
-  return child;
+  atEnd(async () => {
+    server.kill();
+    await once(server, "exit");
+  });
+  const [printed] = (await once(server.stdout!, "data")) as [Buffer];
+  return String(printed).trim();
 }
-
-/** What a page has and Node has not: an address of its own, and a cookie jar. It also says when a server listens. */
-const prelude = `
-import { Server } from "node:net";
-const listen = Server.prototype.listen;
-Server.prototype.listen = function (...args) { this.once("listening", () => console.log("listening")); return listen.apply(this, args); };
-globalThis.location = { href: process.env.PAGE };
-let cookie = "";
-const send = globalThis.fetch;
-globalThis.fetch = async (url, init = {}) => {
-  const response = await send(new URL(url, process.env.PAGE), { ...init, headers: { ...Object.fromEntries(new Headers(init.headers)), cookie } });
-  cookie = response.headers.getSetCookie()[0]?.split(";")[0] ?? cookie;
-  return response;
-};
-`;
 
 describe("the README", () => {
-  test("its first example has at most 15 lines of code", () => {
-    expect(serverExample.split("\n").filter((line) => line.trim() !== "").length).toBeLessThanOrEqual(15);
+  test("is short, and has one example in one file", () => {
+    expect(text.trimEnd().split("\n").length).toBeLessThanOrEqual(130);
+    expect(blocks).toHaveLength(1);
+    expect(example.trimEnd().split("\n").length).toBeLessThanOrEqual(32);
   });
 
-  test("has as many examples as are run here", () => {
-    expect(blocks).toHaveLength(5);
+  test("has links that lead somewhere in the package, too", () => {
+    const { files } = JSON.parse(readFileSync(`${root}package.json`, "utf8")) as { files: string[] };
+    const links = [...text.matchAll(/\]\((?!https?:)([^)#]+)[^)]*\)/g)].map(([, link]) => link!);
+    expect(links.length).toBeGreaterThan(20);
+    for (const link of links) {
+      expect(existsSync(root + link), link).toBe(true);
+      expect(
+        files.some((file) => link === file || link.startsWith(`${file}/`)),
+        `${link} is packed`,
+      ).toBe(true);
+    }
   });
 
+  test("its example serves what it creates, as the line with curl says", async () => {
+    const url = await start();
+    const [, path, body] = /curl http:\/\/localhost:3000(\S+) .* -d '(.*)'/.exec(text)!;
+    const response = await fetch(url + path, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: body!,
+    });
+    const [, printed] = /^# (\{.*\})$/m.exec(text)!;
+    const [begin, end] = printed!.split("…,") as [string, string];
+    const answer = await response.text();
+    expect([answer.startsWith(begin), answer.endsWith(end)], answer).toEqual([true, true]);
+    const taken: unknown[] = [];
+    let cookie = "";
+    const asUser: typeof fetch = async (input, init) => {
+      const answer = await fetch(input, {
+        ...init,
+        headers: { ...Object.fromEntries(new Headers(init?.headers)), cookie },
+      });
+      cookie = answer.headers.getSetCookie()[0]?.split(";")[0] ?? cookie;
+      return answer;
+    };
+    const numbers = await createClient(`${url}/runners`, { fetch: asUser }).create("count", { to: 15 });
+    for await (const number of numbers) taken.push(number);
+    expect(taken).toEqual(Array.from({ length: 15 }, (_, i) => i + 1));
+  });
+});
+
+describe("docs/errors.md", () => {
   test("lists every error code with its status", () => {
-    const rows = [...text.matchAll(/^\| (`[A-Z_`, ]+`) \| (\d+) \|/gm)];
+    const errors = readFileSync(`${root}docs/errors.md`, "utf8");
+    const rows = [...errors.matchAll(/^\| (`[A-Z_`, ]+`) \| (\d+) \|/gm)];
     const listed = rows.flatMap(([, codes, status]) => codes!.split(", ").map((code) => [code.slice(1, -1), status]));
     const known = errorCodes.map((code) => [code, String(new ActiveSessionError(code, "").status)]);
     expect(listed.sort()).toEqual(known.sort());
   });
+});
 
-  test.each([
-    ["first example", serverExample],
-    ["example without Express", nodeExample],
-  ])("its %s starts a search, returns the first page, and its client follows the rest", async (_which, example) => {
-    const folder = workshop();
-    const needles = Array.from({ length: 3000 }, (_, i) => `needle ${i}`);
-    writeFileSync(join(folder, "haystack.txt"), needles.map((needle) => `${needle}\nhay\n`).join(""));
-    writeFileSync(join(folder, "package.json"), '{ "type": "module" }');
-    writeFileSync(join(folder, "prelude.mjs"), prelude);
-    writeFileSync(join(folder, "server.js"), example);
-    writeFileSync(join(folder, "search.js"), searchExample);
-    writeFileSync(join(folder, "page.js"), clientExample);
-    const port = String(await freePort());
-    const server = run(folder, "server.js", { PORT: port, PAGE: "" });
-    expect(await Promise.race([once(server.stdout!, "data"), once(server, "exit")])).toEqual([expect.anything()]);
+const browser = sharedBrowser();
 
-    const page = run(folder, "page.js", { PAGE: `http://127.0.0.1:${port}/` });
-    let printed = "";
-    page.stdout!.setEncoding("utf8").on("data", (text: string) => {
-      printed += text;
-    });
-    const [code] = await once(page, "close");
-    expect(code).toBe(0);
-    expect(printed.trim().split("\n")).toEqual([...needles, "completed 3000"]);
-  });
-
-  test("its runners do what their comments say", async () => {
-    const sessions = createActiveSessions();
-    atEnd(() => sessions.close());
-    const session = await sessions.get("reader");
-    const AsyncFunction = (async () => {}).constructor as new (
-      ...args: string[]
-    ) => (session: unknown) => Promise<unknown>;
-    const returned = "return { rows, load, sum, all: await load.getRequired({ advance: 3 }) };";
-    const example = new AsyncFunction("session", `${runnersExample}\n${returned}`);
-    const { rows, sum, all } = (await example(session)) as Record<"rows" | "sum", { status: string }> & {
-      all: { result: unknown[]; status: string };
-    };
-    expect(rows.status).toBe("completed");
-    expect(sum.status).toBe("aborted");
-    expect(all).toMatchObject({ status: "completed", result: [{ value: expect.any(Number) }, {}, {}] });
+describe.skipIf(!browserPath)("the README's example in Chromium", () => {
+  test("counts when its button is pressed, and goes on after a reload", async () => {
+    const page = await browser.open(await start());
+    const shows = (least: number) =>
+      page.waitForFunction((least) => Number(document.querySelector("output")!.value) >= least, least, { polling: 20 });
+    await page.click("button");
+    await shows(5);
+    await page.reload();
+    await shows(7);
+    await page.close();
   });
 });
