@@ -1,13 +1,16 @@
-/** Small promise tools. None of them leaves a listener or a timer behind, whichever way it settles. */
+/** Small promise and timer helpers. None of them leaves a listener or a timer behind once it has settled. */
 
-/** A promise with its two ends apart. */
+/** A promise together with the functions that settle it. Create one with {@link createDeferred}. */
 export interface Deferred<T> {
+  /** Settles with the first call of `resolve` or `reject`; later calls have no effect. */
   readonly promise: Promise<T>;
+  /** Resolves the promise. */
   readonly resolve: (value: T) => void;
+  /** Rejects the promise. */
   readonly reject: (reason: unknown) => void;
 }
 
-/** Makes a {@link Deferred}. Node 20 has no `Promise.withResolvers`. */
+/** Creates a {@link Deferred}. Replaces `Promise.withResolvers`, which Node 20 does not have. */
 export function createDeferred<T = void>(): Deferred<T> {
   let resolve!: (value: T) => void;
   let reject!: (reason: unknown) => void;
@@ -18,11 +21,15 @@ export function createDeferred<T = void>(): Deferred<T> {
   return { promise, resolve, reject };
 }
 
-/** A promise that costs nothing until somebody asks for it; what it resolves with may come before or after. */
+/**
+ * A promise that is allocated on first access only. The value may be set before or after that, so an owner can
+ * offer a promise that most callers never read at almost no cost.
+ */
 export class LazyPromise<T> {
   #deferred: Deferred<T> | undefined;
   #result: { readonly value: T } | undefined;
 
+  /** The promise; the same object on every access. */
   get promise(): Promise<T> {
     if (!this.#deferred) {
       this.#deferred = createDeferred<T>();
@@ -31,25 +38,33 @@ export class LazyPromise<T> {
     return this.#deferred.promise;
   }
 
+  /** True once {@link resolve} has been called, even if the promise has not been accessed. */
   get isResolved(): boolean {
     return this.#result !== undefined;
   }
 
-  /** Only the first call counts. */
+  /** Sets the value. Only the first call counts. */
   resolve(value: T): void {
     this.#result ??= { value };
     this.#deferred?.resolve(value);
   }
 }
 
-/** Whether there is something to wait for, as `await` sees it. Throws what a getter of the value throws. */
+/**
+ * True if `await` would wait for `value`, i.e. it has a `then` method.
+ * @throws what a getter of the value throws
+ */
 export function isThenable<T>(value: T | PromiseLike<T>): value is PromiseLike<T> {
   return typeof Object(value).then === "function";
 }
 
 /**
- * Calls `listener` once when `signal` aborts; returns what takes it off again. An aborted signal calls nothing. A signal of the
- * application's own may refuse to let go: then the listener stays, does nothing, and what was under way goes on.
+ * Calls `listener` once when `signal` aborts.
+ *
+ * A signal that has aborted already does not call the listener: check `signal.aborted` first where that matters. A
+ * signal supplied by the application may have a `removeEventListener` that throws. The error is swallowed and the
+ * listener, which stays registered, does nothing: clean-up must not break the work that caused it.
+ * @returns a function that removes the listener; idempotent
  */
 export function onAbort(signal: AbortSignal | undefined, listener: () => void): () => void {
   if (!signal || signal.aborted) return noop;
@@ -61,12 +76,16 @@ export function onAbort(signal: AbortSignal | undefined, listener: () => void): 
     try {
       signal.removeEventListener("abort", listen);
     } catch {
-      // It has been taken off as far as it can be.
+      // Nothing more can be done: the listener is disarmed anyway.
     }
   };
 }
 
-/** Waits for `promise`, or rejects with the signal's reason as soon as that aborts. The promise itself goes on. */
+/**
+ * Waits for `promise`, or rejects with the signal's reason as soon as the signal aborts. The underlying work is not
+ * cancelled; its later result is ignored.
+ * @param signal without one, the promise is returned as it is
+ */
 export function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (!signal) return promise;
   return new Promise<T>((resolve, reject) => {
@@ -76,20 +95,26 @@ export function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefine
   });
 }
 
-/** Whether work that has failed just says that it has stopped, as its signal told it. */
+/**
+ * True if stopped work failed only because it was stopped: the error is the signal's reason or an `AbortError`.
+ * Such an error is expected and need not be reported.
+ */
 export function isAbort(error: unknown, signal: AbortSignal): boolean {
   return error === signal.reason || (error instanceof Error && error.name === "AbortError");
 }
 
-/** How a bounded wait ended: in time or not, and with which error if the promise rejected. */
+/** The result of a bounded wait. */
 export interface Settlement {
+  /** True if the time-out elapsed before the promise settled. */
   readonly timedOut: boolean;
+  /** The rejection, as the only element; empty if the promise resolved or timed out. */
   readonly errors: readonly unknown[];
 }
 
 /**
- * Waits for `promise`, at most `timeout` milliseconds (`Infinity`: as long as it takes). Never rejects.
- * @param onLate is told what the promise rejects with when its time is up
+ * Waits for `promise`, but not longer than `timeout`. Never rejects.
+ * @param timeout milliseconds; `Infinity` waits without a bound
+ * @param onLate receives a rejection that arrives after the time-out, which would otherwise be lost
  */
 export function settleWithin(
   promise: Promise<unknown>,
@@ -113,13 +138,18 @@ export function settleWithin(
   });
 }
 
-/** `setTimeout` holds 2^31 - 1 ms at most; a longer delay would fire at once. */
+/** The longest delay that `setTimeout` can hold, ms. It treats a longer one as 1 ms and would fire at once. */
 const longestTimeout = 0x7fff_ffff;
 
-/** Calls `callback` after `delay` milliseconds, right for any delay (`Infinity`: never). Returns what cancels it. */
+/**
+ * Calls `callback` after `delay` milliseconds. Unlike `setTimeout` it is right for any delay: long ones are split
+ * into steps, `Infinity` never fires, negative ones fire as soon as possible.
+ * @param options `unref: true` lets the process exit while the timer is pending (Node; ignored in browsers)
+ * @returns a function that cancels the timer; idempotent
+ */
 export function startTimer(delay: number, callback: () => void, { unref = false } = {}): () => void {
   if (delay === Number.POSITIVE_INFINITY) return noop;
-  let timer: unknown; // a number here, an object there
+  let timer: unknown; // a number in browsers, an object in Node
   const arm = (left: number) => {
     const step = Math.min(left, longestTimeout);
     timer = setTimeout(() => (left > step ? arm(left - step) : callback()), step);
@@ -129,4 +159,5 @@ export function startTimer(delay: number, callback: () => void, { unref = false 
   return () => clearTimeout(timer as number);
 }
 
+/** Does nothing. Shared, so that unset call-backs need no closure of their own. */
 export function noop(): void {}

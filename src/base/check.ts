@@ -1,7 +1,17 @@
-/** Checks of values that come from outside. Each throws a typed error that names what was asked for and received. */
+/**
+ * Validation of values from outside. Each check throws a typed error that names the requirement and the value
+ * received. The parameter `action` completes the message "Cannot {action}: …"; `name` is the option or argument
+ * being checked.
+ */
 import { ActiveSessionError, describe, type ErrorCode } from "./error.js";
 
-/** Throws `code` unless `value` is an integer from `min` to `max`, where `max` is `Infinity` by default and included. */
+/**
+ * Checks for an integer within a range. Integers above 2^53 - 1 are refused, because arithmetic on them is not
+ * exact.
+ * @param limits `min` (default 0) and `max` (default `Infinity`), both inclusive. `Infinity` itself is valid only
+ * if `max` is `Infinity`. `code` is the code of the error, default `INVALID_ARGUMENT`.
+ * @throws {@link ActiveSessionError} with `code`
+ */
 export function checkInteger(
   action: string,
   name: string,
@@ -14,7 +24,10 @@ export function checkInteger(
   throw new ActiveSessionError(code, `Cannot ${action}: ${name} must be ${range}, received ${describe(value)}`);
 }
 
-/** Throws `INVALID_OPTION` unless `value` is a positive number of milliseconds; `Infinity` is one. */
+/**
+ * Checks for a positive number of milliseconds. `Infinity` is valid and means that the time-out is disabled.
+ * @throws `INVALID_OPTION`
+ */
 export function checkDuration(action: string, name: string, value: unknown): asserts value is number {
   if (typeof value === "number" && value > 0) return;
   throw new ActiveSessionError(
@@ -23,7 +36,10 @@ export function checkDuration(action: string, name: string, value: unknown): ass
   );
 }
 
-/** Throws `INVALID_OPTION` unless `value` is a function or `undefined`. */
+/**
+ * Checks for a function; `undefined` is valid.
+ * @throws `INVALID_OPTION`
+ */
 export function checkFunction(action: string, name: string, value: unknown): void {
   if (value === undefined || typeof value === "function") return;
   throw new ActiveSessionError(
@@ -32,7 +48,12 @@ export function checkFunction(action: string, name: string, value: unknown): voi
   );
 }
 
-/** Throws `INVALID_OPTION` unless `value` is an object all of whose keys are among `known`: a misspelt option is an error. */
+/**
+ * Checks for an object with known keys only, so that a misspelt option is an error instead of being ignored. The
+ * values are not checked.
+ * @param known names of all options that exist
+ * @throws `INVALID_OPTION`
+ */
 export function checkOptions(action: string, value: unknown, known: readonly string[]): asserts value is object {
   if (typeof value !== "object" || value === null) {
     throw new ActiveSessionError(

@@ -1,45 +1,57 @@
-/** Giving back what was held: one resource or many, with errors collected and every wait bounded. */
+/** Disposal of one resource or many: errors are collected and every wait is bounded. */
 import { isThenable, type Settlement, settleWithin } from "./async.js";
 
-/** Something to be given back: a disposable, or a function that does it. */
+/**
+ * Something that can be released: a disposable (`Symbol.asyncDispose` or `Symbol.dispose`), or a function that does
+ * the release.
+ */
 export type Resource = AsyncDisposable | Disposable | (() => unknown);
 
 /**
- * The method of a resource that is bound to something short-lived, a request for one: whoever calls it gives the resource back from
- * now on. It returns false if that has been done already.
+ * Key of a method of resources that release themselves with something short-lived, such as a lock that ends with
+ * its request. Calling it detaches the resource from that life: from then on the caller must release it. It returns
+ * false if the resource has been released already.
+ *
+ * Registered with `Symbol.for`, so that resources of a second copy of the package work, too.
  */
 export const handOver: unique symbol = Symbol.for("active-session.handOver");
 
-/** Is told what a step of a clean-up throws that is not waited for any more. */
+/** Receives the error of a clean-up step that failed after its time-out, when no caller is waiting for it any more. */
 export type OnLate = (error: unknown) => void;
 
-/** How a clean-up went. */
+/** The result of a clean-up. */
 export interface CleanupSummary {
-  /** Some step took longer than `cleanupTimeout`; it may still be going on, nobody waits for it any more. */
+  /** True if a step took longer than `cleanupTimeout`. That step may still be running, but it is not waited for. */
   readonly timedOut: boolean;
-  /** What the steps threw, in order. */
+  /** The errors of all steps, in the order of the steps. */
   readonly errors: readonly unknown[];
 }
 
-/** Whether `value` can be given back. */
+/** True if `value` can be released by {@link disposeOf}. */
 export function isResource(value: unknown): value is Resource {
   if (typeof value === "function") return true;
   return typeof value === "object" && value !== null && (Symbol.asyncDispose in value || Symbol.dispose in value);
 }
 
-/** Gives one resource back, asynchronously where it can be. Throws and rejects as the resource does. */
+/**
+ * Releases one resource. `Symbol.asyncDispose` takes precedence over `Symbol.dispose`.
+ * @returns the result of the resource's own method, possibly a promise
+ * @throws what the resource throws
+ */
 export function disposeOf(resource: Resource): unknown {
   if (typeof resource === "function") return resource();
   if (Symbol.asyncDispose in resource) return resource[Symbol.asyncDispose]();
   return resource[Symbol.dispose]();
 }
 
-/** Nothing was to be done, or all of it went well. */
+/** The result of steps without errors. Shared, because nearly all clean-ups end this way. */
 const done: Settlement = Object.freeze({ timedOut: false, errors: Object.freeze([]) });
 
 /**
- * Runs one step, which may throw, reject or never settle; waits at most `timeout` ms, if there is anything to wait for. Never rejects.
- * @param onLate is told what it rejects with when its time is up
+ * Runs one clean-up step, which may throw, reject or never settle. Never throws or rejects itself. Returns
+ * synchronously if the step does, so that a clean-up without asynchronous work costs no promise.
+ * @param timeout milliseconds to wait for the step; `Infinity` waits without a bound
+ * @param onLate receives a rejection that arrives after the time-out
  */
 export function runStep(step: () => unknown, timeout: number, onLate?: OnLate): Settlement | Promise<Settlement> {
   try {
@@ -52,9 +64,10 @@ export function runStep(step: () => unknown, timeout: number, onLate?: OnLate): 
 }
 
 /**
- * Runs the steps one after the other, each bounded by `timeout` ms, whatever becomes of those before it. The promise is only there
- * where a step has something to wait for.
- * @param onLate is told what a step rejects with when its time is up
+ * Runs the steps one after the other, each bounded by `timeout`. A failure or a time-out does not stop the next
+ * step. Returns a promise only if some step does. Never throws or rejects.
+ * @param timeout milliseconds to wait for each step
+ * @param onLate receives rejections that arrive after a step's time-out
  */
 export function runSteps(
   steps: readonly (() => unknown)[],
@@ -70,6 +83,7 @@ export function runSteps(
   return mergeSummaries(summaries);
 }
 
+/** The asynchronous part of {@link runSteps}, from the first step that returned a promise. */
 async function runRest(
   summaries: CleanupSummary[],
   running: Promise<CleanupSummary>,
@@ -82,12 +96,12 @@ async function runRest(
   return mergeSummaries(summaries);
 }
 
-/** The steps that give resources back, the last one first. */
+/** Returns one step for each resource, in reverse order: the resource acquired last may depend on earlier ones. */
 export function toSteps(resources: readonly Resource[]): (() => unknown)[] {
   return resources.map((resource) => () => disposeOf(resource)).reverse();
 }
 
-/** One summary for many. */
+/** Combines summaries into one: timed out if any did, with the errors of all. */
 export function mergeSummaries(summaries: readonly CleanupSummary[]): CleanupSummary {
   if (summaries.every((summary) => summary === done)) return done;
   return {

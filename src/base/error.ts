@@ -1,83 +1,110 @@
-/**
- * The one error class of the library. Whatever fails by a rule of ours is an {@link ActiveSessionError} with a stable
- * `code` and the HTTP status that fits it; foreign errors travel as `cause`.
- */
 import { type ActiveSessionErrorOptions, CodedError, type Issue } from "./coded-error.js";
 import { type ErrorCode, statusByCode } from "./error-codes.js";
 
 export type { ActiveSessionErrorOptions, Issue } from "./coded-error.js";
 export { type ErrorCode, errorCodes } from "./error-codes.js";
 
-/** Every error that the library itself raises; `instanceof` and {@link ActiveSessionError.is} know those of a second copy of it, too. */
+/**
+ * The error class of the library. Every failure caused by a rule of the library has a stable `code` and a suitable
+ * HTTP `status`; errors of other origin are wrapped and kept as `cause`.
+ *
+ * `instanceof` and {@link ActiveSessionError.is} also recognise errors of a second copy of the package.
+ * @example
+ * const page = await runner.getRequired({ start }).catch((error) => {
+ *   if (!ActiveSessionError.is(error) || error.code !== "POSITION_GONE") throw error;
+ *   return runner.getRequired({ start: error.firstPosition }); // skips what is no longer kept
+ * });
+ */
 export class ActiveSessionError extends CodedError {
+  /**
+   * @param code determines the HTTP status
+   * @param message text for developers; sent to clients if the status is below 500
+   */
   constructor(code: ErrorCode, message: string, options: ActiveSessionErrorOptions = {}) {
     super(code, statusByCode[code], message, options);
   }
 
-  /** Whether the message may be shown to the client, as frameworks that know HTTP errors ask. */
+  /**
+   * True if the message may be sent to the client, i.e. the status is below 500. The name follows the convention of
+   * the package http-errors, which Koa and others read.
+   */
   get expose(): boolean {
     return this.status < 500;
   }
 
-  /** Headers for the answer, as frameworks that know HTTP errors ask. */
+  /** Response headers of the error (`Retry-After`), under the name that frameworks with HTTP errors expect. */
   get headers(): Record<string, string> {
     return this.retryAfter === undefined ? {} : { "Retry-After": String(this.retryAfter) };
   }
 
-  /** The answer, as frameworks of the web platform ask; what went wrong within the application is not told. */
+  /**
+   * Returns the error as a response, under the name that frameworks of the web platform expect (Hono). A failure
+   * inside the application is reported without its message.
+   */
   getResponse(): Response {
     const headers = { "Content-Type": "application/json", ...this.headers };
     return new Response(JSON.stringify(answerBody(this)), { status: this.status, headers });
   }
 
-  /** What may leave the process: code, message and issues, never the cause. */
+  /** Returns the part that may leave the process: code, message and issues, never the cause. */
   toJSON(): { code: ErrorCode; message: string; issues?: readonly Issue[] } {
     const { code, message, issues } = this;
     return issues ? { code, message, issues } : { code, message };
   }
 
+  /** Makes `instanceof` work across copies of the package. */
   static override [Symbol.hasInstance](value: unknown): boolean {
     return ActiveSessionError.is(value);
   }
 
-  /** Whether `value` is an error of this library, also when it comes from a second copy of the package. */
+  /**
+   * True if `value` is an error of this library, including one from a second copy of the package. Never throws.
+   * Functions are excluded: the class itself has the name that serves as brand.
+   */
   static override is(value: unknown): value is ActiveSessionError {
     try {
       return typeof value === "object" && CodedError.is(value);
     } catch {
-      return false; // what an application throws may be anything: an object, say, whose getters throw
+      return false; // thrown values can be anything, such as an object with throwing getters
     }
   }
 }
 
-/** What an answer says of an error; what went wrong within the application is not told. */
+/** Returns the JSON body for an error response. A 5xx message may reveal internals and is replaced by a general one. */
 export function answerBody(error: ActiveSessionError): object {
   return error.expose ? error.toJSON() : { code: error.code, message: "The server has failed" };
 }
 
-/** What a client is told of a runner that is not there any more, or is another one's since. */
+/**
+ * Returns the error for a runner that has been removed, or that belongs to another owner since the session was
+ * handed over.
+ */
 export function runnerGone(): ActiveSessionError {
   return new ActiveSessionError("RUNNER_GONE", "The runner is not available any more");
 }
 
 /**
- * Wraps what a runner's work threw. The original stays on the server as `cause`; its message is passed on only when it
- * is marked with a true property `expose`, the convention of HTTP error libraries.
+ * Wraps an error thrown by a runner's work. The original stays on the server as `cause`. Its message is passed on
+ * only if the error has a property `expose` that is true, the convention of HTTP error libraries.
  */
 export function runnerFailed(cause: unknown): ActiveSessionError {
   return new ActiveSessionError("RUNNER_FAILED", exposedMessage(cause) ?? "The runner failed", { cause });
 }
 
+/** Returns the message of an error marked with `expose`, otherwise `undefined`. */
 function exposedMessage(cause: unknown): string | undefined {
   try {
     if (typeof cause !== "object" || cause === null || !("expose" in cause) || cause.expose !== true) return undefined;
     return "message" in cause && typeof cause.message === "string" ? cause.message : undefined;
   } catch {
-    return undefined; // a foreign object's getters may throw; then it has nothing to expose
+    return undefined; // getters may throw; there is no message to expose then
   }
 }
 
-/** A value as it may stand in an error's message: short, and never running a foreign `toString`. */
+/**
+ * Formats a value for an error message: short, and without calling a `toString` of the application. Strings are
+ * quoted and cut at 60 characters.
+ */
 export function describe(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
   if (typeof value === "function") return "a function";

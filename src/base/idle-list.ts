@@ -1,42 +1,48 @@
-/**
- * Idle time-outs for any number of objects with one timer for each distinct duration.
- *
- * All entries of a list share its duration, so a list in order of last use is also in order of expiry: using an entry moves
- * it to the tail, the head is always the next to expire. Moving touches four pointers and no timer; a timer that finds its
- * head used since then is set again for the new head.
- */
 import { noop, startTimer } from "./async.js";
 
-/** At most so many entries expire in one go; then the event loop gets its turn. */
+/** Maximum number of entries that expire in one go. The event loop gets a turn before the next ones. */
 const expiriesPerTurn = 1000;
 
-/** What can stand in one {@link IdleList}. */
+/**
+ * Base of objects that can be in an {@link IdleList}. The links are part of the object, so that adding and moving
+ * an entry allocates nothing. An object can be in one list at a time.
+ */
 export abstract class IdleEntry {
+  /** The entry that expires before this one. Written by the list only. */
   expiryPrevious: IdleEntry | null = null;
+  /** The entry that expires after this one. Written by the list only. */
   expiryNext: IdleEntry | null = null;
-  /** By the monotonic clock, ms; 0: it is in no list. */
+  /** Time of expiry by the monotonic clock, ms. 0 if the entry is in no list. Written by the list only. */
   expiresAt = 0;
 }
 
-/** So much later than it should a timer comes where the process was frozen, or held for very long, ms. */
+/** A timer that is late by this much, ms, shows that the process was frozen or the loop blocked for very long. */
 const frozenFrom = 1000;
-/** How long the loop may then read what has arrived meanwhile, before anything ends, ms. */
+/** Time for the loop to read the input that queued up while the process was frozen, before anything expires, ms. */
 const thawTime = 2000;
 
 /**
- * One timer that rings at the earliest of the deadlines it was set for; it never keeps the process alive. After the process was frozen
- * (a virtual machine that was paused) it rings a moment later: what clients have sent meanwhile is read first.
+ * One timer for any number of deadlines: it fires at the earliest one. It does not keep the process alive.
+ *
+ * After the process was frozen (a paused virtual machine), it fires a moment later. Requests that arrived meanwhile
+ * are read first; otherwise sessions in use would expire.
  */
 export class Alarm {
   readonly #ring: () => void;
+  /** The deadline the timer is set for; `Infinity` if none. */
   #at = Number.POSITIVE_INFINITY;
   #cancel: () => void = noop;
 
+  /** @param ring called at each deadline; the alarm is unset by then and can be set again */
   constructor(ring: () => void) {
     this.#ring = ring;
   }
 
-  /** Sees to it that the alarm rings at `deadline` (monotonic, ms) or before. */
+  /**
+   * Makes the alarm fire at `deadline` or earlier. A later deadline than the one set is ignored, so the owner has
+   * to check what is due and set the alarm again.
+   * @param deadline monotonic clock, ms
+   */
   setFor(deadline: number): void {
     if (deadline >= this.#at) return;
     this.#cancel();
@@ -52,29 +58,45 @@ export class Alarm {
     this.#cancel = startTimer(deadline - performance.now(), isDue, { unref: true });
   }
 
+  /** Unsets the alarm. */
   cancel(): void {
     this.#cancel();
     this.#at = Number.POSITIVE_INFINITY;
   }
 }
 
-/** See the top of the file. */
+/**
+ * Idle time-outs for any number of objects that share a duration, with a single timer.
+ *
+ * All entries have the same duration, so the order of last use is also the order of expiry: a touched entry moves
+ * to the tail, and the head is always the next to expire. Touching changes a few links and no timer. A timer that
+ * fires and finds the head used since then is set again for the new head.
+ *
+ * Expiry is exact, not the result of a periodic sweep.
+ */
 export class IdleList<E extends IdleEntry> {
+  /** Idle time of every entry, ms. `Infinity`: entries are not stored at all. */
   readonly #duration: number;
   readonly #expire: (entry: E) => void;
+  /** Set for the head, or for an entry that was the head earlier. */
   readonly #alarm = new Alarm(() => this.#sweep());
   #head: IdleEntry | null = null;
   #tail: IdleEntry | null = null;
 
-  /** @param expire is called once for each entry whose time is up, when it stands in no list any more; must not throw */
+  /**
+   * @param duration milliseconds; `Infinity` disables the time-out
+   * @param expire called once for each expired entry, after it has left the list; must not throw
+   */
   constructor(duration: number, expire: (entry: E) => void) {
     this.#duration = duration;
     this.#expire = expire;
   }
 
   /**
-   * The entry that was touched longest ago of those that fit. At most so many are looked at; if none of them fits although there are
-   * more, it is the very first one: making room must not take longer, the more there is.
+   * Returns the least recently touched entry that fits. The search is bounded, so that making room does not become
+   * slower with the number of entries: if none of the first `looks` entries fits, the result is the head, although
+   * it does not fit. `undefined` if the list is shorter and no entry fits.
+   * @param looks maximum number of entries to check
    */
   findOldest(fits: (entry: E) => boolean, looks = 64): E | undefined {
     let entry = this.#head as E | null;
@@ -84,7 +106,10 @@ export class IdleList<E extends IdleEntry> {
     return entry ?? undefined;
   }
 
-  /** Adds the entry, or starts its time anew. */
+  /**
+   * Adds the entry or restarts its idle time. Does nothing if the duration is `Infinity`.
+   * @param now monotonic clock, ms
+   */
   touch(entry: E, now = performance.now()): void {
     if (this.#duration === Number.POSITIVE_INFINITY) return;
     const deadline = Math.ceil(now + this.#duration);
@@ -98,7 +123,7 @@ export class IdleList<E extends IdleEntry> {
     this.#alarm.setFor(this.#head!.expiresAt);
   }
 
-  /** Takes the entry out: it does not expire until it is touched again. */
+  /** Removes the entry, which does not expire until it is touched again. Does nothing if it is in no list. */
   remove(entry: E): void {
     if (entry.expiresAt === 0) return;
     const { expiryPrevious: previous, expiryNext: next } = entry;
@@ -111,11 +136,12 @@ export class IdleList<E extends IdleEntry> {
     entry.expiresAt = 0;
   }
 
-  /** Stops the timer; to be called when the list is not used any more. */
+  /** Stops the timer. To be called when the list is no longer used. */
   close(): void {
     this.#alarm.cancel();
   }
 
+  /** Expires the entries that are due. Reads the head in every step, because `expire` may add or remove entries. */
   #sweep(): void {
     const now = performance.now();
     for (let left = expiriesPerTurn; left > 0 && this.#head && this.#head.expiresAt <= now; left--) {
@@ -127,16 +153,18 @@ export class IdleList<E extends IdleEntry> {
   }
 }
 
-/** Lists for any number of durations; one is there as long as somebody uses it. */
+/** Shares one {@link IdleList} per distinct duration among its users. A list exists while its duration is in use. */
 export class IdleLists<E extends IdleEntry> {
   readonly #expire: (entry: E) => void;
+  /** The lists by duration, with the number of their users. */
   readonly #lists = new Map<number, { readonly list: IdleList<E>; users: number }>();
 
+  /** @param expire called once for each expired entry; must not throw */
   constructor(expire: (entry: E) => void) {
     this.#expire = expire;
   }
 
-  /** The list for a duration, kept until {@link leave} has been called as often as this. */
+  /** Returns the list for a duration, creating it if necessary. Each call must be paired with one of {@link leave}. */
   join(duration: number): IdleList<E> {
     const known = this.#lists.get(duration) ?? { list: new IdleList(duration, this.#expire), users: 0 };
     this.#lists.set(duration, known);
@@ -144,6 +172,7 @@ export class IdleLists<E extends IdleEntry> {
     return known.list;
   }
 
+  /** Ends one use of a duration. The list is closed with its last use; its entries must have been removed by then. */
   leave(duration: number): void {
     const known = this.#lists.get(duration);
     if (!known || --known.users > 0) return;

@@ -1,148 +1,177 @@
 /**
- * The contract between a runner's results and everything that reads them. A log keeps positions 0, 1, 2…, knows how far
- * they have been produced, handed out and acknowledged, and holds the reads that wait. Whoever reads gets a
- * {@link Slice}: result, position and status, formed by the log in the very step that settles the read.
- *
- * A read gives its slice at once where the log has it at hand, else a promise: a log that lives outside this process always
- * does, and nothing above may assume that items are in memory.
+ * The contract between a runner's results and their readers. Readers must not assume that items are in memory: a
+ * log may live outside the process, and then always returns promises.
  */
-
 import { noop } from "../base/async.js";
 import type { ActiveSessionError } from "../base/error.js";
 import type { FinalStatus, RunnerProgress, RunnerStatus } from "../protocol/types.js";
 
-/** How many acknowledged items a log keeps: none, the last n, or all. */
+/** Acknowledged items to keep: none (`"unacknowledged"`), the last n, or all. */
 export type Retain = "unacknowledged" | number | "all";
 
-/** What a reader asks for. */
+/** The parameters of a read. */
 export interface ReadRequest {
-  /** First position wanted. Default: the position at the moment of the call. `"tail"`: whatever comes next. */
+  /** First position wanted. Default: the log's position at the time of the call. `"tail"`: the current end. */
   readonly start?: number | "tail" | undefined;
-  /** The read waits until this many positions beyond `start` exist. Default: it does not wait. */
+  /**
+   * The read waits until this many positions beyond `start` exist; 0 waits for `start` itself, which may lie beyond
+   * the progress of a process. Default: it does not wait.
+   */
   readonly min?: number | undefined;
-  /** At most this many positions are handed out. */
+  /** Maximum number of positions to hand out. */
   readonly max: number;
-  /** Cancels this read: it rejects with the signal's reason and has taken nothing. */
+  /** Cancels the read while it waits: it rejects with the signal's reason and has consumed nothing. */
   readonly signal?: AbortSignal | undefined;
-  /** After so many ms the read settles with what is there. Default: never. */
+  /** Time to wait, ms; then the read settles with what is there. Default: no limit. */
   readonly timeout?: number | undefined;
-  /** Is called in the step in which the read begins to wait, with what else can end its waiting. */
+  /** Called synchronously when the read begins to wait, with a handle that can end the waiting. */
   readonly onWait?: ((wait: Wait) => void) | undefined;
   /**
-   * Looks at the items that are about to be handed out and tells how many of them the reader takes: 1 at least, if there is
-   * one. Called in the step that forms the slice, again if the first call has led to an abort. What it throws rejects the read,
-   * which then has taken nothing. A process gives its value as the only item, if it is new. Default: all.
+   * Inspects the items about to be handed out and returns how many of them to take: at least 1 if there are any.
+   * Default: all. Called in the step that forms the slice, and once more if the first call has led to an abort. An
+   * error rejects the read, which then has consumed nothing. A process passes its value as the only item, if it is
+   * new.
    */
   readonly accept?: ((items: readonly unknown[]) => number) | undefined;
   /**
-   * For a sequence's read that waits for several items: looks at those there are, and tells at how many of them to look again, or 0:
-   * they are enough, however few. Must not throw.
+   * Sequences only: lets a read that waits for several items settle with fewer, e.g. when they fill a page in
+   * bytes. Inspects the items available and returns the number of items at which to be called again, or 0 if they
+   * are enough. Must not throw.
    */
   readonly probe?: ((items: readonly unknown[]) => number) | undefined;
   /**
-   * Gets the slice in the very step that settles the read, when position and status have moved: for a reader who may be gone
-   * when a promise is heard. It may run code that reads or aborts; it must not throw.
+   * Receives the slice in the step that settles the read, after position and status have moved, for readers that
+   * may be gone before a promise continuation runs. It may read or abort; it must not throw.
    */
   readonly deliver?: ((slice: Slice<unknown>) => void) | undefined;
-  /** Whether the read, once accepted, acknowledges everything before a numeric or defaulted `start`. Default: true. */
+  /**
+   * True if the read, once admitted, acknowledges everything before a numeric or defaulted `start`. Default: true.
+   * A read from the tail never acknowledges.
+   */
   readonly acknowledge?: boolean;
-  /** Whether its waiting lets the producer run further ahead than `aheadLimit`, as far as it waits for. Default: true. */
+  /**
+   * True if the waiting read lets the producer run beyond `aheadLimit`, up to the position it waits for. Default:
+   * true.
+   */
   readonly raisesBound?: boolean;
   /**
-   * For a reader that only follows what there is: its waiting neither makes the producer go on nor keeps items from being
-   * acknowledged away. Default: false.
+   * For readers that only follow what is there: the waiting read neither lets the producer go on nor keeps items
+   * from being dropped by acknowledgements of others. Default: false.
    */
   readonly passive?: boolean;
   /**
-   * For a reader to whom the next items matter more than whether they are the last ones: a read that has waited for a whole turn
-   * of the event loop gets what comes at once. Default: false, the source is given a turn to report its end.
+   * For readers that prefer early items to an exact status: a read that has waited for a whole turn of the event
+   * loop settles as soon as items arrive. Default: false, the source gets a turn to report its end first.
    */
   readonly eager?: boolean;
 }
 
-/** A read that waits, for a reader who has something better than a signal and a timer for each. Both do nothing once it has what it waits for. */
+/**
+ * A handle on a waiting read, for readers with a cheaper mechanism than a signal and a timer per read. Both methods
+ * have no effect once the read has what it waits for.
+ */
 export interface Wait {
-  /** Rejects the read with `reason`; it has taken nothing. */
+  /** Rejects the read with `reason`. It has consumed nothing. */
   cancel(reason: unknown): void;
   /** Settles the read with what is there. */
   giveUp(): void;
 }
 
-/** Who is told of a read that has to wait. */
+/** Notified about reads that return a promise. */
 export interface ReadObserver {
-  /** It begins to wait. A read that only settles soon until its source has had a turn is not told of: nothing can end that. */
+  /**
+   * The read begins to wait. Not called for a read that has what it needs and only gives the source a turn: that
+   * one can no longer be cancelled.
+   */
   readWaits(wait: Wait): void;
-  /** It is settled, in whichever way. */
+  /** The read has resolved or rejected. */
   readSettled(request: ReadRequest): void;
 }
 
-/** A stretch of results and what holds for it, as of the moment at which its read was settled. */
+/** A range of results together with the state that applies to it, as of the moment the read was settled. */
 export interface Slice<R> {
   /** The items from `start` on (sequence), or the newest value (process). */
   readonly result: R;
-  /** The first position of the slice. */
+  /** First position of the slice. */
   readonly start: number;
-  /** The end of the slice: the `start` of the next read. */
+  /** End of the slice, and the `start` of the next read. */
   readonly position: number;
-  /** The status of this slice: final only if it reaches the end. */
+  /** Status of the slice; final only if it reaches the end. */
   readonly status: RunnerStatus;
-  /** Why the runner failed; only with the status `failed`. */
+  /** Failure of the runner; only with the status `failed`. */
   readonly error?: ActiveSessionError;
+  /** How far the producer has come. */
   readonly progress: RunnerProgress;
-  /** The first position that is still kept. */
+  /** First position that is still kept. */
   readonly firstPosition: number;
-  /** Whether the slice reaches the end and nothing will follow. */
+  /** True if the slice reaches the end and nothing will follow. */
   readonly closed: boolean;
 }
 
-/** A log's state without any results. Taking it is no read: nothing moves. */
+/** The state of a log without results. Taking it is not a read and moves nothing. */
 export interface LogState {
+  /** Status of the runner; final once the end has been read. */
   readonly status: RunnerStatus;
+  /** End of the furthest item handed out. */
   readonly position: number;
+  /** How far the producer has come. */
   readonly progress: RunnerProgress;
+  /** First position that is still kept. */
   readonly firstPosition: number;
-  /** Whether the background has ended: what has been produced is all there will be. */
+  /** True if the background work has ended: nothing more will be produced. */
   readonly ended: boolean;
-  /** How the background ended, if it did; the runner's own status follows when the results have been read. */
+  /** How the background work ended, as soon as it has. The status follows when the results have been read. */
   readonly outcome?: FinalStatus;
-  /** Why the background failed; it is the runner's `error` once the status is `failed`. */
+  /** Error of the background work; becomes the runner's `error` with the status `failed`. */
   readonly failure?: ActiveSessionError;
 }
 
-/** The reader's side of a log. */
+/**
+ * The reader's side of a log: positions 0, 1, 2…, how far they have been produced, handed out and acknowledged, and
+ * the reads that wait. A log forms each {@link Slice} in the step that settles its read, so that result, position
+ * and status agree.
+ */
 export interface ResultLog<R> {
-  /** The last known state; {@link state} gives the exact one. */
+  /** The last known state. {@link state} returns the exact one. */
   readonly current: LogState;
   /** The status in {@link current}. */
   readonly status: RunnerStatus;
-  /** How many items are kept. */
+  /** Number of items kept. */
   readonly size: number;
+  /** Returns the exact state. */
   state(): Promise<LogState>;
   /**
-   * Reads a slice. Throws, or rejects with, `POSITION_GONE`, `POSITION_AHEAD`, `READ_CONFLICT`, or the reason of its signal; it
-   * has taken nothing then. A read that is refused acknowledges nothing either.
-   * @param observer is told if the read gives a promise
+   * Reads a slice: returned directly if it is at hand, otherwise as a promise. A read that fails has consumed
+   * nothing; one that is not admitted has not acknowledged anything either.
+   * @param observer notified about the read if it returns a promise
+   * @throws (or rejects with) `POSITION_GONE`, `POSITION_AHEAD`, `READ_CONFLICT`, or the reason of the request's
+   * signal
    */
   read(request: ReadRequest, observer?: ReadObserver): Slice<R> | Promise<Slice<R>>;
-  /** Acknowledges everything before `position`; `POSITION_AHEAD` if that has not been handed out. */
+  /**
+   * Acknowledges everything before `position`. Idempotent.
+   * @throws (rejects with) `POSITION_AHEAD` if the position has not been handed out
+   */
   acknowledge(position: number): Promise<void>;
   /** The furthest acknowledged position. */
   readonly acknowledged: number;
-  /** From now on what is kept is counted here. */
+  /** Moves the count of the items kept, now and later, to another tally. */
   countIn(tally: ItemTally): void;
-  /** Nothing will be read any more: lets go of what is kept. */
+  /** Drops all items. To be called when the log will not be read any more. */
   discard(): void;
-  /** Ends everything: pending reads settle with what they have. False when the status was final already. */
+  /** Aborts the log: pending reads settle with what they have. Returns false if the status was final already. */
   abort(): boolean;
 }
 
-/** Counts the items that many logs keep together. */
+/** Counts the items kept by many logs together. */
 export class ItemTally {
+  /** The current number of items. */
   items = 0;
 
   /**
-   * @param most more than so many are told of, as often as one more is kept
-   * @param onMore must not throw, and must not change a log in this step
+   * @param most limit; `Infinity` disables it
+   * @param onMore called for each item added beyond the limit, but not when counts are moved here. Must not throw
+   * and must not change a log synchronously: it runs while a log adds an item.
    */
   constructor(
     readonly most = Number.POSITIVE_INFINITY,
@@ -150,12 +179,12 @@ export class ItemTally {
   ) {}
 }
 
-/** What a log tells its runner, after its own state is consistent. */
+/** Notifications of a log to its runner, sent when the log's own state is consistent. */
 export interface LogEvents {
-  /** The background runs. */
+  /** The background work is running. */
   onStarted?(): void;
-  /** The log takes no more and has ended the runner by itself: its work must stop. */
+  /** The log is full and has ended as failed. The runner must stop the work. */
   onOverflow?(error: ActiveSessionError): void;
-  /** The status has become final. */
+  /** The status has become final. Called once. */
   onFinal(): void;
 }

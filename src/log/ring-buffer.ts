@@ -1,39 +1,45 @@
-/**
- * The items a sequence log keeps: a stretch of consecutive positions that grows at the end and is dropped from the front.
- *
- * A ring that doubles when it is full: an item is written once and never moved again while the ring is large enough. Places that
- * hold nothing hold `undefined`, so that an item which was dropped can go.
- */
 import { ItemTally } from "./result-log.js";
 
-/** What the first item is put into; a power of two in length, as every ring. One with holes would give slices with holes. */
+/**
+ * The first ring. Lengths of rings are powers of two, so that a place is found by a bit mask. The array is packed,
+ * because slices of an array with holes would have holes, too.
+ */
 const firstRing: readonly undefined[] = Array.from({ length: 16 }, () => undefined);
-/** A larger one is given up when it is empty: a runner that waits for its reader holds little. */
+/**
+ * A ring larger than this is released when it becomes empty; otherwise a runner that waits for its reader would
+ * hold the memory of its peak.
+ */
 const largestKept = 2048;
 
-/** See the top of the file. */
+/**
+ * The items kept by a sequence log: consecutive positions that grow at the end and are dropped from the front.
+ *
+ * The ring doubles when it is full. An item is written once and not moved while the ring is large enough. Unused
+ * places hold `undefined`, so that dropped items can be collected.
+ */
 export class RingBuffer<T> {
   #tally: ItemTally;
-  /** The item at a position is at that position modulo the length. */
+  /** The item at a position is stored at that position modulo the length. */
   #ring: (T | undefined)[] = [];
   #first = 0;
   #end = 0;
 
-  /** @param tally is kept up to date with how many items are kept */
+  /** @param tally kept up to date with the number of items */
   constructor(tally = new ItemTally()) {
     this.#tally = tally;
   }
 
-  /** The first position kept. */
+  /** First position kept. */
   get first(): number {
     return this.#first;
   }
 
-  /** The position after the last one kept. */
+  /** Position after the last one kept. */
   get end(): number {
     return this.#end;
   }
 
+  /** Appends an item at {@link end}. Notifies the tally once its limit is exceeded. */
   push(item: T): void {
     if (this.#end - this.#first === this.#ring.length) this.#grow();
     this.#ring[this.#end++ & (this.#ring.length - 1)] = item;
@@ -41,7 +47,7 @@ export class RingBuffer<T> {
     if (++tally.items > tally.most) tally.onMore();
   }
 
-  /** From now on the items are counted in another tally. */
+  /** Moves the count of the items to another tally, without checking its limit. */
   countIn(tally: ItemTally): void {
     const kept = this.#end - this.#first;
     this.#tally.items -= kept;
@@ -49,7 +55,10 @@ export class RingBuffer<T> {
     this.#tally = tally;
   }
 
-  /** The items at positions `from` to `to`, `to` excluded; both must lie within the window. */
+  /**
+   * Returns a copy of the items from `from` to `to`, exclusive. Both must lie within the window, which is not
+   * checked.
+   */
   slice(from: number, to: number): T[] {
     const { length } = this.#ring;
     const begin = from & (length - 1);
@@ -58,7 +67,7 @@ export class RingBuffer<T> {
     return [...this.#ring.slice(begin), ...this.#ring.slice(0, end - length)] as T[];
   }
 
-  /** Drops everything before `position`. */
+  /** Drops everything before `position`; a position beyond the end drops all. */
   dropBefore(position: number): void {
     const to = Math.min(position, this.#end);
     if (to <= this.#first) return;
@@ -67,7 +76,7 @@ export class RingBuffer<T> {
     if (to === this.#end && this.#ring.length > largestKept) this.#ring = [];
   }
 
-  /** Drops everything from `position` on; a position before the window leaves it empty where it starts. */
+  /** Drops everything from `position` on. A position before the window leaves it empty at its start. */
   cutAt(position: number): void {
     if (position >= this.#end) return;
     const end = Math.max(position, this.#first);
@@ -75,13 +84,16 @@ export class RingBuffer<T> {
     this.#end = end;
   }
 
-  /** Lets go of the items at these positions. */
+  /** Clears a range of positions and takes it off the tally. */
   #release(from: number, to: number): void {
     this.#tally.items -= to - from;
     clear(this.#ring, from, to);
   }
 
-  /** Twice as large: in a ring behind a copy of itself every item is at its new place, too, and nothing but the window may stay. */
+  /**
+   * Doubles the ring. In a ring followed by a copy of itself, every item is already at its new place; only the
+   * places outside the window have to be cleared.
+   */
   #grow(): void {
     const { length } = this.#ring;
     if (length === 0) {
@@ -93,7 +105,7 @@ export class RingBuffer<T> {
   }
 }
 
-/** Empties the places of these positions. */
+/** Clears the places of a range of positions, which may wrap around the end of the ring. */
 function clear(ring: unknown[], from: number, to: number): void {
   const { length } = ring;
   const begin = from & (length - 1);

@@ -1,29 +1,3 @@
-/**
- * The results of a sequence runner, in memory.
- *
- * Four positions, always in this order:
- *
- *     first ≤ acknowledged ≤ position ≤ progress
- *       │          │            │          └ how far the producer has come
- *       │          │            └ the end of the furthest item handed out (or skipped over by a reader's own start)
- *       │          └ everything before it is known to have arrived
- *       └ the first item kept: `acknowledged`, or earlier by what `retain` keeps in addition
- *
- * States, and what leads from one to the next:
- *
- *     not started ──start──▶ running ──end──▶ ended ──a read reaches the end──▶ final: completed, failed
- *          └──────────────abort──┴──────────────┴──▶ final: aborted
- *
- * - **running**: `append` adds items. The status is `progressed` while items wait to be handed out, else `stalled`.
- * - **ended**: nothing is added any more. Whoever reads the last item (or finds that none is left) makes it final; if
- *   everything had been handed out before, it is final at once.
- * - **aborted**: the pending reads took what they could, the log was cut at `position`; what had been handed out stays.
- * - A final status never changes, and `position` does not move in it.
- *
- * The producer is asked to pause when `progress` reaches the bound: `acknowledged + aheadLimit`, or the furthest position
- * that a waiting read needs. A slice is formed in the step that settles its read; items, positions and status agree.
- */
-
 import { createDeferred, type Deferred } from "../base/async.js";
 import { ActiveSessionError, runnerFailed } from "../base/error.js";
 import { afterTurn, turnsPassed } from "../base/event-loop.js";
@@ -42,16 +16,19 @@ import { RingBuffer } from "./ring-buffer.js";
 import { LogStatus } from "./status.js";
 import { type Demand, noDemand, type ReadsOwner, targetOf, WaitingRead, WaitingReads } from "./waiting-reads.js";
 
-/** Of a look at what there is: the reader waits no longer. */
+/** Result of a probe: the reader waits no longer. */
 const enough = 0;
 
 /** How much a sequence log keeps and how far its producer may run ahead. */
 export interface SequenceLogOptions {
-  /** The producer pauses when so many items are not acknowledged; a positive integer. */
+  /** The producer pauses when this many items are not acknowledged. A positive integer. */
   readonly aheadLimit: number;
-  /** Which acknowledged items are kept. */
+  /** Which acknowledged items to keep. */
   readonly retain: Retain;
-  /** A runner that would keep more fails. Default: `Infinity`. */
+  /**
+   * Maximum number of items to keep. Where acknowledgements cannot make room, a runner that exceeds it fails with
+   * `RUNNER_TOO_LARGE`. Default: `Infinity`, no limit.
+   */
   readonly mostItems?: number;
 }
 
@@ -59,46 +36,99 @@ export interface SequenceLogOptions {
 export interface SequenceSink<T> {
   /** The producer is running. */
   start(): void;
-  /** Adds the next item. After an abort it is ignored. */
+  /** Adds the next item. Ignored after the end, so a producer that is late to stop does no harm. */
   append(item: T): void;
-  /** The producer waits for its share of the event loop; while it does, it may yet have something to report. */
+  /**
+   * Set by the producer while it waits for its share of the event loop. It may then still have something to report,
+   * so reads that could be settled wait for it.
+   */
   isYielding: boolean;
-  /** Whether the producer must await {@link room} before it appends. */
+  /** True if the producer must await {@link room} before it appends. */
   readonly isFull: boolean;
-  /** Resolves when there is room, or nothing more is wanted. */
+  /** Resolves when there is room, or when nothing more is wanted. Never rejects. */
   room(): Promise<void>;
   /** The source has ended by itself. */
   end(): void;
-  /** The source has failed. */
+  /**
+   * The source has failed.
+   * @param cause what it threw
+   */
   fail(cause: unknown): void;
 }
 
-/** See the top of the file. */
+/**
+ * The results of a sequence runner, in memory.
+ *
+ * Four positions, always in this order:
+ *
+ *     first ≤ acknowledged ≤ position ≤ progress
+ *       │          │            │          └ how far the producer has come
+ *       │          │            └ end of the furthest item handed out (or skipped by an explicit start)
+ *       │          └ everything before it is known to have been received
+ *       └ first item kept: `acknowledged`, or earlier by what `retain` keeps in addition
+ *
+ * States and transitions:
+ *
+ *     not started ──start──▶ running ──end──▶ ended ──a read reaches the end──▶ final: completed, failed
+ *          └──────────────abort──┴──────────────┴──▶ final: aborted
+ *
+ * - **running**: `append` adds items. The status is `progressed` while there are items to hand out, else `stalled`.
+ * - **ended**: nothing is added any more. The read that returns the last item, or finds none left, makes the status
+ *   final. If everything had been handed out before, it is final at once.
+ * - **aborted**: pending reads took what they could, then the log was cut at `position`. Items handed out before
+ *   stay.
+ * - A final status never changes, and `position` does not move in it.
+ *
+ * Back-pressure: the producer pauses when `progress` reaches the bound, which is `acknowledged + aheadLimit` or, if
+ * that is further, the position that a waiting read needs.
+ *
+ * A slice is formed in the step that settles its read, so that items, positions and status agree. Code of the
+ * application runs inside `accept`, `probe` and `deliver` (e.g. `toJSON` of an item) and may read, acknowledge or
+ * abort: state is checked again after each of them.
+ */
 export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, SequenceSink<T> {
   readonly #options: SequenceLogOptions;
   readonly #events: LogEvents;
   readonly #life: LogStatus;
+  /** The items kept. Its ends are the positions `first` and `progress`. */
   readonly #window: RingBuffer<T>;
+  /** End of the furthest item handed out or skipped. */
   #position = 0;
-  /** The furthest position that a reader has named; `acknowledged` follows as soon as no pending read is in the way. */
+  /**
+   * Furthest position named by a reader. `#acknowledged` follows as soon as no pending read needs the items before
+   * it.
+   */
   #received = 0;
+  /** Everything before this position is known to have been received. */
   #acknowledged = 0;
-  /** How far an aborted producer had come; a start up to here is no error of the reader. */
+  /**
+   * Progress of the producer before an abort. A start between the end and this position is valid and reads as the
+   * end.
+   */
   #formerProgress = 0;
+  /** Created with the first read that has to wait; reads that are served at once do not need it. */
   #reads: WaitingReads<T[]> | undefined;
-  /** What the pending reads ask for. */
+  /** Requirements of the pending reads. Refers to the live object of `#reads`, which {@link #readsChanged} updates. */
   #demand: Readonly<Demand> = noDemand;
-  /** Whether {@link afterTurn} will call back for those that are ready, and how many turns had passed when it was asked to. */
+  /** True while a call-back of {@link afterTurn} is pending. */
   #isWatching = false;
+  /** Value of {@link turnsPassed} when that call-back was requested. */
   #watchesSince = 0;
+  /** The call-back, created once. */
   #onTurn: (() => void) | undefined;
-  /** At this progress the producer pauses. */
+  /** Progress at which the producer pauses. */
   #bound: number;
-  /** At this progress the log is full, and takes no more. */
+  /** Progress at which the log is full: `mostItems` beyond the first item kept. */
   #ceiling: number;
+  /** Set while the producer waits for room. */
   #room: Deferred<void> | undefined;
   isYielding = false;
 
+  /**
+   * @param options limits
+   * @param events notifications to the runner
+   * @param tally counts the items kept by several logs. Default: none is shared
+   */
   constructor(options: SequenceLogOptions, events: LogEvents, tally?: ItemTally) {
     this.#options = options;
     this.#window = new RingBuffer(tally);
@@ -108,33 +138,43 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
     this.#bound = this.#aheadBound;
   }
 
+  /** The exact state: a log in memory has no other. */
   get current(): LogState {
     return this.#life.describe(this.#position, this.#progress(), this.#window.first);
   }
 
+  /** Number of items kept. */
   get size(): number {
     return this.#window.end - this.#window.first;
   }
 
+  /** The furthest acknowledged position. */
   get acknowledged(): number {
     return this.#acknowledged;
   }
 
+  /** The status of the runner. */
   get status(): RunnerStatus {
     return this.#life.final ?? this.#life.statusAt(this.#position, this.#window.end);
   }
 
+  /** Returns {@link current}. */
   async state(): Promise<LogState> {
     return this.current;
   }
 
   // --- the reader's side -------------------------------------------------------------------------------------------
 
+  /**
+   * Reads items. All checks come before the acknowledgement, so that a refused read changes nothing.
+   * @throws (or rejects with) `POSITION_GONE`, `POSITION_AHEAD`, `READ_CONFLICT`, what `request.accept` throws, or
+   * the reason of `request.signal`
+   */
   read(request: ReadRequest, observer?: ReadObserver): Slice<T[]> | Promise<Slice<T[]>> {
     const start = this.#locate(request);
     const target = targetOf(start, request);
     const probeAt = this.#isReady(target) ? Number.POSITIVE_INFINITY : this.#probe(start, request);
-    if (start < this.#window.first) throw this.#gone(start); // the items' own code ran, and may have acknowledged them
+    if (start < this.#window.first) throw this.#gone(start); // the probe ran application code, which may have acknowledged
     const isReady = probeAt === enough || this.#isReady(target);
     if (request.signal?.aborted && !isReady) throw request.signal.reason;
     if (request.start !== "tail" && request.acknowledge !== false) this.#acknowledge(start);
@@ -151,6 +191,11 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
     return slice;
   }
 
+  /**
+   * Acknowledges everything before `position`. A position that an abort cut off is valid, too: the client may have
+   * learnt it before. Idempotent.
+   * @throws (rejects with) `POSITION_AHEAD` if the position has not been handed out
+   */
   async acknowledge(position: number): Promise<void> {
     if (position > this.#position && !this.#isCutOff(position)) {
       throw new ActiveSessionError(
@@ -161,14 +206,22 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
     this.#acknowledge(position);
   }
 
+  /** Moves the count of the items kept to another tally. */
   countIn(tally: ItemTally): void {
     this.#window.countIn(tally);
   }
 
+  /** Drops all items. */
   discard(): void {
     this.#window.dropBefore(this.#window.end);
   }
 
+  /**
+   * Aborts the log, including one that has ended but was not read to its end. The order matters: pending reads take
+   * their items while those exist, the log is cut and made consistent, and only then are the reads resolved, which
+   * runs code of their readers.
+   * @returns false if the status was final already
+   */
   abort(): boolean {
     if (this.#life.final) return false;
     const taken = this.#takeReads().flatMap((read) => {
@@ -190,10 +243,12 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
 
   // --- the producer's side -----------------------------------------------------------------------------------------
 
+  /** Marks the producer as running. */
   start(): void {
     this.#life.start();
   }
 
+  /** Adds an item and wakes the reads that wait for it. */
   append(item: T): void {
     if (this.#life.ended) return;
     if (this.#window.end < this.#ceiling) {
@@ -202,7 +257,7 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
     } else this.#overflow();
   }
 
-  /** What has been kept so far stays readable. */
+  /** Ends the log as failed and has the work stopped. Items kept so far stay readable. */
   #overflow(): void {
     const { mostItems } = this.#options;
     const message = `Cannot keep more items: limits.itemsPerRunner is ${mostItems}. Retain fewer, or read and acknowledge them`;
@@ -211,27 +266,34 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
     this.#events.onOverflow?.(error);
   }
 
+  /** True if the producer has to pause. False after the end, so that a stopped producer does not hang. */
   get isFull(): boolean {
     return this.#window.end >= this.#bound && !this.#life.ended;
   }
 
+  /** Resolves when the producer may append. */
   room(): Promise<void> {
     if (!this.isFull) return Promise.resolve();
     this.#room ??= createDeferred();
     return this.#room.promise;
   }
 
+  /** Ends the log as completed. */
   end(): void {
     this.#end(undefined);
   }
 
+  /** Ends the log as failed. */
   fail(cause: unknown): void {
     this.#end(runnerFailed(cause));
   }
 
   // --- admission and acknowledgement -------------------------------------------------------------------------------
 
-  /** Finds where a read starts; throws if it cannot be accepted. */
+  /**
+   * Resolves the start of a read to a position.
+   * @throws `READ_CONFLICT`, `POSITION_AHEAD`, `POSITION_GONE` if the read cannot be admitted
+   */
   #locate(request: ReadRequest): number {
     if (request.start === "tail") return this.#window.end;
     if (request.start === undefined && this.#reads?.hasDefault) {
@@ -252,6 +314,7 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
     return start;
   }
 
+  /** Returns the error for a start before the window, with the first position that can be read. */
   #gone(start: number): ActiveSessionError {
     const firstPosition = this.#window.first;
     return new ActiveSessionError(
@@ -261,19 +324,25 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
     );
   }
 
-  /** Whether the position existed until an abort cut it off. */
+  /** True if the position existed until an abort cut it off. */
   #isCutOff(position: number): boolean {
     return this.#life.final === "aborted" && position <= this.#formerProgress;
   }
 
-  /** Whoever names a position has everything before it. */
+  /**
+   * A reader that names a position has received everything before it. Explicit starts also move the position
+   * forward.
+   */
   #acknowledge(position: number): void {
     if (!this.#life.final) this.#position = Math.max(this.#position, position);
     this.#received = Math.max(this.#received, Math.min(position, this.#window.end));
     this.#dropAcknowledged();
   }
 
-  /** Drops what has been received, but not what another read still waits for. */
+  /**
+   * Advances `#acknowledged` and drops items, but not those that a pending read still needs. Reads hold it back
+   * through `lowestStart`, so it has to be called when they change.
+   */
   #dropAcknowledged(): void {
     const limit = Math.min(this.#received, this.#demand.lowestStart);
     if (limit <= this.#acknowledged) return;
@@ -284,13 +353,17 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
     this.#moveBound();
   }
 
+  /** Drops items from the front. The room they leave raises the ceiling. */
   #dropBefore(position: number): void {
     const { first } = this.#window;
     this.#window.dropBefore(position);
     this.#ceiling += this.#window.first - first;
   }
 
-  /** A passive reader's next item may have been acknowledged away by another reader: a gap, which it has to learn of. */
+  /**
+   * Rejects passive reads that lost their next item to another reader's acknowledgement. Skipping it would be a
+   * silent gap.
+   */
   #rejectOvertaken(reads: WaitingReads<T[]>): void {
     for (const read of reads.all()) {
       if (read.start >= this.#window.first) continue;
@@ -301,12 +374,15 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
 
   // --- waiting -----------------------------------------------------------------------------------------------------
 
-  /** Whether a read that waits for this position can have what it asked for. */
+  /** True if a read that waits for this position can be served. */
   #isReady(target: number): boolean {
     return this.#life.ended || this.#window.end >= target;
   }
 
-  /** Lets the reader look at what there is for it; gives the progress at which it looks again, or {@link enough}. */
+  /**
+   * Asks the reader if the available items are enough.
+   * @returns the progress at which to ask again, or {@link enough}
+   */
   #probe(start: number, { probe, max }: ReadRequest): number {
     if (!probe) return Number.POSITIVE_INFINITY;
     const items = this.#window.slice(start, Math.min(start + max, this.#window.end));
@@ -315,17 +391,22 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
     return count === 0 ? enough : start + Math.max(count, items.length + 1);
   }
 
+  /** Probes again if the progress at which the reader wants to be asked is reached. */
   #hasEnough(read: WaitingRead<T[]>): boolean {
     if (this.#window.end < read.probeAt) return false;
     read.probeAt = this.#probe(read.start, read.request);
     return read.probeAt === enough;
   }
 
-  /** Whether nothing that could still happen would change what a read gets. */
+  /**
+   * True if a read can be settled now, because nothing that may still happen in this turn would change its slice:
+   * the log has ended, or nothing is running, or there is more than the read may take.
+   */
   #isDue(isReady: boolean, limit: number): boolean {
     return this.#life.ended || (isReady && (!this.#life.started || this.#window.end > limit));
   }
 
+  /** Registers a read that cannot be settled now. An eager unready read starts counting its turn here. */
   #wait(read: WaitingRead<T[]>, isReady: boolean): void {
     this.#reads ??= this.#makeReads();
     if (isReady) this.#settleSoon(this.#reads, read);
@@ -334,35 +415,45 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
     this.#readsChanged(this.#reads);
   }
 
+  /** Creates the set of waiting reads and connects its demand. */
   #makeReads(): WaitingReads<T[]> {
     const reads = new WaitingReads<T[]>(this);
     this.#demand = reads.demand;
     return reads;
   }
 
+  /** A cancelled read no longer holds back acknowledgements or raises the bound. */
   onCancelled(): void {
     this.#readsChanged(this.#reads!);
   }
 
+  /** A read whose time is up also gives the source a turn to report its end. */
   onGivenUp(read: WaitingRead<T[]>): void {
     this.#settleSoon(this.#reads!, read);
     this.#readsChanged(this.#reads!);
   }
 
-  /** The read has what it needs; the source gets one turn to report its end first. */
+  /**
+   * The read has what it needs. The source gets one turn to report its end, so that the slice can carry the final
+   * status and no extra empty read is needed.
+   */
   #settleSoon(reads: WaitingReads<T[]>, read: WaitingRead<T[]>): void {
     reads.markReady(read);
     read.readyAt = this.#window.end;
     this.#watch(reads, read);
   }
 
-  /** A whole turn begins for the read: now, or with the next call where one is going on. */
+  /**
+   * Lets a whole turn begin for the read. If a call-back is already pending and a turn has passed since it was
+   * requested, it would come too early: the read is then served by the next one.
+   */
   #watch(reads: WaitingReads<T[]>, read: WaitingRead<T[]>): void {
     read.awaitsTurn = true;
     this.#callAfterTurn(reads);
     read.isWatched = turnsPassed() === this.#watchesSince;
   }
 
+  /** Requests one call-back for all reads that await a turn. */
   #callAfterTurn(reads: WaitingReads<T[]>): void {
     if (this.#isWatching) return;
     this.#isWatching = true;
@@ -371,11 +462,12 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
     afterTurn(this.#onTurn);
   }
 
+  /** Settles the ready reads whose turn has passed, and marks eager ones as urgent. */
   #turnIsOver(reads: WaitingReads<T[]>): void {
     this.#isWatching = false;
     let hasMore = false;
     for (const read of reads.all()) {
-      if (!read.awaitsTurn || !reads.has(read)) continue; // settled meanwhile, by an abort from another one's `accept`
+      if (!read.awaitsTurn || !reads.has(read)) continue; // settled meanwhile, by an abort in another read's `accept`
       if (read.isWatched && !this.#isAsleep(read)) {
         read.awaitsTurn = false;
         if (read.ready) reads.settle(read);
@@ -389,41 +481,52 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
     this.#life.announce();
   }
 
-  /** A turn does not count while the source waits for its share of the loop and has not made a step since. */
+  /**
+   * True if the turn does not count for the read: the source waits for its share of the loop and has not appended
+   * anything since the read became ready. Bounded by the read's `turnsLeft`.
+   */
   #isAsleep(read: WaitingRead<T[]>): boolean {
     return read.ready && this.isYielding && read.readyAt === this.#window.end && read.turnsLeft-- > 0;
   }
 
-  /** The progress has reached a point that some read waits for. */
+  /** Serves the reads that the present progress concerns. Called when the progress reaches `demand.wakeAt`. */
   #wake(reads: WaitingReads<T[]>): void {
     for (const read of reads.all()) {
-      if (!reads.has(read)) continue; // as above
+      if (!reads.has(read)) continue; // settled meanwhile
       const isReady = read.ready || this.#isReady(read.target) || this.#hasEnough(read);
-      if (!reads.has(read)) continue; // its reader's own code ran
+      if (!reads.has(read)) continue; // settled by the reader's probe
       if (this.#isDue(isReady, read.limit) || (isReady && read.isUrgent)) reads.settle(read);
       else if (isReady && !read.ready) this.#settleSoon(reads, read);
     }
     this.#readsChanged(reads);
   }
 
-  /** Recomputes what follows from the set of pending reads: when to wake them and how far the producer may go. */
+  /**
+   * Recomputes what depends on the set of pending reads: when to wake them, what may be dropped, and how far the
+   * producer may go. To be called after each change.
+   */
   #readsChanged(reads: WaitingReads<T[]>): void {
     reads.measure();
     this.#dropAcknowledged();
     this.#moveBound();
   }
 
+  /** Recomputes the bound and resumes the producer if it has room. */
   #moveBound(): void {
     this.#bound = Math.max(this.#aheadBound, this.#demand.furthestTarget);
     if (!this.isFull) this.#releaseProducer();
   }
 
-  /** Where only what is not acknowledged is kept, a log that is full has room again after an acknowledgement: its producer waits. */
+  /**
+   * The bound without waiting reads. With `retain: "unacknowledged"` it is also limited by the ceiling:
+   * acknowledgements make room again, so the producer of a full log waits instead of failing.
+   */
   get #aheadBound(): number {
     const bound = this.#acknowledged + this.#options.aheadLimit;
     return this.#options.retain === "unacknowledged" ? Math.min(bound, this.#ceiling) : bound;
   }
 
+  /** Resumes a paused producer. */
   #releaseProducer(): void {
     this.#room?.resolve();
     this.#room = undefined;
@@ -431,6 +534,10 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
 
   // --- settling ----------------------------------------------------------------------------------------------------
 
+  /**
+   * Forms the slice of a read and moves position and status. An empty read at the tail moves nothing, so it cannot
+   * make the status final.
+   */
   handOut(start: number, request: ReadRequest): Slice<T[]> {
     const items = this.#itemsFor(start, request);
     const end = start + items.length;
@@ -441,17 +548,18 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
     return this.#slice(start, items);
   }
 
+  /** Selects the items of a read, at most as many as its reader accepts. */
   #itemsFor(start: number, request: ReadRequest): T[] {
     const { final } = this.#life;
     const items = this.#window.slice(start, Math.max(start, Math.min(start + request.max, this.#window.end)));
     if (!request.accept) return items;
     const count = request.accept(items);
-    // The items' own code ran in there, and may have aborted this very runner: then the log ends where it was cut.
+    // `accept` runs application code, which may have aborted this runner: select again from the log as it was cut.
     if (this.#life.final !== final) return this.#itemsFor(start, request);
     return count < items.length ? items.slice(0, count) : items;
   }
 
-  /** As {@link #itemsFor}; a read whose reader can take none of them is rejected. */
+  /** Like {@link #itemsFor}, but rejects the read and returns `undefined` if its reader throws. */
   #tryItemsFor(read: WaitingRead<T[]>): T[] | undefined {
     try {
       return this.#itemsFor(read.start, read.request);
@@ -461,10 +569,15 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
     }
   }
 
+  /** Forms a slice with the present state. */
   #slice(start: number, items: T[]): Slice<T[]> {
     return this.#life.slice(items, start, start + items.length, this.#progress(), this.#window.first);
   }
 
+  /**
+   * Ends the log and settles all reads. If everything had been handed out before, no later read would reach the
+   * end: the status becomes final at once.
+   */
   #end(failure: ActiveSessionError | undefined): void {
     if (this.#life.ended) return;
     this.#life.end(failure);
@@ -475,6 +588,10 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
     this.#life.announce();
   }
 
+  /**
+   * Removes and returns all pending reads, so that code run while they are settled cannot settle them a second
+   * time.
+   */
   #takeReads(): WaitingRead<T[]>[] {
     if (!this.#reads) return [];
     const reads = this.#reads.all();
@@ -483,6 +600,7 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
     return reads;
   }
 
+  /** Once the work has ended, the estimated end is known. */
   #progress(): RunnerProgress {
     const current = this.#window.end;
     return this.#life.ended ? { current, estimatedEnd: current } : { current };

@@ -1,82 +1,89 @@
-/**
- * Where a runner stands, the part that all logs share.
- *
- *     not started ──start──▶ running ──end──▶ ended ──the end has been read──▶ final: completed, failed
- *          └──────────────abort──┴──────────────┴──▶ final: aborted
- *
- * `outcome` says how the background ended, `final` that the status has become so. Whether there is anything left to read
- * is the log's knowledge; it names position and progress when it asks for a status.
- */
-
 import type { ActiveSessionError } from "../base/error.js";
 import type { FinalStatus, RunnerProgress, RunnerStatus } from "../protocol/types.js";
 import type { LogEvents, LogState, Slice } from "./result-log.js";
 
-/** See the top of the file. */
+/**
+ * The status of a runner, as far as it is the same in all logs.
+ *
+ *     not started ──start──▶ running ──end──▶ ended ──the end has been read──▶ final: completed, failed
+ *          └──────────────abort──┴──────────────┴──▶ final: aborted
+ *
+ * `outcome` is how the background work ended; `final` is set once that has become the status. The log knows if
+ * anything is left to read; it passes position and progress to the methods that derive a status.
+ */
 export class LogStatus {
   readonly #events: LogEvents;
+  /** Stays true after the end. */
   #started = false;
   #ended = false;
+  /** Error of ended work. Dropped by an abort. */
   #failure: ActiveSessionError | undefined;
+  /** Irreversible once set. Until then an abort can still replace the outcome of ended work. */
   #final: FinalStatus | undefined;
+  /** True once the runner has been notified of the final status. */
   #announced = false;
 
+  /** @param events notifications to the runner */
   constructor(events: LogEvents) {
     this.#events = events;
   }
 
-  /** The background runs, or has run. */
+  /** True if the background work is running or has run. */
   get started(): boolean {
     return this.#started;
   }
 
-  /** Nothing will be produced any more. */
+  /** True if nothing more will be produced. */
   get ended(): boolean {
     return this.#ended;
   }
 
-  /** The final status, once it is reached. */
+  /** The final status; `undefined` until it is reached. */
   get final(): FinalStatus | undefined {
     return this.#final;
   }
 
-  /** How the background ended, as soon as it has. */
+  /** How the background work ended; `undefined` while it has not. */
   get outcome(): FinalStatus | undefined {
     if (this.#final || !this.#ended) return this.#final;
     return this.#failure ? "failed" : "completed";
   }
 
-  /** The background runs. Whoever says so again, or when it is over, is not heard. */
+  /** Marks the background work as running. Idempotent; ignored after the end. */
   start(): void {
     if (this.#started || this.#ended) return;
     this.#started = true;
     this.#events.onStarted?.();
   }
 
-  /** The background has ended by itself. */
+  /**
+   * Marks the background work as ended by itself.
+   * @param failure its error; without one it has completed
+   */
   end(failure?: ActiveSessionError): void {
     this.#ended = true;
     this.#failure = failure;
   }
 
-  /** The end has been read: the outcome becomes the status. */
+  /** Makes the outcome final. To be called when the end has been read. */
   finish(): void {
     this.#final = this.outcome;
   }
 
+  /** Ends the work and makes `aborted` final. A failure that has not been read is dropped. */
   abort(): void {
     this.#ended = true;
     this.#failure = undefined;
     this.#final = "aborted";
   }
 
-  /** The status of whoever stands at `position` while the background stands at `progress`. */
+  /** Returns the status for a reader at `position` while the producer is at `progress`. */
   statusAt(position: number, progress: number): RunnerStatus {
     if (position < progress) return "progressed";
     return this.outcome ?? (this.#started ? "stalled" : "not-started");
   }
 
-  /** The whole state, for somebody who reads nothing. */
+  /** Returns the whole state without results. */
   describe(position: number, progress: RunnerProgress, firstPosition: number): LogState {
     return {
       status: this.#final ?? this.statusAt(position, progress.current),
@@ -89,7 +96,7 @@ export class LogStatus {
     };
   }
 
-  /** What has been taken from `start` to `position`, and what holds for it. */
+  /** Forms the slice from `start` to `position`. Its status, and `closed`, apply to this slice, not to the runner. */
   slice<R>(result: R, start: number, position: number, progress: RunnerProgress, firstPosition: number): Slice<R> {
     const status = this.statusAt(position, progress.current);
     const closed = this.#ended && position >= progress.current;
@@ -97,7 +104,10 @@ export class LogStatus {
     return status === "failed" ? { ...slice, error: this.#failure! } : slice;
   }
 
-  /** Tells the runner of a final status, once; to be called when the log is consistent and its reads are settled. */
+  /**
+   * Notifies the runner of a final status, once. Separate from the methods that set it: the call-back runs code of
+   * the application, so the log must be consistent and its reads settled.
+   */
   announce(): void {
     if (!this.#final || this.#announced) return;
     this.#announced = true;

@@ -1,73 +1,92 @@
-/**
- * The results of a process runner, in memory: one value that changes. A position is a number of reports; only the newest
- * value is kept, so reading acknowledges nothing and no position is ever gone.
- *
- * States, and what leads from one to the next:
- *
- *     not started ──start──▶ running ──end, fail──▶ ended ──a read reaches the end──▶ final: completed, failed
- *          └───────────────abort──┴───────────────────┴──▶ final: aborted
- *
- * - **running**: each report replaces the value and adds 1 to `progress`. A waiting read gets the value of the very report
- *   that reached its target; whoever asks later for an earlier point gets the newest value with the older position.
- * - **ended**: a normal end is one more position, a failure is not. All waiting reads get the newest value.
- * - **aborted**: nothing is dropped; `position` becomes the progress, and all reads get the newest value.
- * - A final status never changes, and `position` does not move in it.
- */
-
 import { type ActiveSessionError, runnerFailed } from "../base/error.js";
 import type { RunnerProgress, RunnerStatus } from "../protocol/types.js";
 import type { LogEvents, LogState, ReadObserver, ReadRequest, ResultLog, Slice } from "./result-log.js";
 import { LogStatus } from "./status.js";
 import { type ReadsOwner, targetOf, WaitingRead, WaitingReads } from "./waiting-reads.js";
 
-/** The body's side of a process log. */
+/** The producer's side of a process log. Calls after the end are ignored. */
 export interface ProcessSink<T> {
   /** The body is about to run. */
   start(): void;
-  /** A new value, and how many reports there will be, if known. Ignored after the end. */
+  /**
+   * Sets a new value.
+   * @param estimatedEnd expected number of reports, if known; without one the estimate is removed
+   */
   report(value: T, estimatedEnd?: number): void;
-  /** The body has ended; `undefined` leaves the last reported value. */
+  /**
+   * The body has ended.
+   * @param value its result; `undefined` keeps the last reported value
+   */
   end(value: T | undefined): void;
-  /** The body has failed. */
+  /**
+   * The body has failed.
+   * @param cause what it threw
+   */
   fail(cause: unknown): void;
 }
 
-/** See the top of the file. */
+/**
+ * The results of a process runner, in memory: one value that changes. A position is a number of reports. Only the
+ * newest value is kept, so reading needs no acknowledgement and no position is ever gone.
+ *
+ *     not started ──start──▶ running ──end, fail──▶ ended ──a read reaches the end──▶ final: completed, failed
+ *          └───────────────abort──┴───────────────────┴──▶ final: aborted
+ *
+ * - **running**: each report replaces the value and adds 1 to `progress`. A waiting read gets the value of the
+ *   report that reached its target; a later read of an earlier position gets the newest value with the older
+ *   position.
+ * - **ended**: a normal end is one more position, a failure is not. All waiting reads get the newest value.
+ * - **aborted**: nothing is dropped; `position` becomes the progress, and all reads get the newest value.
+ * - A final status never changes, and `position` does not move in it.
+ */
 export class ValueLog<T> implements ResultLog<T | undefined>, ReadsOwner<T | undefined>, ProcessSink<T> {
   readonly #life: LogStatus;
   #value: T | undefined;
+  /** End of the furthest report handed out. */
   #position = 0;
+  /** The progress: reports so far, including a normal end. */
   #reported = 0;
   #estimatedEnd: number | undefined;
+  /** Created with the first read that has to wait; most logs never need it. */
   #reads: WaitingReads<T | undefined> | undefined;
 
+  /** @param events notifications to the runner */
   constructor(events: LogEvents) {
     this.#life = new LogStatus(events);
   }
 
+  /** The exact state: a log in memory has no other. */
   get current(): LogState {
     return this.#life.describe(this.#position, this.#progress(), 0);
   }
 
-  /** A process keeps one value, or none yet. */
+  /** Number of values kept: 1, or 0 before the first report. */
   get size(): number {
     return this.#reported > 0 ? 1 : 0;
   }
 
+  /** Equal to the position, because a process needs no acknowledgement. */
   get acknowledged(): number {
     return this.#position;
   }
 
+  /** The status of the runner. */
   get status(): RunnerStatus {
     return this.#life.final ?? this.#life.statusAt(this.#position, this.#reported);
   }
 
+  /** Returns {@link current}. */
   async state(): Promise<LogState> {
     return this.current;
   }
 
   // --- the reader's side -------------------------------------------------------------------------------------------
 
+  /**
+   * Reads the value. Waits if `min` is given and `start + min` has not been reached; then it may start beyond the
+   * progress.
+   * @throws (or rejects with) what `request.accept` throws, or the reason of `request.signal`
+   */
   read(request: ReadRequest, observer?: ReadObserver): Slice<T | undefined> | Promise<Slice<T | undefined>> {
     const start = request.start === "tail" ? this.#reported : (request.start ?? this.#position);
     if (this.#life.ended || targetOf(start, request) <= this.#reported) {
@@ -82,16 +101,21 @@ export class ValueLog<T> implements ResultLog<T | undefined>, ReadsOwner<T | und
     });
   }
 
-  /** Reading a process needs no acknowledgement; nothing changes. */
+  /** Does nothing: a process needs no acknowledgement. */
   async acknowledge(): Promise<void> {}
 
-  /** One value is not counted. */
+  /** Does nothing: only items of sequences are counted. */
   countIn(): void {}
 
+  /** Drops the value. */
   discard(): void {
     this.#value = undefined;
   }
 
+  /**
+   * Aborts the log, including one that has ended but was not read to its end.
+   * @returns false if the status was final already
+   */
   abort(): boolean {
     if (this.#life.final) return false;
     this.#life.abort();
@@ -103,10 +127,12 @@ export class ValueLog<T> implements ResultLog<T | undefined>, ReadsOwner<T | und
 
   // --- the body's side ---------------------------------------------------------------------------------------------
 
+  /** Marks the body as running. */
   start(): void {
     this.#life.start();
   }
 
+  /** Sets a new value and settles the reads that waited for this report. */
   report(value: T, estimatedEnd?: number): void {
     if (this.#life.ended) return;
     this.#value = value;
@@ -115,6 +141,7 @@ export class ValueLog<T> implements ResultLog<T | undefined>, ReadsOwner<T | und
     this.#settle((read) => read.target <= this.#reported);
   }
 
+  /** Ends the log as completed. The end is one more position, even without a value. */
   end(value: T | undefined): void {
     if (this.#life.ended) return;
     if (value !== undefined) this.#value = value;
@@ -122,10 +149,15 @@ export class ValueLog<T> implements ResultLog<T | undefined>, ReadsOwner<T | und
     this.#end(undefined);
   }
 
+  /** Ends the log as failed. A failure is not a position. */
   fail(cause: unknown): void {
     if (!this.#life.ended) this.#end(runnerFailed(cause));
   }
 
+  /**
+   * Settles all reads. If everything had been handed out before, no later read would reach the end: the status
+   * becomes final at once.
+   */
   #end(failure: ActiveSessionError | undefined): void {
     this.#life.end(failure);
     this.#settleAll();
@@ -139,17 +171,26 @@ export class ValueLog<T> implements ResultLog<T | undefined>, ReadsOwner<T | und
     this.#settle(() => true);
   }
 
-  /** A reader's own code runs in here: an abort or a report from there may have settled those that come after it. */
+  /**
+   * Settles the due reads in order of arrival. Code of a reader runs in here. It may abort or report and thereby
+   * settle reads later in the list, so each is checked again.
+   */
   #settle(isDue: (read: WaitingRead<T | undefined>) => boolean): void {
     for (const read of this.#reads?.all() ?? []) if (isDue(read) && this.#reads!.has(read)) this.#reads!.settle(read);
   }
 
+  /** Nothing depends on the set of waiting reads here. */
   onCancelled(): void {}
 
+  /** Settles at once: unlike a sequence, a process does not give its source another turn. */
   onGivenUp(read: WaitingRead<T | undefined>): void {
     this.#reads!.settle(read);
   }
 
+  /**
+   * Forms the slice of a read and moves position and status. An empty read at the tail moves nothing, so it cannot
+   * make the status final.
+   */
   handOut(start: number, request: ReadRequest): Slice<T | undefined> {
     const limit = start + request.max;
     const position = this.#life.final === "aborted" ? this.#reported : Math.min(this.#reported, limit);
@@ -162,6 +203,7 @@ export class ValueLog<T> implements ResultLog<T | undefined>, ReadsOwner<T | und
     return this.#life.slice(this.#value, start, position, this.#progress(), 0);
   }
 
+  /** Once the work has ended, the estimate is exact. */
   #progress(): RunnerProgress {
     const current = this.#reported;
     const estimatedEnd = this.#life.ended ? current : this.#estimatedEnd;

@@ -1,36 +1,50 @@
-/**
- * The reads that wait at a log. A read waits in one of two states:
- *
- * - **unready**: fewer than `min` positions beyond its start exist. It can be cancelled by its signal and given up by its
- *   time-out; it becomes ready when the position it waits for is reached.
- * - **ready**: it has what it asked for and settles soon for a turn, in which the source may report its end (or more items). It
- *   cannot be cancelled any more.
- *
- * The log decides when; this file only keeps the set, the timers and the listeners, and sees to it that every read is
- * settled once and leaves nothing behind.
- */
 import { noop, onAbort, startTimer } from "../base/async.js";
 import type { ReadObserver, ReadRequest, Slice, Wait } from "./result-log.js";
 
-/** Where very many producers keep the loop busy, a read that has what it needs waits no longer than this for its own. */
+/**
+ * Maximum number of turns that a ready read waits for a source that has not had its own turn yet. Reached only if
+ * very many producers keep the loop busy.
+ */
 const mostTurns = 32;
 
-/** One waiting read. */
+/**
+ * A read that waits at a log. It is in one of two states:
+ *
+ * - **unready**: fewer than `min` positions beyond its start exist. Its signal can cancel it and its time-out can
+ *   give it up. It becomes ready when the position it waits for is reached.
+ * - **ready**: it has what it asked for and waits for a turn, in which the source may report its end or more items.
+ *   It can no longer be cancelled.
+ *
+ * The log decides on the transitions.
+ */
 export class WaitingRead<R> implements Wait {
+  /** True in the state ready. */
   ready = false;
-  /** At this progress its reader looks whether there is enough for it already. */
+  /** Progress at which the reader's `probe` is called next; `Infinity` if never. */
   probeAt = Number.POSITIVE_INFINITY;
-  /** The progress at which it became ready. */
+  /** Progress at which the read became ready. */
   readyAt = 0;
-  /** Whether a whole turn has to pass before something is done for it. */
+  /** True while a whole turn has to pass before the read is served. */
   awaitsTurn = false;
-  /** Whether it was there, and as ready as it is, when the turn began that is waited for. */
+  /** True if the read was present, and as ready as now, when the turn in question began. */
   isWatched = false;
-  /** For how many more turns it may wait for a source that has not had its own yet. */
+  /** Number of turns the read may still wait for a source that has not had its own. */
   turnsLeft = mostTurns;
+  /**
+   * The set to which an unready read belongs; unset when it is ready or settled, which disables {@link cancel} and
+   * {@link giveUp}.
+   */
   #reads: WaitingReads<R> | undefined;
+  /** Removes listener and timer. */
   #release: () => void = noop;
 
+  /**
+   * @param start first position wanted, resolved to a number
+   * @param request the parameters of the read
+   * @param observer notified when the read begins to wait and when it is settled
+   * @param fulfil resolves the reader's promise
+   * @param refuse rejects the reader's promise
+   */
   constructor(
     readonly start: number,
     readonly request: ReadRequest,
@@ -39,27 +53,30 @@ export class WaitingRead<R> implements Wait {
     readonly refuse: (reason: unknown) => void,
   ) {}
 
-  /** The read is pending until this position exists. */
+  /** The read waits until this position exists. */
   get target(): number {
     return targetOf(this.start, this.request);
   }
 
-  /** The end of what it may hand out. */
+  /** End of the range the read may be given. */
   get limit(): number {
     return this.start + this.request.max;
   }
 
-  /** Whether it does not linger: it is eager, and has waited for a whole turn. */
+  /** True if the read is served as soon as items arrive: it is eager and has waited for a whole turn. */
   get isUrgent(): boolean {
     return this.request.eager === true && !this.awaitsTurn;
   }
 
-  /** Whether it asked for the default position, which only one pending read may do. */
+  /** True if the read has no `start`. Only one such read may be pending at a sequence. */
   get byDefault(): boolean {
     return this.request.start === undefined;
   }
 
-  /** Lets the request's signal cancel and its time-out give up this read, and its reader do either. */
+  /**
+   * Connects an unready read with the sources that can end its waiting: signal, time-out, the reader and the
+   * observer.
+   */
   arm(reads: WaitingReads<R>): void {
     this.#reads = reads;
     const { signal, timeout, onWait } = this.request;
@@ -68,6 +85,7 @@ export class WaitingRead<R> implements Wait {
     if (signal !== undefined || timeout !== undefined) this.#listen(signal, timeout);
   }
 
+  /** Separate from {@link arm}, so that reads without signal and time-out allocate no closures. */
   #listen(signal: AbortSignal | undefined, timeout: number | undefined): void {
     const offAbort = onAbort(signal, () => this.cancel(signal?.reason));
     const offTimer = timeout === undefined ? noop : startTimer(timeout, () => this.giveUp());
@@ -77,27 +95,30 @@ export class WaitingRead<R> implements Wait {
     };
   }
 
+  /** Rejects the read if it is unready. */
   cancel(reason: unknown): void {
     this.#reads?.cancel(this, reason);
   }
 
+  /** Settles the read with what is there, if it is unready. */
   giveUp(): void {
     this.#reads?.giveUp(this);
   }
 
-  /** Hands out its slice; its reader's own code may run in here. */
+  /** Resolves the read. Code of the reader runs in here. */
   resolve(slice: Slice<R>): void {
     this.request.deliver?.(slice);
     this.fulfil(slice);
     this.observer?.readSettled(this.request);
   }
 
+  /** Rejects the read. */
   reject(reason: unknown): void {
     this.refuse(reason);
     this.observer?.readSettled(this.request);
   }
 
-  /** Takes off listener and timer: the read is ready, or settled. */
+  /** Removes listener and timer. To be called when the read becomes ready or is settled. Idempotent. */
   disarm(): void {
     this.#reads = undefined;
     this.#release();
@@ -105,43 +126,54 @@ export class WaitingRead<R> implements Wait {
   }
 }
 
-/** A read from `start` on waits until this position exists. */
+/** Returns the position that must exist before a read from `start` is served; 0 if the read does not wait. */
 export function targetOf(start: number, { min }: ReadRequest): number {
   return min === undefined ? 0 : start + min;
 }
 
-/** What the reads ask of their log. */
+/** The log that owns the reads. */
 export interface ReadsOwner<R> {
-  /** Takes what a read gets, and forms its slice; throws if its reader can take none of it. */
+  /**
+   * Consumes what the read is given and forms its slice.
+   * @throws what the reader's `accept` throws; then nothing has been consumed
+   */
   handOut(start: number, request: ReadRequest): Slice<R>;
-  /** A read has been cancelled. */
+  /** An unready read has been cancelled and removed. */
   onCancelled(): void;
-  /** The read shall not wait any longer for what it asked for. */
+  /** An unready read stops waiting for its target. The owner has to settle it. */
   onGivenUp(read: WaitingRead<R>): void;
 }
 
-/** The set of a log's waiting reads; made only when the first read has to wait. */
+/**
+ * The waiting reads of a log, with their timers and listeners. Each read is settled exactly once and leaves nothing
+ * behind.
+ */
 export class WaitingReads<R> {
-  /** In order of arrival. There is mostly one: a set would take longer. */
+  /** In order of arrival. An array: there is mostly one element, for which a set would be slower. */
   readonly #reads: WaitingRead<R>[] = [];
-  /** What follows from them, as of the latest {@link measure}. */
+  /** The requirements of the reads, as of the latest {@link measure}. Updated in place: the log keeps a reference. */
   readonly demand: Demand = { ...noDemand };
   readonly #owner: ReadsOwner<R>;
 
+  /** @param owner the log */
   constructor(owner: ReadsOwner<R>) {
     this.#owner = owner;
   }
 
-  /** As of the call, in order of arrival. */
+  /**
+   * Returns a snapshot in order of arrival. Settling runs code of readers, which may change the set during a loop:
+   * check {@link has} for each read.
+   */
   all(): WaitingRead<R>[] {
     return [...this.#reads];
   }
 
+  /** True if the read is still pending. */
   has(read: WaitingRead<R>): boolean {
     return this.#reads.includes(read);
   }
 
-  /** Adds an unready read. */
+  /** Adds an unready read. Rejects it at once if its signal has aborted. */
   add(read: WaitingRead<R>): void {
     if (read.request.signal?.aborted) {
       read.reject(read.request.signal.reason);
@@ -158,27 +190,31 @@ export class WaitingReads<R> {
     read.reject(reason);
   }
 
-  /** Settles an unready read with what there is. */
+  /** Makes the owner settle an unready read with what is there. */
   giveUp(read: WaitingRead<R>): void {
     this.#owner.onGivenUp(read);
   }
 
-  /** Marks a read as ready: from now on it settles with a slice, whatever its signal does. */
+  /** Marks a read as ready, adding it if necessary. From now on its signal and its time-out have no effect. */
   markReady(read: WaitingRead<R>): void {
     if (!this.has(read)) this.#reads.push(read);
     read.ready = true;
     read.disarm();
   }
 
+  /** Removes a read without settling it. */
   remove(read: WaitingRead<R>): void {
     const at = this.#reads.indexOf(read);
     if (at === this.#reads.length - 1)
-      this.#reads.pop(); // mostly it is the only one
+      this.#reads.pop(); // mostly the only element
     else if (at >= 0) this.#reads.splice(at, 1);
     read.disarm();
   }
 
-  /** Takes what a read gets and settles it, all in this step. The log must be consistent. */
+  /**
+   * Removes a read and settles it with a slice, or with the error of its reader, in one step. The log must be
+   * consistent.
+   */
   settle(read: WaitingRead<R>): void {
     this.remove(read);
     let slice: Slice<R>;
@@ -191,12 +227,16 @@ export class WaitingReads<R> {
     read.resolve(slice);
   }
 
-  /** Whether a read at the default position is pending. */
+  /** True if a read without `start` is pending. */
   get hasDefault(): boolean {
     return this.#reads.some((read) => read.byDefault);
   }
 
-  /** Brings {@link demand} up to date. */
+  /**
+   * Brings {@link demand} up to date. A log that uses the demand calls this after each change of the set or of the
+   * state of a read. A ready read already has what it needs; it is looked at again only when there is more than it
+   * may take.
+   */
   measure(): void {
     let { wakeAt, lowestStart, furthestTarget } = noDemand;
     for (const read of this.#reads) {
@@ -211,17 +251,20 @@ export class WaitingReads<R> {
   }
 }
 
-/** What the waiting reads ask of their log. */
+/** The requirements of the waiting reads, summarised so that appending an item costs one comparison. */
 export interface Demand {
-  /** At this progress one of them has to be looked at. */
+  /** Lowest progress at which one of the reads has to be looked at; `Infinity` if none. */
   wakeAt: number;
-  /** The lowest start of those whose items must stay (all but passive ones), or `Infinity`. */
+  /** Lowest start of the reads whose items must be kept, i.e. all but passive ones; `Infinity` if none. */
   lowestStart: number;
-  /** The furthest position that an unready one (not a passive one) waits for, or 0. */
+  /**
+   * Furthest position that an unready read lets the producer reach beyond its limit; 0 if none. Passive reads and
+   * those with `raisesBound: false` do not count.
+   */
   furthestTarget: number;
 }
 
-/** As long as nobody waits. */
+/** The demand of no reads. */
 export const noDemand: Readonly<Demand> = {
   wakeAt: Number.POSITIVE_INFINITY,
   lowestStart: Number.POSITIVE_INFINITY,

@@ -1,17 +1,15 @@
-/** What server and client both say of a runner: declared here once, for both ends. */
-
-/** What a runner makes: an ordered sequence of items, or one value that changes. */
+/** The kind of a runner: a `sequence` produces ordered items, a `process` one value that changes. */
 export type RunnerKind = "sequence" | "process";
 
-/** The statuses that are final: they never change. */
+/** The final statuses. They never change. */
 export type FinalStatus = "completed" | "failed" | "aborted";
 
 /**
  * The status of a runner, or of one result of it:
  *
  * - `not-started`: the work has not begun
- * - `stalled`: the result reaches the tail; more may come
- * - `progressed`: there is more behind the result
+ * - `stalled`: the result reaches the tail; more may follow
+ * - `progressed`: more has been produced than the result contains
  * - `completed`, `failed`, `aborted`: the result reaches the end
  */
 export type RunnerStatus = "not-started" | "stalled" | "progressed" | FinalStatus;
@@ -19,34 +17,38 @@ export type RunnerStatus = "not-started" | "stalled" | "progressed" | FinalStatu
 /**
  * Why a runner was aborted:
  *
- * - `stopped`: by a call of `abort` or a request to stop
- * - `idle`: by its idle time-out
- * - `lifetime`: by its session's maximum lifetime
+ * - `stopped`: a call of `abort`, or a request to stop
+ * - `idle`: its idle time-out
+ * - `lifetime`: the maximum lifetime of its session
  * - `session-ended`: its session was terminated
  * - `shutdown`: the host was closed
- * - `signal`: by the application's own signal
+ * - `signal`: the signal that the application passed
  */
 export type AbortReason = "stopped" | "idle" | "lifetime" | "session-ended" | "shutdown" | "signal";
 
 /** How far the work has come, in items (sequence) or reports (process). */
 export interface RunnerProgress {
-  /** Items or reports made so far. After an abort never more than can still be read. */
+  /** Number of items (reports) produced so far. After an abort it does not count items that were dropped unread. */
   readonly current: number;
-  /** What `current` will be at the end; absent while unknown. */
+  /** Expected value of `current` at the end; absent while unknown. Exact once the work has ended. */
   readonly estimatedEnd?: number;
 }
 
-/** The whole state of a runner, as JSON. */
+/** The whole state of a runner as JSON: the response of the state route, and the elements of lists. */
 export interface RunnerStateBody {
+  /** Key of the runner, its name in URLs. */
   readonly key: string;
-  /** The name of its definition, if it was created from one. */
+  /** Name of its definition, if it was created from one. */
   readonly name?: string;
+  /** Sequence or process. */
   readonly kind: RunnerKind;
+  /** Status of the runner; final once its end has been read. */
   readonly status: RunnerStatus;
-  /** How many items (reports) have been handed out. */
+  /** Number of items (reports) handed out. */
   readonly position: number;
+  /** How far the work has come. */
   readonly progress: RunnerProgress;
-  /** Whether the work has ended, whether or not its results have been read. */
+  /** True if the work has ended, even if its results have not been read. */
   readonly isBackgroundCompleted: boolean;
   /** Only with the status `failed`. */
   readonly error?: { readonly code: string; readonly message: string };
