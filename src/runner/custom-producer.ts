@@ -1,30 +1,41 @@
-/**
- * A producer that the application has written: held to the contract, so that its mistakes stay its own. What `start` throws is a
- * failed start, which may be tried again; one that returns has started, whether or not the log was told. What `stop` throws, or
- * `start` after it, and a `closed` that rejects, are errors of the clean-up; what is told to the log after `stop` is not heard.
- */
 import { createDeferred, isAbort } from "../base/async.js";
 import type { CleanupSummary } from "../base/dispose.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 import type { Producer, ProducerEvents, RunnerContext } from "./producer.js";
 import { startFailed } from "./start-failed.js";
 
-/** How to make a producer of the application's own for a log. */
+/** A factory of a custom producer. A class, which distinguishes it from a source function or a process body. */
 export class Produced<Sink> {
+  /**
+   * @param produce receives the log to fill; must return a {@link Producer}, which is checked at run time
+   */
   constructor(readonly produce: (sink: Sink) => unknown) {}
 }
 
-/** See the top of the file. */
+/**
+ * Adapts a producer written by the application, and keeps its mistakes away from the runner:
+ *
+ * - An error of `start` is a failed start, which may be tried again. A `start` that returns has started, even if it never called
+ *   `start` of its log.
+ * - Errors of `stop`, of a `start` that is still pending when `stop` is called, and of `closed` are errors of the clean-up.
+ * - Log calls after `stop` have no effect: the log has ended by then.
+ */
 export class CustomProducer<Sink extends { start(): void }> implements Producer {
+  /** Never rejects: a rejection of the application's `closed` becomes an error of the summary. */
   readonly closed: Promise<CleanupSummary>;
+  /** The log, which only has to know that the work has started. */
   readonly #sink: Sink;
   readonly #producer: Producer;
+  /** Receives errors after the stop. */
   readonly #events: ProducerEvents;
+  /** Resolves at `stop`, so that a pending `start` does not hold up its caller. */
   readonly #stopping = createDeferred();
+  /** Distinguishes a failed start from a late error. */
   #isStopped = false;
 
   /**
-   * @throws `RUNNER_START_FAILED` if what `produce` gives is no producer, or it throws
+   * Calls `produce` at once.
+   * @throws `RUNNER_START_FAILED` if `produce` throws, `INVALID_SOURCE` if it does not return a producer
    */
   constructor(sink: Sink, { produce }: Produced<Sink>, events: ProducerEvents) {
     this.#sink = sink;
@@ -40,21 +51,23 @@ export class CustomProducer<Sink extends { start(): void }> implements Producer 
     );
   }
 
+  /** Starts the application's producer. @throws `RUNNER_START_FAILED`, `INVALID_SOURCE` */
   async start(context: RunnerContext): Promise<void> {
     await Promise.race([this.#start(context), this.#stopping.promise]);
   }
 
-  /** Goes on after a stop, for which nobody waits. */
+  /** Continues after a stop without being awaited; an error is then a late one, unless it only reports the abort. */
   async #start(context: RunnerContext): Promise<void> {
     try {
       await this.#producer.start(context);
-      this.#sink.start(); // for one that has not said so, which every read would start again
+      this.#sink.start(); // idempotent; a producer that never called it would be started again by every read
     } catch (cause) {
       if (!this.#isStopped) throw startFailed(cause);
       if (!isAbort(cause, context.signal)) this.#events.onLateError(cause);
     }
   }
 
+  /** Stops the application's producer, once; an error of its `stop` is a late error. */
   stop(): void {
     if (this.#isStopped) return;
     this.#isStopped = true;
@@ -67,12 +80,18 @@ export class CustomProducer<Sink extends { start(): void }> implements Producer 
   }
 }
 
+/** For a `closed` that resolves with something else. */
 const nothing: CleanupSummary = { timedOut: false, errors: [] };
 
+/** A rough check, enough for merging: `timedOut` is read as a truth value. */
 function isSummary(value: unknown): value is CleanupSummary {
   return Array.isArray((Object(value) as Partial<CleanupSummary>).errors);
 }
 
+/**
+ * Checks the shape of a producer: a JavaScript caller is not held to the types.
+ * @throws `INVALID_SOURCE`
+ */
 function checkProducer(value: unknown): Producer {
   const { start, stop, closed } = Object(value) as Partial<Producer>;
   if (typeof start === "function" && typeof stop === "function" && typeof Object(closed).then === "function") {

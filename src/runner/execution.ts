@@ -1,51 +1,56 @@
-/**
- * The work behind a runner: it is started, told to stop, and cleaned up behind.
- *
- *     idle ──start──▶ starting ──▶ running ──▶ closed: the work has ended, its source is closed ──▶ released: the holds, too
- *      ▲                 │
- *      └─────fails───────┘
- *
- * - A start that fails rejects the reads that wait for it, and the next one tries again; a stop during a start wins.
- * - From `stop` on, closing may take `cleanupTimeout`; then it counts as timed out, and what it waits for is left alone.
- * - The holds are released once, after the work is closed, whether or not anybody has read its results.
- * - What the work throws after it was stopped is told with the clean-up; later than that, by itself.
- */
 import { LazyPromise, settleWithin } from "../base/async.js";
 import { type CleanupSummary, mergeSummaries, type Resource, runSteps, toSteps } from "../base/dispose.js";
 import type { Wait } from "../log/result-log.js";
 import { LazySignal } from "./lazy-signal.js";
 import type { Producer, RunnerContext } from "./producer.js";
 
-/** What the work needs of its runner. */
+/** The runner as its {@link Execution} sees it. */
 export interface ExecutionOwner {
-  /** What the work is given when it starts. */
+  /** Makes the context that the work receives when it starts. Called for every try. */
   makeContext(): RunnerContext;
-  /** The work has failed when its clean-up was over. */
+  /** The work or a clean-up step has failed after the clean-up was over. Called for each error. */
   onFailedLate(error: unknown): void;
-  /** The work has ended, its source is closed, the holds are released. */
+  /** The work has ended (or its closing timed out), and the holds are released. Called once. */
   onCleanedUp(summary: CleanupSummary): void;
 }
 
-/** See the top of the file. */
+/**
+ * The work of a runner: starts it, stops it and cleans up after it.
+ *
+ *     idle ──start──▶ starting ──▶ running ──▶ closed: the work has ended, its source is closed ──▶ released: the holds, too
+ *      ▲                 │
+ *      └─────fails───────┘
+ *
+ * - A failed start rejects the reads that wait for it, and the next start tries again. A stop during a start wins.
+ * - After `stop`, closing may take `cleanupTimeout`. Then it counts as timed out and is no longer awaited.
+ * - The holds are released once, after the work is closed, even if its results have not been read.
+ * - Errors that the work throws after it was stopped belong to the clean-up's summary; those after the clean-up are reported one by
+ *   one.
+ */
 export class Execution {
-  /** Resolves when the work is closed. */
+  /** Resolves when the work is closed, or its closing has timed out. */
   readonly closed = new LazyPromise<CleanupSummary>();
-  /** Resolves when the holds are released, too, with how both went. */
+  /** Resolves when the holds are released too, with the summary of both. */
   readonly released = new LazyPromise<CleanupSummary>();
-  /** What the work listens to. */
+  /** The signal in the work's context. */
   readonly signal = new LazySignal();
   readonly #owner: ExecutionOwner;
   readonly #producer: Producer;
   readonly #holds: readonly Resource[];
   readonly #cleanupTimeout: number;
+  /** The pending start, shared by all callers. */
   #starting: Promise<void> | undefined;
-  /** Reads that a start under way rejects if it fails. */
+  /** Reads to reject if the pending start fails. */
   #waitingForStart: Wait[] | undefined;
-  /** What the work has thrown since it was stopped. */
+  /** Errors since the stop, until the work is closed. */
   #lateErrors: unknown[] | undefined;
+  /** Set by the producer's own `closed` only. */
   #isClosed = false;
 
-  /** @param cleanupTimeout how long a clean-up step may take, ms */
+  /**
+   * @param holds resources to release after the work, in reverse order
+   * @param cleanupTimeout ms for each clean-up step; `Infinity`: no limit
+   */
   constructor(home: ExecutionOwner, producer: Producer, holds: readonly Resource[], cleanupTimeout: number) {
     this.#owner = home;
     this.#producer = producer;
@@ -57,22 +62,26 @@ export class Execution {
     });
   }
 
-  /** Whether a start is under way. */
+  /** True while a start is pending. */
   get isStarting(): boolean {
     return this.#starting !== undefined;
   }
 
-  /** Whether the work has ended and its source is closed, in time or not. */
+  /** True if the work has ended and its source is closed. Unlike {@link closed}, not set by a time-out. */
   get isClosed(): boolean {
     return this.#isClosed;
   }
 
-  /** Rejects with `RUNNER_START_FAILED` or `INVALID_SOURCE`; the next call tries again then. */
+  /**
+   * Starts the work. Calls share a pending start; after a failure the next call tries again.
+   * @throws `RUNNER_START_FAILED`, `INVALID_SOURCE`
+   */
   start(): Promise<void> {
     this.#starting ??= this.#begin();
     return this.#starting;
   }
 
+  /** One try to start. */
   async #begin(): Promise<void> {
     try {
       await this.#producer.start(this.#owner.makeContext());
@@ -83,7 +92,7 @@ export class Execution {
     }
   }
 
-  /** The start is over; returns who has waited for it. */
+  /** Marks the start as over, before any read is rejected: its reader may try again at once. @returns the waiting reads */
   #endStart(): readonly Wait[] {
     const waiting = this.#waitingForStart;
     this.#starting = undefined;
@@ -91,19 +100,20 @@ export class Execution {
     return waiting ?? [];
   }
 
-  /** A read that waits is cancelled if the start that is under way fails. */
+  /** Makes a waiting read depend on the pending start: a failure cancels it. No effect while no start is pending. */
   readWaits(wait: Wait): void {
     if (!this.#starting) return;
     this.#waitingForStart ??= [];
     this.#waitingForStart.push(wait);
   }
 
+  /** Stops the work and limits the time for its closing. Idempotent. */
   stop(): void {
     this.#producer.stop();
     this.limitCleanup();
   }
 
-  /** From now on, closing may take `cleanupTimeout`. */
+  /** Limits the time for closing to `cleanupTimeout` from now on. */
   limitCleanup(): void {
     if (this.closed.isResolved) return;
     void settleWithin(this.#producer.closed, this.#cleanupTimeout).then(({ timedOut }) => {
@@ -111,6 +121,7 @@ export class Execution {
     });
   }
 
+  /** Collects an error that the work threw after the stop, or reports it if the work is closed already. */
   onLateError(error: unknown): void {
     if (this.closed.isResolved) {
       this.#owner.onFailedLate(error);
@@ -120,6 +131,7 @@ export class Execution {
     this.#lateErrors.push(error);
   }
 
+  /** Called by the closing and by its time-out. Only the first call counts; errors of a later one are reported one by one. */
   #close(closing: CleanupSummary): void {
     if (this.closed.isResolved) {
       for (const error of closing.errors) this.#owner.onFailedLate(error);
@@ -128,11 +140,13 @@ export class Execution {
     const late = this.#lateErrors;
     const summary = late ? mergeSummaries([{ timedOut: false, errors: late }, closing]) : closing;
     this.closed.resolve(summary);
+    // Synchronous where it can be: without holds there is nothing to await.
     const releasing = runSteps(toSteps(this.#holds), this.#cleanupTimeout, (error) => this.#owner.onFailedLate(error));
     if (releasing instanceof Promise) void releasing.then((ofHolds) => this.#release(summary, ofHolds));
     else this.#release(summary, releasing);
   }
 
+  /** The last step: reports the summary before anything that awaits {@link released} continues. */
   #release(ofWork: CleanupSummary, ofHolds: CleanupSummary): void {
     const summary = mergeSummaries([ofWork, ofHolds]);
     this.#owner.onCleanedUp(summary);

@@ -1,15 +1,16 @@
 import { setMaxListeners } from "node:events";
 
 /**
- * An abort signal that costs nothing until somebody looks at it: an `AbortController` whose signal has been read takes
- * 0.8 kB and 3.6 µs, which an idle object must not pay.
+ * An abort signal that is created at its first use. An `AbortController` whose signal has been read takes 0.8 kB and 3.6 µs, too
+ * much for objects that are mostly idle.
  */
 export class LazySignal {
+  /** Created by the first access to {@link signal}. */
   #controller: AbortController | undefined;
   #reason: unknown;
   #aborted = false;
 
-  /** The signal; made at the first look, already aborted if {@link abort} came before. */
+  /** The signal. Created at the first access; already aborted if {@link abort} was called before. */
   get signal(): AbortSignal {
     if (!this.#controller) {
       this.#controller = new AbortController();
@@ -19,12 +20,15 @@ export class LazySignal {
     return this.#controller.signal;
   }
 
-  /** Whether {@link abort} has been called. */
+  /** True after {@link abort}. Does not create the signal. */
   get aborted(): boolean {
     return this.#aborted;
   }
 
-  /** Aborts the signal with `reason`. Only the first call counts. */
+  /**
+   * Aborts the signal. Idempotent: only the first call counts.
+   * @param reason the signal's reason; `undefined` gives the platform's `AbortError`
+   */
   abort(reason: unknown): void {
     if (this.#aborted) return;
     this.#aborted = true;

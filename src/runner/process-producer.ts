@@ -1,38 +1,39 @@
-/**
- * The background of a process runner: runs the body and passes its reports on.
- *
- *     idle ──start──▶ running ──the body returns or throws──▶ closed
- *       └────stop───────┴──stop──▶ stopped ──the body returns or throws──▶ closed
- *
- * - The body is called within `start`; what it throws, at once or later, is the failure of the runner.
- * - A generator is stepped like a source: its yields are reports, its return value is the final one.
- * - After `stop` a report throws the signal's reason into the body; a report after the body's own end is ignored, since it
- *   comes from a call-back that outlived the body and an error there would hit nobody who could handle it.
- */
 import { createDeferred, isAbort } from "../base/async.js";
 import type { CleanupSummary } from "../base/dispose.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 import type { ProcessSink } from "../log/value-log.js";
 import type { Producer, ProducerEvents, RunnerContext } from "./producer.js";
 
-/** What the body of a process runner gets. */
+/** The context that the body of a process runner receives. */
 export interface ProcessContext<T, Session = unknown, Services = unknown> extends RunnerContext<Session, Services> {
   /**
    * Replaces the runner's value and adds 1 to its progress.
    * @param value the intermediate result
-   * @param estimatedEnd how many reports there will be in all, the final value included; absent: unknown
-   * @throws the reason of the `signal`, once the work must stop; `INVALID_ARGUMENT` if the estimate is no number from 0;
-   *   nothing changes then
+   * @param estimatedEnd the expected number of reports, the final value included; omitted: unknown
+   * @throws the reason of the `signal`, once the work must stop; `INVALID_ARGUMENT` unless the estimate is a finite number of at
+   *   least 0. Nothing changes then.
    */
   report(value: T, estimatedEnd?: number): void;
 }
 
-/** The work of a process runner: an async function, or an async generator that yields intermediate results. */
+/**
+ * The work of a process runner: an async function that reports intermediate values, or an async generator that yields them. Its
+ * return value is the final one; `undefined` keeps the last reported value.
+ *
+ * @example
+ * const body: ProcessBody<number> = async function* () {
+ *   yield 1;
+ *   return 2;
+ * };
+ */
 export type ProcessBody<T, Context = ProcessContext<T>> = (
   context: Context,
 ) => Promise<T | undefined | void> | AsyncGenerator<T, T | undefined | void, undefined> | T | undefined | void;
 
-/** Throws `INVALID_SOURCE` unless `body` is a function. */
+/**
+ * Checks the body of a process runner without calling it.
+ * @throws `INVALID_SOURCE` unless `body` is a function
+ */
 export function checkBody(body: unknown): void {
   if (typeof body === "function") return;
   throw new ActiveSessionError(
@@ -41,6 +42,7 @@ export function checkBody(body: unknown): void {
   );
 }
 
+/** @throws `INVALID_ARGUMENT` unless the estimate is `undefined` or a finite number of at least 0 */
 function checkEstimate(estimatedEnd: unknown): void {
   if (estimatedEnd === undefined) return;
   if (typeof estimatedEnd === "number" && estimatedEnd >= 0 && estimatedEnd < Number.POSITIVE_INFINITY) return;
@@ -52,26 +54,41 @@ function checkEstimate(estimatedEnd: unknown): void {
 
 type BodyGenerator<T> = AsyncGenerator<T, T | undefined | void, undefined>;
 
-/** See the top of the file. */
+/**
+ * The producer of a process runner: runs the body and passes its reports to the log.
+ *
+ *     idle ──start──▶ running ──the body returns or throws──▶ closed
+ *       └────stop───────┴──stop──▶ stopped ──the body returns or throws──▶ closed
+ *
+ * - The body is called within `start`. An error, thrown at once or later, fails the runner.
+ * - A generator is stepped like a source: its yields are reports, its return value is the final one.
+ * - After `stop`, a report throws the signal's reason into the body. A report after the body has ended is ignored: it comes from
+ *   a call-back that outlived the body, where no code would catch an error.
+ */
 export class ProcessProducer<T> implements Producer {
   readonly #sink: ProcessSink<T>;
   readonly #body: ProcessBody<T>;
   readonly #closed = createDeferred<CleanupSummary>();
   #state: "idle" | "running" | "stopped" | "closed" = "idle";
+  /** The generator being stepped, so that `stop` can end it. */
   #generator: BodyGenerator<T> | undefined;
+  /** Set once the generator's `return` has been called. */
   #returned: Promise<void> | undefined;
   readonly #events: ProducerEvents;
 
+  /** @param events receives errors that the body throws after it was stopped */
   constructor(sink: ProcessSink<T>, body: ProcessBody<T>, events: ProducerEvents) {
     this.#sink = sink;
     this.#body = body;
     this.#events = events;
   }
 
+  /** Resolves when the body has settled, also after a stop. */
   get closed(): Promise<CleanupSummary> {
     return this.#closed.promise;
   }
 
+  /** Calls the body and does not wait for it. Never fails. */
   async start(context: RunnerContext): Promise<void> {
     if (this.#state !== "idle") return;
     this.#state = "running";
@@ -79,6 +96,7 @@ export class ProcessProducer<T> implements Producer {
     void this.#run(context);
   }
 
+  /** Stops listening to the body and ends its generator. A plain function has only its signal to stop by. */
   stop(): void {
     const state = this.#state;
     if (state !== "idle" && state !== "running") return;
@@ -87,6 +105,7 @@ export class ProcessProducer<T> implements Producer {
     if (this.#generator) void this.#return(this.#generator);
   }
 
+  /** Runs the body to its end. After a stop, its result is dropped and its error is a late one. */
   async #run(context: RunnerContext): Promise<void> {
     try {
       const outcome = this.#body(this.#contextFor(context));
@@ -100,6 +119,7 @@ export class ProcessProducer<T> implements Producer {
     this.#closed.resolve(allWell);
   }
 
+  /** @returns the generator's return value; nothing after a stop */
   async #step(generator: BodyGenerator<T>): Promise<T | undefined | void> {
     this.#generator = generator;
     while (this.#state === "running") {
@@ -110,7 +130,10 @@ export class ProcessProducer<T> implements Producer {
     await this.#return(generator);
   }
 
-  /** Ends the generator, once; that is queued behind a pending step, and its own clean-up runs within. */
+  /**
+   * Ends the generator, once. An async generator queues `return` behind a pending `next`, so its `finally` blocks run when that
+   * step has settled.
+   */
   #return(generator: BodyGenerator<T>): Promise<void> {
     this.#returned ??= (async () => {
       try {
@@ -123,6 +146,7 @@ export class ProcessProducer<T> implements Producer {
     return this.#returned;
   }
 
+  /** Adds `report` by inheritance, which keeps the getters of the context lazy. */
   #contextFor(context: RunnerContext): ProcessContext<T> {
     const report = (value: T, estimatedEnd?: number) => {
       checkEstimate(estimatedEnd);
@@ -133,7 +157,7 @@ export class ProcessProducer<T> implements Producer {
   }
 }
 
-/** What went wrong late has been told by itself. */
+/** Late errors are reported one by one through `onLateError`, never in the summary. */
 const allWell: CleanupSummary = { timedOut: false, errors: [] };
 
 function isGenerator<T>(value: unknown): value is BodyGenerator<T> {

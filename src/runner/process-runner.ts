@@ -1,15 +1,28 @@
-/** A runner whose result is one value that changes until it is final. */
 import { type ProcessSink, ValueLog } from "../log/value-log.js";
 import { CustomProducer, Produced } from "./custom-producer.js";
 import { type ProcessBody, ProcessProducer } from "./process-producer.js";
 import { Runner, RunnerLink, type RunnerOwner, type RunnerSettings } from "./runner.js";
 
-/** A runner whose result is one value that changes. A position is a number of reports; only the newest value is kept. */
+/**
+ * A runner whose result is one value that changes until it is final. A position is a number of reports; only the newest value
+ * is kept.
+ *
+ * @example
+ * const runner = await session.createProcessRunner<number>(async ({ report }) => {
+ *   report(1, 2); // the first of two reports
+ *   return 2;
+ * });
+ * const { result, status } = await runner.getRequired({ advance: Infinity }); // 2, "completed"
+ */
 export class ProcessRunner<T = unknown> extends Runner<T | undefined> {
   readonly kind = "process";
 }
 
-/** Makes a process runner that is not started yet. */
+/**
+ * Makes a process runner that is not started yet.
+ * @param body the work, or a factory of a custom producer
+ * @throws `RUNNER_START_FAILED` or `INVALID_SOURCE` if a custom producer cannot be made
+ */
 export function createProcess<T>(
   owner: RunnerOwner,
   body: ProcessBody<T> | Produced<ProcessSink<T>>,

@@ -1,39 +1,66 @@
-/** The contract between a runner and what works for it in the background. */
+/** The contract between a runner and its producer. */
 import type { CleanupSummary } from "../base/dispose.js";
 import type { RunnerId } from "./types.js";
 
-/** What the work gets to know of its surroundings. `Session` and `Services` are the owner's. */
+/** The context that the work receives when it starts. `Session` and `Services` are the types of its owner. */
 export interface RunnerContext<Session = unknown, Services = unknown> {
   /** Aborts when the work must stop: the runner was aborted, or its session has ended. */
   readonly signal: AbortSignal;
   /** The session that the runner belongs to. */
   readonly session: Session;
-  /** The session's services; made at first use. */
+  /** The session's services; created at first use. */
   readonly services: Services;
-  /** Which runner this is; for logs. */
+  /** Identifies the runner; for logs. */
   readonly id: RunnerId;
 }
 
-/** What a producer makes known. */
+/** Events of a producer that do not go through its log. */
 export interface ProducerEvents {
-  /** The work has thrown something after it was stopped: however late, it is told. */
+  /** The work has thrown after it was stopped. Called however late that is. */
   onLateError(error: unknown): void;
 }
 
 /**
- * A producer fills a log, which it has been given at its creation.
+ * Fills a log, which it receives at its creation.
  *
  *     idle ──start──▶ running ──the work ends──▶ closing ──▶ closed
  *       └──────────────stop──────┴───────────────┘
  *
- * `start` may fail, which leaves the producer idle and ready for another try. `closed` settles when the work has ended and
- * everything it held has been closed. A stopped producer never touches its log again.
+ * A failed `start` leaves the producer idle and ready for another try. A stopped producer never touches its log again.
+ *
+ * @example
+ * class Ticker implements Producer {
+ *   readonly closed: Promise<CleanupSummary>;
+ *   #timer: NodeJS.Timeout | undefined;
+ *   #close!: (summary: CleanupSummary) => void;
+ *
+ *   constructor(readonly sink: SequenceSink<number>) {
+ *     this.closed = new Promise((resolve) => {
+ *       this.#close = resolve;
+ *     });
+ *   }
+ *
+ *   async start() {
+ *     this.sink.start();
+ *     this.#timer = setInterval(() => {
+ *       if (!this.sink.isFull) this.sink.append(Date.now());
+ *     }, 1000);
+ *   }
+ *
+ *   stop() {
+ *     clearInterval(this.#timer);
+ *     this.#close({ timedOut: false, errors: [] });
+ *   }
+ * }
  */
 export interface Producer {
-  /** Starts the work; resolves when it runs in the background, or was stopped meanwhile. */
+  /**
+   * Starts the work. Resolves when it runs in the background, or was stopped meanwhile.
+   * @throws any error: the start fails with `RUNNER_START_FAILED`, and the next start of the runner calls this again
+   */
   start(context: RunnerContext): Promise<void>;
-  /** Ends the work and closes what it holds, started or not. Never throws; further calls do nothing. */
+  /** Ends the work and closes its resources, started or not. Idempotent. Must not throw. */
   stop(): void;
-  /** Settles with how the closing went. Never rejects. */
+  /** Settles when the work has ended and its resources are closed, with how the closing went. Must not reject. */
   readonly closed: Promise<CleanupSummary>;
 }

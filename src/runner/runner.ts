@@ -1,14 +1,3 @@
-/**
- * A runner: work in the background, a result log and an identity. It starts the work when it is read, stops it, and tells its
- * owner when it is used.
- *
- *     created ──start──▶ running ──▶ background ended ──▶ final          (the log keeps this part)
- *        └──────── abort, or dispose = abort + removal ────┘
- *
- * - **Abort**: the log settles its reads and cuts itself, then the signals fire, then the work is stopped and cleaned up behind.
- * - A disposed runner refuses reads with `RUNNER_GONE`; its abort still answers.
- */
-
 import { abortable, noop } from "../base/async.js";
 import { checkInteger } from "../base/check.js";
 import type { CleanupSummary, Resource } from "../base/dispose.js";
@@ -22,52 +11,68 @@ import type { Producer, RunnerContext } from "./producer.js";
 import { onSharedAbort } from "./shared-listener.js";
 import type { ReadOptions, RequiredReadOptions, RunnerId, RunnerResult, RunnerState } from "./types.js";
 
-/** What a runner needs of its owner. */
+/** The owner of a runner: provides its surroundings, counts its uses, and receives its events. In practice, a session. */
 export interface RunnerOwner {
+  /** The session, for the work's context. */
   readonly session: unknown;
+  /** The session's services, for the work's context; created at first use. */
   readonly services: unknown;
+  /** Part of the runner's key. */
   readonly sessionId: string;
+  /** The session's generation; part of the runner's key. */
   readonly generation: number;
-  /** How long a clean-up step may take, ms. */
+  /** Time limit of each clean-up step, in ms. */
   readonly cleanupTimeout: number;
-  /** Counts what the runners of the whole host keep. */
+  /** Counts the items that the runners of many sessions keep. */
   readonly tally: ItemTally;
-  /** Keeps the runner from idling out until `release` has been called as often; both are a use of it. */
+  /** Suspends the idle time-out of the runner until `release` has been called as often. Both count as a use. */
   hold(runner: Runner): void;
+  /** Undoes one `hold`. */
   release(runner: Runner): void;
-  /** As `hold` and `release`, for a read that waits or a response that stays open; throws where there are too many of these. */
+  /**
+   * As `hold`, for a waiting read or an open response.
+   * @throws `CLIENT_LIMIT_REACHED` or `SERVER_LIMIT_REACHED`; nothing is held then
+   */
   openRead(runner: Runner): void;
+  /** Undoes one `openRead`. */
   closeRead(runner: Runner): void;
-  /** The runner is not to be found any more; its clean-up goes on until `disposal` resolves. */
+  /** The runner has been disposed and must not be found any more. Its clean-up goes on until `disposal` resolves. */
   remove(runner: Runner, disposal: Promise<CleanupSummary>): void;
-  /** The background runs. */
+  /** The background has started. */
   started(runner: Runner): void;
   /** The status has become final. */
   ended(runner: Runner, state: LogState): void;
-  /** The work has failed when its clean-up was over. */
+  /** The work or a clean-up step has failed after the clean-up was over. */
   failedLate(runner: Runner, error: unknown): void;
-  /** The work has ended, its source is closed, the holds are released. */
+  /** The work has ended (or its closing timed out), and the holds are released. */
   cleanedUp(runner: Runner, summary: CleanupSummary): void;
 }
 
-/** What every runner is made with, resolved. */
+/** Resolved options of a runner of either kind. */
 export interface RunnerSettings {
+  /** The runner's number within its session. */
   readonly number: number;
+  /** How many positions a read asks for by default. */
   readonly defaultAdvance: number;
+  /** Resources to release, in reverse order, after the runner's clean-up. */
   readonly holds: readonly Resource[];
+  /** The initial value of `data`. */
   readonly data: unknown;
-  /** What the runner is made from, if it is a defined one. */
+  /** The definition that the runner is made from, if any. */
   readonly definition: RunnerDefinition | undefined;
 }
 
-/** What log and producer tell their runner. */
+/** The events of a runner's log and producer. */
 interface RunnerEvents extends Required<LogEvents> {
-  /** The work has thrown something after it was stopped. */
+  /** The work has thrown after it was stopped. */
   onLateError(error: unknown): void;
 }
 
-/** Tells the runner that is made of them what log and producer tell it; before it is made, nobody hears it. */
+/**
+ * Forwards the events of log and producer to their runner. Both are made before the runner is; until then events are dropped.
+ */
 export class RunnerLink implements RunnerEvents {
+  /** Set by the runner's constructor. */
   runner: RunnerEvents | undefined;
 
   onStarted(): void {
@@ -87,34 +92,59 @@ export class RunnerLink implements RunnerEvents {
   }
 }
 
-/** What a runner is made of. */
+/** The parts that a runner is composed of. */
 export interface RunnerParts<R> {
   readonly owner: RunnerOwner;
+  /** Holds the results, and the positions of reading. */
   readonly log: ResultLog<R>;
+  /** Fills the log. */
   readonly producer: Producer;
   readonly settings: RunnerSettings;
+  /** Receives the events of log and producer. */
   readonly link: RunnerLink;
 }
 
-/** A background operation and its results. Made by a session; see `createSequenceRunner` and its siblings. */
+/**
+ * A background operation and its results. Made by a session; see `createSequenceRunner` and its siblings.
+ *
+ *     created ──start──▶ running ──▶ background ended ──▶ final          (the log keeps this part)
+ *        └──────── abort, or dispose = abort + removal ────┘
+ *
+ * - A runner starts when it is created, or with its first read other than `getAvailable`.
+ * - Order of an abort: the log settles its reads and drops what was not handed out, the signals fire, the work is stopped, the
+ *   clean-up runs in the background.
+ * - A disposed runner refuses reads with `RUNNER_GONE`. Its `abort` still resolves.
+ *
+ * @example
+ * const runner = await session.createSequenceRunner(search(text));
+ * const first = await runner.getRequired({ advance: 20 });
+ * const next = await runner.getRequired({ start: first.position, advance: 20 });
+ * if (next.status === "progressed") await runner.abort();
+ */
 export abstract class Runner<R = unknown> implements AsyncDisposable {
-  /** What the runner makes. */
+  /** `sequence` or `process`. */
   abstract readonly kind: RunnerKind;
-  /** The application's own; the library never looks at it. */
+  /** Arbitrary data of the application; the library does not read it. */
   data: unknown;
 
   readonly #parts: RunnerParts<R>;
   readonly #execution: Execution;
-  /** What readers listen to. */
+  /** Behind the public {@link signal}. */
   readonly #finalSignal = new LazySignal();
+  /** Behind {@link removal}. */
   readonly #removal = new LazySignal();
+  /** Created at first use. */
   #key: string | undefined;
+  /** Set before the log is aborted, because the log's final event needs it. */
   #abortReason: AbortReason | undefined;
+  /** The argument of `abort`, or the reason of a followed signal. */
   #abortCause: unknown;
+  /** Set once the runner is disposed. */
   #disposal: Promise<CleanupSummary> | undefined;
+  /** Stops following the application's signal. */
   #offSignal: () => void = noop;
 
-  /** @internal */
+  /** Made by `createSequence` and `createProcess`. @internal */
   constructor(parts: RunnerParts<R>) {
     const { owner, producer, settings, link } = parts;
     this.#parts = parts;
@@ -123,33 +153,33 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
     link.runner = this;
   }
 
-  // --- who it is and where it stands -------------------------------------------------------------------------------
+  // --- identity and state ------------------------------------------------------------------------------------------
 
-  /** Which runner this is; for logs. */
+  /** Identifies the runner; for logs. */
   get id(): RunnerId {
     const { number } = this;
     const { sessionId, generation } = this.#parts.owner;
     return { sessionId, generation, number, toString: () => `${sessionId}:${generation}#${number}` };
   }
 
-  /** The runner's external text id, `{number}-{generation}-{sessionId}`, safe in a URL. It gives no permission. */
+  /** The runner's external id, `{number}-{generation}-{sessionId}`, safe in a URL. Knowing it grants no access. */
   get key(): string {
     const { owner, settings } = this.#parts;
     this.#key ??= `${settings.number}-${owner.generation}-${owner.sessionId}`;
     return this.#key;
   }
 
-  /** The runner's number within its session, from 0, never reused. */
+  /** The runner's number within its session: from 0, never reused. */
   get number(): number {
     return this.#parts.settings.number;
   }
 
-  /** What the runner was made from, if it is a defined one. */
+  /** The definition that the runner was created from, if any. */
   get definition(): RunnerDefinition | undefined {
     return this.#parts.settings.definition;
   }
 
-  /** The last known status; {@link state} tells the exact one. */
+  /** The last known status; {@link state} returns the exact one. */
   get status(): RunnerStatus {
     return this.#log.status;
   }
@@ -159,12 +189,12 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
     return this.#log.current.position;
   }
 
-  /** How many positions have been produced so far, and how many there will be, if known. */
+  /** How many positions have been produced so far, and the expected total if it is known. */
   get progress(): RunnerProgress {
     return this.#log.current.progress;
   }
 
-  /** Whether the background has ended, whether or not its results have been read. */
+  /** True if the background has ended, even if its results have not been read. */
   get isBackgroundCompleted(): boolean {
     return isBackgroundCompleted(this.#log.current, this.kind, this.#execution.isClosed);
   }
@@ -180,17 +210,23 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
     return this.status === "aborted" ? this.#abortReason : undefined;
   }
 
-  /** Aborts as soon as the status is final, whichever it is. A listener that throws is an uncaught exception, as in Node. */
+  /**
+   * Aborts as soon as the status is final, be it `completed`, `failed` or `aborted`. The reason is the error, or the text
+   * `"completed"`. As always in Node, an error in a listener becomes an uncaught exception.
+   */
   get signal(): AbortSignal {
     return this.#finalSignal.signal;
   }
 
-  /** Resolves when the background has ended and its source is closed, whether or not the results have been read. */
+  /**
+   * Resolves when the background has ended and its source is closed (or that has timed out), even if the results have not been read.
+   * Never rejects: errors are in the summary.
+   */
   get cleanup(): Promise<CleanupSummary> {
     return this.#execution.closed.promise;
   }
 
-  /** The exact state, also of a runner on another host. */
+  /** Returns the exact state. Not a read and not a use of the runner: nothing moves, idle timers included. */
   async state(): Promise<RunnerState> {
     const state = await this.#log.state();
     return {
@@ -209,9 +245,11 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   // --- reading -----------------------------------------------------------------------------------------------------
 
   /**
-   * Reads what there is, without waiting for more; never starts the runner. If it returns everything and the background
-   * still runs, the source gets one turn of the event loop to report its end first.
-   * @throws `INVALID_ARGUMENT`, `POSITION_GONE`, `POSITION_AHEAD`, `READ_CONFLICT`, `RUNNER_GONE`
+   * Reads what is available, without waiting for more. Never starts the runner. If the result reaches the tail while the background
+   * runs, the source gets one turn of the event loop to report its end first.
+   * @throws `INVALID_ARGUMENT` for an option out of range, `POSITION_GONE` if `start` is no longer kept, `POSITION_AHEAD` if `start` of
+   *   a sequence lies beyond its progress, `READ_CONFLICT` if another read at the default position is pending, `RUNNER_GONE` if the
+   *   runner has been removed
    */
   async getAvailable(options: ReadOptions = {}): Promise<RunnerResult<R>> {
     const { start, max } = this.#range("read what is available", options, Number.POSITIVE_INFINITY);
@@ -220,10 +258,10 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   }
 
   /**
-   * Waits until as many positions as asked for can be returned, or no more will come; starts the runner if need be. It
-   * resolves with what there is when the runner ends, fails or is aborted meanwhile; look at `status`.
-   * @throws `INVALID_ARGUMENT`, `POSITION_GONE`, `POSITION_AHEAD`, `READ_CONFLICT`, `RUNNER_GONE`, `RUNNER_START_FAILED`,
-   *   or the reason of `signal`
+   * Waits until the requested number of positions is available, or no more will come. Starts the runner if need be. If the runner
+   * ends, fails or is aborted meanwhile, the read resolves with what there is; check `status`.
+   * @throws the errors of {@link getAvailable}, `RUNNER_START_FAILED` or `INVALID_SOURCE` if the start fails, `CLIENT_LIMIT_REACHED`
+   *   or `SERVER_LIMIT_REACHED` if too many reads are open, or the reason of `signal`
    */
   async getRequired(options: RequiredReadOptions = {}): Promise<RunnerResult<R>> {
     const { start, max } = this.#range("read", options, this.defaultAdvance);
@@ -231,7 +269,8 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   }
 
   /**
-   * Reads as the request says, starting the runner if need be. Throws or rejects.
+   * Reads with all the options of a log, starting the runner if need be. Synchronous where the log has the slice at hand; an error is
+   * thrown or rejected.
    * @internal
    */
   read(request: ReadRequest): Slice<R> | Promise<Slice<R>> {
@@ -240,14 +279,14 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
     return request.min === undefined ? this.#readStarted(request) : this.#readStarting(request);
   }
 
-  /** Whether the log will refuse the read for its start: then there is nothing to be started for it. */
+  /** True if the log will refuse the read with `POSITION_AHEAD`: then the runner is not started for it. */
   #isAhead({ start }: ReadRequest): boolean {
     return this.kind === "sequence" && typeof start === "number" && start > this.progress.current;
   }
 
-  /** A read that does not wait for items waits for the start all the same: there is nothing before. */
+  /** Even a read that does not wait for items waits for the start: before it there is nothing to read. */
   async #readStarted(request: ReadRequest): Promise<Slice<R>> {
-    request.signal?.throwIfAborted(); // nothing is started for somebody who has gone
+    request.signal?.throwIfAborted(); // do not start for a reader that has gone
     const release = this.hold();
     try {
       await abortable(this.start(), request.signal);
@@ -258,19 +297,22 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
     }
   }
 
-  /** A read that waits takes its place in the log at once; a start that fails rejects it. */
+  /** A waiting read is registered in the log before the first item arrives; a failed start rejects it. */
   #readStarting(request: ReadRequest): Slice<R> | Promise<Slice<R>> {
     if (request.min) request.signal?.throwIfAborted();
     return this.#readHeld(request, true);
   }
 
-  /** Keeps the runner for as long as the read lasts, which mostly is over at once; throws where there are too many that wait. */
+  /**
+   * Holds the runner until the read settles. A synchronous slice or an error releases it here; for a promise the log calls
+   * {@link readSettled}.
+   */
   #readHeld(request: ReadRequest, isStarting = false): Slice<R> | Promise<Slice<R>> {
-    this.#holdFor(request); // who is refused has started nothing
+    this.#holdFor(request); // checks the limits, hence before the start
     let slice: Slice<R> | Promise<Slice<R>> | undefined;
     try {
       if (isStarting) {
-        this.start().catch(noop); // the read is told
+        this.start().catch(noop); // the error rejects the read
         this.#checkReadable();
       }
       slice = this.#log.read(request, this);
@@ -280,11 +322,12 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
     return slice;
   }
 
-  /** @internal */
+  /** A read begins to wait in the log. @internal */
   readWaits(wait: Wait): void {
     this.#execution.readWaits(wait);
   }
 
+  /** A passive read holds nothing, a read that may wait counts against the limits, every other one is a plain use. */
   #holdFor({ min, passive }: ReadRequest): void {
     const { owner } = this.#parts;
     if (passive) return;
@@ -292,7 +335,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
     else owner.openRead(this);
   }
 
-  /** @internal */
+  /** Undoes the hold of a read. @internal */
   readSettled({ min, passive }: ReadRequest): void {
     const { owner } = this.#parts;
     if (passive) return;
@@ -300,6 +343,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
     else owner.closeRead(this);
   }
 
+  /** Checks the options of a read and resolves the defaults. `max` 0 is possible for a process only: the exact point `start`. */
   #range(action: string, { advance, start }: ReadOptions, whenOmitted: number) {
     if (advance !== undefined) checkInteger(action, "advance", advance);
     if (start !== undefined) checkInteger(action, "start", start, { max: Number.MAX_SAFE_INTEGER });
@@ -308,6 +352,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
     return { start, max };
   }
 
+  /** @throws `RUNNER_GONE` once the runner is disposed */
   #checkReadable(): void {
     if (this.#disposal === undefined) return;
     throw new ActiveSessionError(
@@ -319,7 +364,8 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   // --- starting, aborting, ending ----------------------------------------------------------------------------------
 
   /**
-   * Starts the background, once. Rejects with `RUNNER_START_FAILED` or `INVALID_SOURCE`; the next call tries again then.
+   * Starts the background, once. After a failure the next call tries again.
+   * @throws `RUNNER_START_FAILED`, `INVALID_SOURCE`
    * @internal
    */
   start(): Promise<void> {
@@ -327,17 +373,17 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   }
 
   /**
-   * Stops the work. Pending reads resolve with what they have; what has been handed out stays readable, the rest is dropped.
-   * A runner whose status is final is left as it is.
-   * @param reason becomes the `cause` of the reason that the work's signal aborts with
-   * @returns the status that the runner then has
+   * Stops the work. Pending reads resolve with what they have. Items that have been handed out stay readable, the rest of a sequence
+   * is dropped; a process keeps its newest value. No effect on a runner whose status is final. Does not wait for the clean-up.
+   * @param reason becomes the `cause` of the error that the work's signal aborts with
+   * @returns the status after the call: `aborted`, or the final status that the runner already had
    */
   async abort(reason?: unknown): Promise<RunnerStatus> {
     this.abortFor("stopped", reason);
     return this.status;
   }
 
-  /** @internal */
+  /** Aborts synchronously. The work's signal has fired on return. No effect if the status is final. @internal */
   abortFor(reason: AbortReason, cause?: unknown): void {
     if (this.#abortReason) return;
     this.#abortReason = reason;
@@ -349,30 +395,30 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
     this.#execution.stop();
   }
 
-  /** Aborts the runner when `signal` does. @internal */
+  /** Aborts the runner, with the reason `signal`, when `signal` aborts or if it has aborted already. @internal */
   follow(signal: AbortSignal | undefined): void {
     if (!signal) return;
     if (signal.aborted) this.abortFor("signal", signal.reason);
     else this.#offSignal = onSharedAbort(signal, () => this.abortFor("signal", signal.reason));
   }
 
-  /** Whether a read has to start the background first, or to wait for a start under way. @internal */
+  /** True if a read has to start the background first, or to wait for a pending start. @internal */
   get needsStart(): boolean {
     return this.#execution.isStarting || this.status === "not-started";
   }
 
-  /** The log takes what the background makes. @internal */
+  /** The log has been started by its producer. @internal */
   onStarted(): void {
     this.#parts.owner.started(this);
   }
 
-  /** The log takes no more: the work is told why, and stopped. @internal */
+  /** The log is full and has failed the runner: stops the work, with the error as its signal's reason. @internal */
   onOverflow(error: ActiveSessionError): void {
     this.#execution.signal.abort(error);
     this.#execution.stop();
   }
 
-  /** The log's status has become final. @internal */
+  /** The log's status has become final: informs the owner, then fires the signals. @internal */
   onFinal(): void {
     this.#offSignal();
     const { current } = this.#log;
@@ -387,27 +433,30 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
     this.#finalSignal.abort(error);
   }
 
-  /** The work has thrown something after it was stopped. @internal */
+  /** The work has thrown after it was stopped. @internal */
   onLateError(error: unknown): void {
     this.#execution.onLateError(error);
   }
 
-  /** @internal */
+  /** The work or a clean-up step has failed after the clean-up was over. @internal */
   onFailedLate(error: unknown): void {
     this.#parts.owner.failedLate(this, error);
   }
 
-  /** @internal */
+  /** The clean-up is over, holds included. @internal */
   onCleanedUp(summary: CleanupSummary): void {
     this.#parts.owner.cleanedUp(this, summary);
   }
 
-  /** Aborts the runner if it is not final, removes it from its session, and waits for the clean-up and the holds. */
+  /**
+   * Aborts the runner if it is not final, removes it from its session, and resolves when the clean-up is over and the holds are
+   * released.
+   */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.dispose("stopped");
   }
 
-  /** @internal */
+  /** Disposes the runner with the given reason. Idempotent; every call returns the same promise. @internal */
   dispose(reason: AbortReason): Promise<CleanupSummary> {
     if (this.#disposal === undefined) {
       this.#disposal = this.#execution.released.promise;
@@ -421,7 +470,10 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
     return this.#disposal;
   }
 
-  /** What the work is given when it starts. @internal */
+  /**
+   * Makes the work's context. Its getters create the id, the signal and the services only when the work asks for them.
+   * @internal
+   */
   makeContext(): RunnerContext {
     const { owner } = this.#parts;
     const work = this.#execution.signal;
@@ -444,9 +496,9 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
     return this.#parts.log;
   }
 
-  // --- for the wire ------------------------------------------------------------------------------------------------
+  // --- for the HTTP routes and the session -------------------------------------------------------------------------
 
-  /** How many positions a read asks for that does not say. @internal */
+  /** How many positions a read asks for by default. @internal */
   get defaultAdvance(): number {
     return this.#parts.settings.defaultAdvance;
   }
@@ -456,22 +508,26 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
     return this.#log.size;
   }
 
-  /** From now on the items that it keeps are counted here. @internal */
+  /** Counts the kept items in another tally from now on; called when the session is confirmed. @internal */
   countIn(tally: ItemTally): void {
     this.#log.countIn(tally);
   }
 
-  /** @internal */
+  /** The furthest acknowledged position. @internal */
   get acknowledged(): number {
     return this.#log.acknowledged;
   }
 
-  /** The log's state; taking it is no use of the runner. @internal */
+  /** The log's state. Does not reset the idle timer. @internal */
   logState(): Promise<LogState> {
     return this.#log.state();
   }
 
-  /** Acknowledges everything before `position`; it is a use of the runner. @internal */
+  /**
+   * Acknowledges everything before `position`. Counts as a use of the runner.
+   * @throws `POSITION_AHEAD` if the position has not been handed out, `RUNNER_GONE`
+   * @internal
+   */
   async acknowledge(position: number): Promise<void> {
     this.#checkReadable();
     const release = this.hold();
@@ -482,19 +538,23 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
     }
   }
 
-  /** Pins the runner and its session until the returned function is called. @internal */
+  /** Suspends the idle time-outs of runner and session until the returned function is called; more calls of it do nothing. @internal */
   hold(): () => void {
     const { owner } = this.#parts;
     owner.hold(this);
     return once(() => owner.release(this));
   }
 
-  /** Aborts when the runner is not to be found any more. @internal */
+  /** Aborts when the runner is removed from its session. @internal */
   get removal(): AbortSignal {
     return this.#removal.signal;
   }
 
-  /** As {@link hold}, for a response that stays open; throws where there are too many. @internal */
+  /**
+   * As {@link hold}, for a response that stays open.
+   * @throws `CLIENT_LIMIT_REACHED`, `SERVER_LIMIT_REACHED`
+   * @internal
+   */
   openRead(): () => void {
     const { owner } = this.#parts;
     owner.openRead(this);
@@ -502,13 +562,15 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   }
 }
 
+/** The request type of {@link Runner.read}, for modules that use runners and not their logs. */
 export type { ReadRequest as InternalReadRequest };
 
-/** An aborted sequence has nothing left to produce; an aborted body may still be running. */
+/** An aborted process counts as completed only when its body has settled: it may ignore the abort. An aborted sequence always does. */
 function isBackgroundCompleted(state: LogState, kind: RunnerKind, closed: boolean): boolean {
   return kind === "process" && state.outcome === "aborted" ? closed : state.ended;
 }
 
+/** Makes a function that calls `act` the first time only. */
 function once(act: () => void): () => void {
   let isDone = false;
   return () => {
@@ -518,11 +580,12 @@ function once(act: () => void): () => void {
   };
 }
 
+/** The public part of a slice. */
 function toResult<R>({ result, status, position, error }: Slice<R>): RunnerResult<R> {
   return error ? { result, status, position, error } : { result, status, position };
 }
 
-/** The error that stands for an abort: in the work's signal, and where an aborted sequence is iterated. */
+/** Makes the `RUNNER_ABORTED` error: the reason of the signals, and the error of iterating an aborted sequence. */
 export function abortError(reason: AbortReason | undefined, cause?: unknown): ActiveSessionError {
   return new ActiveSessionError(
     "RUNNER_ABORTED",

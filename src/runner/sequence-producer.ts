@@ -1,15 +1,3 @@
-/**
- * The background of a sequence runner: opens the source, moves its items into the log, one step at a time, and closes it.
- *
- *     idle ──start──▶ opening ──▶ pumping ──the source ends or throws──▶ closing ──▶ closed
- *       └─────────────stop──┴───────┴──────────────────────────────────────┘
- *
- * - The next item is taken from the source only when the one before lies in the log; that one is taken before there is room
- *   for it, so that a source which has nothing more can say so although the log is full.
- * - `stop` does not wait for a pending step: an async source is closed at once, its late item is ignored. A synchronous one
- *   is closed by the pump, because `stop` may have been called from inside the source itself.
- * - After `stop` the log is not touched. The source is closed exactly once, on every path.
- */
 import { createDeferred, type Deferred, isAbort, isThenable } from "../base/async.js";
 import type { CleanupSummary } from "../base/dispose.js";
 import { isSliceOver, nextSlice } from "../base/event-loop.js";
@@ -26,27 +14,51 @@ import {
 import { startFailed } from "./start-failed.js";
 
 /**
- * A look at the clock takes as long as half an item. An async source is asked for so many items before the first look, for twice as
- * many before each further one, up to the most: whatever an item takes, its share of the loop is overdrawn at most once over.
+ * How many items an async source may deliver between two looks at the clock. A look costs as much as half an item, so the number
+ * doubles from look to look, up to the maximum, and starts again when a time slice is over. It starts small, so that a source with
+ * slow items cannot overrun its slice by much.
  */
 const itemsBeforeLook = 16;
 const mostBeforeLook = 256;
 
-/** See the top of the file. */
+/**
+ * The producer of a sequence runner: opens the source, moves its items into the log, one step at a time, and closes it.
+ *
+ *     idle ──start──▶ opening ──▶ pumping ──the source ends or throws──▶ closing ──▶ closed
+ *       └─────────────stop──┴───────┴──────────────────────────────────────┘
+ *
+ * - The source is asked for an item only after the previous one is in the log. It is asked before there is room for the item: a
+ *   source that has no more items can then report its end although the log is full.
+ * - `stop` does not wait for a pending step: an async source is closed at once, and its late item is ignored. A synchronous source
+ *   is closed by the pump, because `stop` may have been called from inside the source itself.
+ * - After `stop` the log is not touched. The source is closed exactly once, on every path.
+ */
 export class SequenceProducer<T> implements Producer {
+  /** The log; not to be touched after the stop. */
   readonly #sink: SequenceSink<T>;
+  /** In ms, for each step of closing. */
   readonly #closeTimeout: number;
   readonly #closed = createDeferred<CleanupSummary>();
-  /** Lets a start that waits for its source go on. */
+  /** Resolves at `stop`: releases a start that waits for its source, and a pump that waits for a promised item. */
   #stopping: Deferred<void> | undefined;
+  /** Receives errors after the stop. */
   readonly #events: ProducerEvents;
+  /** Until the source is open; then it is released for the garbage collector. */
   #source: SequenceSource<T> | undefined;
+  /** The context of the last start; its signal identifies errors that only report the abort. */
   #context: RunnerContext | undefined;
+  /** Set when pumping begins. A source that is opened during a stop is closed without it. */
   #open: OpenSource<T> | undefined;
+  /** `closing` is entered once, by `stop` or by the source's end, and never left. */
   #state: "idle" | "opening" | "pumping" | "closing" = "idle";
+  /** True while the async pump waits for room or for its time slice: then no step of the source is pending. */
   #isResting = false;
 
-  /** @param closeTimeout how long each step of closing the source may take, ms */
+  /**
+   * Does not touch the source.
+   * @param closeTimeout ms for each step of closing the source
+   * @param events receives errors of the source after the stop, and of its closing after the time-out
+   */
   constructor(sink: SequenceSink<T>, source: SequenceSource<T>, closeTimeout: number, events: ProducerEvents) {
     this.#sink = sink;
     this.#source = source;
@@ -54,62 +66,79 @@ export class SequenceProducer<T> implements Producer {
     this.#events = events;
   }
 
+  /** Resolves when the source is closed, or was discarded without having been opened. */
   get closed(): Promise<CleanupSummary> {
     return this.#closed.promise;
   }
 
+  /**
+   * Opens the source and starts to pump. A failure leaves the producer idle; a stop meanwhile resolves the start.
+   * @throws `RUNNER_START_FAILED`, `INVALID_SOURCE`
+   */
   async start(context: RunnerContext): Promise<void> {
     if (this.#state !== "idle") return;
     this.#state = "opening";
     this.#context = context;
     let opened: Source<T> | undefined;
     try {
+      // The source function is called in this very step, so that a synchronous error is an error of the start.
       const made = typeof this.#source === "function" ? this.#source(context) : this.#source!;
       const source = isThenable(made) ? await this.#unlessStopped(made) : made;
       if (this.#isStopped()) return this.#discard(made);
-      opened = source as Source<T>; // without it the race has been won only if we are stopped
-      const open = openSource(opened); // runs code of the source, which may stop us
+      opened = source as Source<T>; // undefined only after a stop, see #unlessStopped
+      const open = openSource(opened); // runs code of the source, which may stop the runner
       if (this.#isStopped()) return this.#close(open, "between");
       this.#open = open;
     } catch (cause) {
       if (this.#isStopped()) return this.#discard(opened);
       this.#state = "idle";
-      if (typeof this.#source === "function") void discardSource(opened, this.#closeTimeout, this.#tellLate); // the next try makes another one
+      // The next try calls the function again. A source that was passed as an object is kept for it.
+      if (typeof this.#source === "function") void discardSource(opened, this.#closeTimeout, this.#tellLate);
       throw startFailed(cause);
     }
+    // From here on errors of the source are failures of the runner, not of the start.
     this.#source = undefined;
     this.#state = "pumping";
     this.#sink.start();
     void (this.#open.isAsync ? this.#pumpAsync(this.#open) : this.#pumpSync(this.#open));
   }
 
-  /** What was promised, or nothing if we are stopped before. */
+  /**
+   * Awaits a promised source; resolves with `undefined` if the runner is stopped first. The source function may have stopped the
+   * runner before it returned, hence the check.
+   */
   #unlessStopped(made: PromiseLike<Source<T>>): Promise<Source<T> | void> {
     this.#stopping = createDeferred();
     if (this.#isStopped()) this.#stopping.resolve();
     return Promise.race([made, this.#stopping.promise]);
   }
 
-  /** A promise among the items of a synchronous source is awaited, as `for await` does it; a stop does not wait for it. */
+  /** Awaits a promise among the items of a synchronous source, as `for await` does. A stop does not wait for it. */
   #settled(item: PromiseLike<unknown>): Promise<unknown> {
     this.#stopping = createDeferred();
     return Promise.race([item, this.#stopping.promise]);
   }
 
+  /** Closes an async source at once, leaves a synchronous one to the pump, and discards a source that is not open. */
   stop(): void {
     const state = this.#state;
     if (state === "closing") return;
     this.#state = "closing";
     this.#stopping?.resolve();
     if (state === "idle") this.#discard(typeof this.#source === "function" ? undefined : this.#source);
+    // While it rests no step is pending, and the iterator can be closed before the source is disposed.
     if (this.#open?.isAsync) this.#close(this.#open, this.#isResting ? "between" : "stepping");
   }
 
+  /** A method, so that the compiler does not narrow the state over an await. Also true once the source has ended. */
   #isStopped(): boolean {
     return this.#state === "closing";
   }
 
-  /** Releases a source that will not be opened, also one that is still being made; the start does not wait for it. */
+  /**
+   * Releases a source that will not be opened, also if it is only promised so far, and then resolves {@link closed}. The start does
+   * not wait for it.
+   */
   #discard(made: Source<T> | Promise<Source<T>> | undefined): void {
     void Promise.resolve(made)
       .then(
@@ -119,10 +148,14 @@ export class SequenceProducer<T> implements Producer {
       .then(this.#closed.resolve);
   }
 
+  /**
+   * Moves items until the source ends or the runner is stopped. Every await and every call into foreign code may be followed by a
+   * stop, hence the checks. After a stop, `stop` has closed the source already.
+   */
   async #pumpAsync(open: OpenSource<T>): Promise<void> {
     const sink = this.#sink;
     const { steps } = open;
-    let stride = itemsBeforeLook;
+    let stride = itemsBeforeLook; // how many items lie between the next two looks at the clock
     let untilLook = stride;
     try {
       for (;;) {
@@ -130,10 +163,11 @@ export class SequenceProducer<T> implements Producer {
         if (this.#isStopped()) return;
         if (step.done) break;
         if (sink.isFull) {
+          // After the step, see above: only a source that has another item waits for room.
           await this.#rest(sink.room());
           if (this.#isStopped()) return;
         }
-        sink.append(step.value); // runs code of its readers, which may stop us
+        sink.append(step.value); // runs code of the readers, which may stop the runner
         if (--untilLook <= 0) {
           const isOver = isSliceOver();
           if (isOver) await this.#rest(this.#yield());
@@ -144,45 +178,52 @@ export class SequenceProducer<T> implements Producer {
       }
       this.#finish(() => sink.end());
     } catch (error) {
-      if (this.#isStopped()) return this.#tellUnlessAbort(error); // the late answer of a source that has been closed
+      if (this.#isStopped()) return this.#tellUnlessAbort(error); // from a source that is closed already
       this.#finish(() => sink.fail(error));
     }
     this.#close(open, "ended");
   }
 
+  /** A bound function, because it is passed on as a callback. */
   readonly #tellLate = (error: unknown): void => this.#events.onLateError(error);
 
-  /** A stopped source mostly throws what its signal told it, which is no news. */
+  /** Reports an error after a stop, unless it is the signal's reason or an `AbortError`: a stopped source is expected to throw that. */
   #tellUnlessAbort(error: unknown): void {
     if (!this.#context || !isAbort(error, this.#context.signal)) this.#events.onLateError(error);
   }
 
-  /** Lets everybody else have the event loop. */
+  /**
+   * Gives up the event loop until the next time slice. The flag makes the log keep a ready read waiting for some more turns, since
+   * the source may yet report its end.
+   */
   async #yield(): Promise<void> {
     this.#sink.isYielding = true;
     await nextSlice();
     this.#sink.isYielding = false;
   }
 
-  /** Waits for something other than the source: if we are stopped now, no step of the source is pending. */
+  /** Waits for something other than the source, so that a stop meanwhile knows that no step is pending. */
   async #rest(wait: Promise<void>): Promise<void> {
     this.#isResting = true;
     await wait;
     this.#isResting = false;
   }
 
+  /** As {@link #pumpAsync} for a synchronous source, which it closes itself, and whose items may be promises. */
   async #pumpSync(open: OpenSource<T>): Promise<void> {
     const sink = this.#sink;
-    let hasEnded = false;
-    await undefined; // the read that starts a runner takes its place in the log before there is anything
+    let hasEnded = false; // by its end or by an error; then the iterator must not be closed
+    await undefined; // the read that starts the runner must wait in the log before the first item arrives
     try {
       while (!this.#isStopped()) {
+        // A look at the clock per item: a synchronous source never gives up the loop by itself.
         if (isSliceOver()) await this.#yield();
         if (this.#isStopped()) break;
         const step = open.steps.next() as IteratorResult<T>;
         hasEnded = step.done === true;
         if (this.#isStopped() || step.done) break;
         const { value } = step;
+        // The type is checked first: most items may be primitives, which `isThenable` would box.
         const item =
           typeof value === "object" && value !== null && isThenable(value) ? await this.#settled(value) : value;
         if (this.#isStopped()) break;
@@ -198,13 +239,20 @@ export class SequenceProducer<T> implements Producer {
     this.#close(open, hasEnded ? "ended" : "between");
   }
 
-  /** The source has ended by itself, unless it was stopped before: then the log is told nothing. */
+  /**
+   * Reports the source's end to the log, unless the runner was stopped before. The state changes first: the log may run code of its
+   * readers that calls `stop`, which then has nothing to do.
+   */
   #finish(tell: () => void): void {
     if (this.#isStopped()) return;
     this.#state = "closing";
     tell();
   }
 
+  /**
+   * Closes the open source and resolves {@link closed}: in the same step if nothing has to be awaited.
+   * @param at decides if the iterator itself still has to be closed
+   */
   #close(open: OpenSource<T>, at: SourcePoint): void {
     const closing = open.close(at, this.#closeTimeout, this.#tellLate);
     if (closing instanceof Promise) void closing.then(this.#closed.resolve);

@@ -1,5 +1,3 @@
-/** A runner whose results are an ordered sequence of items, and the ways to walk along it. */
-
 import type { ReadRequest } from "../log/result-log.js";
 import { SequenceLog, type SequenceLogOptions, type SequenceSink } from "../log/sequence-log.js";
 import { CustomProducer, Produced } from "./custom-producer.js";
@@ -11,22 +9,30 @@ import type { SequenceSource } from "./source.js";
 /**
  * A runner whose results are an ordered sequence of items.
  *
- * Iterating it hands out one item at a time, without reading ahead; the next pull acknowledges the item before. Leaving the
- * loop neither aborts the runner nor loses anything.
+ * Iteration hands out one item at a time, without reading ahead; the next pull acknowledges the item before. Leaving the loop neither
+ * aborts the runner nor loses an item.
+ *
+ * @example
+ * const runner = await session.createSequenceRunner(["a", "b", "c"]);
+ * const { result } = await runner.getRequired({ advance: 1 }); // ["a"]
+ * for await (const item of runner) console.log(item); // "b", then "c"
  */
 export class SequenceRunner<T = unknown> extends Runner<T[]> implements AsyncIterable<T> {
   readonly kind = "sequence";
-  /** The producer pauses when so many items are not acknowledged. */
+  /** The producer pauses at this number of unacknowledged items. A waiting read may raise the bound while it waits. */
   readonly aheadLimit: number;
 
-  /** @internal */
+  /** Made by {@link createSequence}. @internal */
   constructor(parts: RunnerParts<T[]>, aheadLimit: number) {
     super(parts);
     this.aheadLimit = aheadLimit;
   }
 
-  /** Iterates from the current position on. A failed runner throws its error after the last item, an aborted one
-   * `RUNNER_ABORTED`; `READ_CONFLICT` if another read at the default position is pending. */
+  /**
+   * Iterates from the current position. Each pull is a read at the default position, and starts the runner if need be.
+   * @throws (from `next`) the runner's error after the last item if it failed, `RUNNER_ABORTED` if it was aborted, `READ_CONFLICT`
+   *   while another read at the default position is pending, and the errors of `getRequired`
+   */
   [Symbol.asyncIterator](): AsyncIterator<T, undefined, undefined> {
     const left = new LazySignal();
     const request = nextItem(left);
@@ -43,11 +49,16 @@ export class SequenceRunner<T = unknown> extends Runner<T[]> implements AsyncIte
     };
   }
 
-  /** The rest of the sequence as a web stream, with the rules of iteration. Cancelling it does not abort the runner. */
+  /**
+   * Returns the rest of the sequence as a web stream. It pulls and fails as iteration does. Cancelling it does not abort the runner.
+   *
+   * @example
+   * return new Response(runner.toReadableStream().pipeThrough(new TextEncoderStream())); // for a sequence of strings
+   */
   toReadableStream(): ReadableStream<T> {
     const left = new LazySignal();
     let controller!: ReadableStreamDefaultController<T>;
-    // Not when the read is heard of: the stream may be cancelled by then, and somebody else have read on.
+    // Enqueue synchronously: after an await the stream may be cancelled, and the item lost although it was handed out.
     const request = nextItem(left, ({ result }) => {
       for (const item of result as T[]) controller.enqueue(item);
     });
@@ -62,11 +73,15 @@ export class SequenceRunner<T = unknown> extends Runner<T[]> implements AsyncIte
         },
         cancel: () => left.abort(undefined),
       },
-      { highWaterMark: 0 },
+      { highWaterMark: 0 }, // no read-ahead: an item is handed out only when the consumer asks for one
     );
   }
 
-  /** What the log has handed out goes to whoever has pulled, also if the walk is left meanwhile; nothing at the end. */
+  /**
+   * One pull of an iteration. An item that the log has handed out is returned even if the iteration is left meanwhile.
+   * @param left aborts when the iteration is left
+   * @returns `undefined` at the end, and after the iteration was left
+   */
   async #pull(left: LazySignal, request: ReadRequest): Promise<T[] | undefined> {
     if (left.aborted) return undefined;
     try {
@@ -75,13 +90,16 @@ export class SequenceRunner<T = unknown> extends Runner<T[]> implements AsyncIte
       if (status === "failed" && error) throw error;
       if (status === "aborted") throw abortError(this.abortReason);
     } catch (error) {
-      if (!left.aborted) throw error; // a pull that waited when the walk was left has taken nothing
+      if (!left.aborted) throw error; // cancelled while waiting: no item was taken
     }
     return undefined;
   }
 }
 
-/** What every pull of a walk asks for: an item, as long as the walk has not been left when the log is about to hand it out. */
+/**
+ * The request of every pull of an iteration: one item. `accept` refuses the item if the iteration was left before the log hands it
+ * out.
+ */
 function nextItem(left: LazySignal, deliver?: ReadRequest["deliver"]): ReadRequest {
   const accept = (items: readonly unknown[]) => {
     if (left.aborted) throw left.signal.reason;
@@ -90,15 +108,22 @@ function nextItem(left: LazySignal, deliver?: ReadRequest["deliver"]): ReadReque
   return { min: 1, max: 1, signal: left.signal, accept, deliver };
 }
 
-/** How far the producer of a sequence may run ahead; `undefined` for a process. The runner may be that of another copy of the package. */
+/**
+ * The `aheadLimit` of a sequence runner; `undefined` for a process. Checks `kind` and not the class: the runner may come from another
+ * copy of the package.
+ */
 export function aheadLimitOf(runner: Runner): number | undefined {
   return runner.kind === "sequence" ? (runner as Runner & Pick<SequenceRunner, "aheadLimit">).aheadLimit : undefined;
 }
 
-/** What a sequence runner is made with. */
+/** Resolved options of a sequence runner and its log. */
 export interface SequenceSettings extends RunnerSettings, SequenceLogOptions {}
 
-/** Makes a sequence runner that is not started yet. Throws `RUNNER_START_FAILED` for a producer that cannot be made. */
+/**
+ * Makes a sequence runner that is not started yet.
+ * @param source the source, or a factory of a custom producer
+ * @throws `RUNNER_START_FAILED` or `INVALID_SOURCE` if a custom producer cannot be made
+ */
 export function createSequence<T>(
   owner: RunnerOwner,
   source: SequenceSource<T> | Produced<SequenceSink<T>>,
@@ -113,7 +138,7 @@ export function createSequence<T>(
         : new SequenceProducer(log, source, owner.cleanupTimeout, link);
     return new SequenceRunner<T>({ owner, log, producer, settings, link }, settings.aheadLimit);
   } catch (error) {
-    log.abort(); // whoever was to fill it may have begun
+    log.abort(); // a failed factory may have appended items already, or go on to do so
     log.discard();
     throw error;
   }

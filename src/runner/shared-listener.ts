@@ -1,17 +1,22 @@
-/**
- * One listener on a signal of the application, however many runners follow it: Node warns of a leak from the eleventh on, and the
- * signal's own limit is the application's to set.
- */
 import { onAbort } from "../base/async.js";
 
+/** The callbacks of one signal, and the function that removes the listener behind them. */
 interface Shared {
   readonly callbacks: Set<() => void>;
   readonly off: () => void;
 }
 
+/** Weak: must not keep an application's signal alive. */
 const bySignal = new WeakMap<AbortSignal, Shared>();
 
-/** Calls `callback` when `signal`, which has not aborted yet, does; returns what takes it off again. */
+/**
+ * Calls `callback` when `signal` aborts.
+ *
+ * All callbacks of a signal share one listener. Node warns of a leak from the eleventh listener on, many runners may follow the
+ * same signal, and the limit of an application's signal is not ours to raise.
+ * @param signal must not have aborted yet
+ * @returns removes the callback, and the listener after the last callback
+ */
 export function onSharedAbort(signal: AbortSignal, callback: () => void): () => void {
   const shared = bySignal.get(signal) ?? share(signal);
   shared.callbacks.add(callback);
@@ -22,6 +27,7 @@ export function onSharedAbort(signal: AbortSignal, callback: () => void): () => 
   };
 }
 
+/** Adds the one listener. It iterates over a copy, because a callback may remove itself or others. */
 function share(signal: AbortSignal): Shared {
   const callbacks = new Set<() => void>();
   const off = onAbort(signal, () => {

@@ -1,36 +1,54 @@
-/**
- * What a sequence can be made from, and how each kind is opened, stepped and closed.
- *
- * Closing is the hard part, because a step may be pending that never ends. An async generator queues `return()` behind its
- * pending `next()`, a stream's own iterator does the same; so a stream is cancelled, and a Node stream destroyed, which
- * settles the pending step. A synchronous iterator must not be closed while it runs; its producer sees to that.
- */
+/** The sources of sequence runners: how each kind is checked, opened, stepped and closed. */
 import { type CleanupSummary, mergeSummaries, type OnLate, runSteps } from "../base/dispose.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 import type { RunnerContext } from "./producer.js";
 
-/** What produces items by itself. */
+/** An object that produces items. An async iterable may be a Node stream; a `ReadableStream` must not be locked. */
 export type Source<T> = Iterable<T> | AsyncIterable<T> | ReadableStream<T>;
 
-/** What a sequence runner is made from: a source, or a function that makes one when the runner starts. */
+/**
+ * A source, or a function that makes one when the runner starts. The runner closes the source, on every path. Text and binary data
+ * are refused, although they are iterable.
+ *
+ * @example
+ * const source: SequenceSource<string> = async function* ({ signal }) {
+ *   const response = await fetch("https://example.com/lines", { signal });
+ *   for (const line of (await response.text()).split("\n")) yield line;
+ * };
+ */
 export type SequenceSource<T, Context = RunnerContext> =
   | Source<T>
   | ((context: Context) => Source<T> | Promise<Source<T>>);
 
-/** An open source. */
+/**
+ * An open source.
+ *
+ * Closing has to cope with a step that never settles. An async generator queues `return()` behind its pending `next()`, and so does
+ * the iterator of a stream. Therefore a web stream is cancelled and a Node stream destroyed, which settles the pending step.
+ */
 export interface OpenSource<T> {
-  /** True: a step is a promise. */
+  /** True if `next` of {@link steps} returns a promise. */
   readonly isAsync: boolean;
-  /** The source's own iterator, where it has one: a call between would be made for every item. */
+  /** The source's own iterator where it has one, because a wrapper would cost a call per item. */
   readonly steps: { next(): IteratorResult<T> | Promise<IteratorResult<T>> };
-  /** Closes the iterator, unless it has ended by itself, and the source, if that can be disposed; each within `timeout` ms. */
+  /**
+   * Closes the iterator, unless it has ended by itself, and disposes the source if it is disposable. A synchronous iterator must not
+   * be closed from within its own `next`; the producer ensures that.
+   * @param at where the source stands
+   * @param timeout ms for each of the steps
+   * @param onLate receives an error that comes after the time-out
+   * @returns a promise only if a step has to be awaited
+   */
   close(at: SourcePoint, timeout: number, onLate?: OnLate): CleanupSummary | Promise<CleanupSummary>;
 }
 
-/** Where a source stands when it is closed: ended by itself, between two steps, or within a step that is pending. */
+/** The point at which a source is closed: after its own end, between two steps, or while a step is pending. */
 export type SourcePoint = "ended" | "between" | "stepping";
 
-/** Throws `INVALID_SOURCE` unless `source` is one of the kinds above. Opens nothing. */
+/**
+ * Checks that `source` is a {@link SequenceSource}. Does not open it.
+ * @throws `INVALID_SOURCE`, also for text, binary data and a locked stream
+ */
 export function checkSource(source: unknown): void {
   if (typeof source === "function") return;
   if (typeof source === "string") {
@@ -49,7 +67,10 @@ export function checkSource(source: unknown): void {
   throw invalid("an iterable, an async iterable, a ReadableStream or a function that returns one", describe(source));
 }
 
-/** Opens `source`. Throws what the source's own methods throw, or `INVALID_SOURCE`. */
+/**
+ * Opens a source: gets its iterator, or locks the stream with a reader.
+ * @throws `INVALID_SOURCE`, or an error of the source's own methods
+ */
 export function openSource<T>(source: Source<T>): OpenSource<T> {
   checkSource(source);
   if (isReadableStream(source)) return openStream(source);
@@ -59,19 +80,25 @@ export function openSource<T>(source: Source<T>): OpenSource<T> {
   return new OpenIterator(source, false, (source as Iterable<T>)[Symbol.iterator]());
 }
 
-/** Releases a source that has never been opened, within `timeout` ms. One that somebody else reads is left to them. */
+/**
+ * Releases a source that was never opened: cancels a stream, ends a generator, disposes a disposable. A locked stream is left alone,
+ * because another reader uses it.
+ * @param timeout ms for each of the steps
+ * @param onLate receives an error that comes after the time-out
+ */
 export async function discardSource(source: unknown, timeout: number, onLate?: OnLate): Promise<CleanupSummary> {
   if (!isObject(source) || (isReadableStream(source) && source.locked)) return { timedOut: false, errors: [] };
   if (isReadableStream(source)) return runSteps([() => source.cancel()], timeout, onLate);
   return runSteps([...generatorReturn(source), () => disposeSource(source)], timeout, onLate);
 }
 
-/** A generator that never ran is its own iterator: `return()` completes it without running any of it. */
+/** A generator is its own iterator. If it never ran, `return()` completes it without running any of its code. */
 function generatorReturn(source: object): (() => unknown)[] {
   const { next, return: end } = source as { next?: unknown; return?: unknown };
   return typeof next === "function" && typeof end === "function" ? [() => end.call(source)] : [];
 }
 
+/** Opens a web stream. A reader is used instead of the stream's iterator: its `cancel` does not wait for a pending read. */
 function openStream<T>(stream: ReadableStream<T>): OpenSource<T> {
   const reader = stream.getReader();
   return {
@@ -82,6 +109,7 @@ function openStream<T>(stream: ReadableStream<T>): OpenSource<T> {
   };
 }
 
+/** An open iterable, synchronous or async. */
 class OpenIterator<T> implements OpenSource<T> {
   constructor(
     readonly source: Source<T>,
@@ -91,14 +119,16 @@ class OpenIterator<T> implements OpenSource<T> {
 
   close(at: SourcePoint, timeout: number, onLate?: OnLate): CleanupSummary | Promise<CleanupSummary> {
     const { source, steps } = this;
+    // A Node stream's iterator is not closed: its `return()` would wait for the pending step, which only `destroy` settles.
     const end = () => (at === "ended" || isNodeStream(source) ? undefined : steps.return?.());
     const dispose = () => disposeSource(source);
     if (at !== "stepping") return runSteps([end, dispose], timeout, onLate);
-    // `return()` may be queued behind the pending step, and only the source's own end may settle that.
+    // At the same time: `return()` may be queued behind the pending step, which perhaps only the disposal settles.
     return Promise.all([runSteps([end], timeout, onLate), runSteps([dispose], timeout, onLate)]).then(mergeSummaries);
   }
 }
 
+/** Disposes a source if it is disposable, preferably asynchronously. A Node stream is destroyed instead. */
 function disposeSource(source: unknown): unknown {
   if (isNodeStream(source)) return source.destroy();
   const disposable = Object(source) as Partial<AsyncDisposable & Disposable>;
@@ -109,10 +139,12 @@ function isObject(value: unknown): value is object {
   return typeof value === "object" && value !== null;
 }
 
+/** By its shape, so that streams of another realm or of a polyfill pass. */
 function isReadableStream<T>(value: unknown): value is ReadableStream<T> {
   return isObject(value) && "getReader" in value && typeof value.getReader === "function";
 }
 
+/** By its shape, which does not need an import of `node:stream`. */
 function isNodeStream(value: unknown): value is { destroy(): void } {
   return isObject(value) && "pipe" in value && "destroy" in value && typeof value.destroy === "function";
 }

@@ -1,35 +1,45 @@
-/**
- * A source of measurements at fixed times. Measurement k is due at `start + k * interval` by the monotonic clock, so that
- * delays do not add up and a change of the wall clock moves nothing.
- */
+/** A source of measurements at fixed times. */
 import { onAbort, startTimer } from "../base/async.js";
 import { checkInteger } from "../base/check.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 
-/** One measurement. */
+/** An item of a time-series runner. */
 export interface Measurement<T> {
-  /** When it was taken, that is, when the gauge was called. */
+  /** When the gauge was called, by the wall clock. */
   readonly time: Date;
+  /** The result of the gauge. */
   readonly value: T;
 }
 
-/** What a time-series runner measures, and when. */
+/**
+ * Describes a time-series runner: what it measures, and when.
+ *
+ * @example
+ * const runner = await session.createTimeSeriesRunner({
+ *   gauge: () => process.memoryUsage().rss,
+ *   interval: 1000,
+ *   count: 60,
+ * });
+ */
 export interface TimeSeries<T> {
-  /** Takes one measurement; may be async, is never called again before the one before has settled. */
+  /** Takes one measurement. May be async; calls never overlap. An error fails the runner. */
   readonly gauge: () => T | Promise<T>;
-  /** Milliseconds between two measurements; the first is taken at once. */
+  /** Milliseconds between two measurements; a positive, finite number. The first measurement is taken at once. */
   readonly interval: number;
-  /** How many measurements are taken in all. Default: no end. */
+  /** The total number of measurements; an integer from 1, or `Infinity`. Default: no end. */
   readonly count?: number | undefined;
   /**
-   * What happens to measurements that became due while the gauge was busy or the reader stayed behind: `"catch-up"` takes
-   * them one after the other without waiting, `"skip"` leaves them out and goes on with the next one due. Default:
+   * How to treat measurements that became due while the gauge was busy or back-pressure held the runner up: `"catch-up"` takes
+   * them one after the other without waiting, `"skip"` leaves them out and continues with the next one due. Default:
    * `"catch-up"`.
    */
   readonly onLag?: "catch-up" | "skip" | undefined;
 }
 
-/** Throws `INVALID_ARGUMENT` unless `series` can be measured. */
+/**
+ * Checks a time series without calling its gauge.
+ * @throws `INVALID_ARGUMENT` if a member has a wrong type or is out of range
+ */
 export function checkTimeSeries(series: unknown): asserts series is TimeSeries<unknown> {
   const action = "create a time-series runner";
   const { gauge, interval, count, onLag } = Object(series) as Record<keyof TimeSeries<unknown>, unknown>;
@@ -46,7 +56,13 @@ export function checkTimeSeries(series: unknown): asserts series is TimeSeries<u
   }
 }
 
-/** Measures until `count` is reached or `signal` aborts; the abort ends a wait at once. */
+/**
+ * Measures until `count` is reached or `signal` aborts; an abort ends a wait at once.
+ *
+ * Measurement k is due at `start + k * interval` by the monotonic clock: delays do not add up, and a change of the wall clock has no
+ * effect. Under `"skip"`, k jumps to the next measurement that is not overdue.
+ * @param signal ends the measuring without an error
+ */
 export async function* measure<T>(series: TimeSeries<T>, signal: AbortSignal): AsyncGenerator<Measurement<T>, void> {
   const { gauge, interval, count = Number.POSITIVE_INFINITY, onLag = "catch-up" } = series;
   const begin = performance.now();
@@ -61,7 +77,10 @@ export async function* measure<T>(series: TimeSeries<T>, signal: AbortSignal): A
   }
 }
 
-/** Waits until the monotonic clock shows `due`, or the signal aborts. */
+/**
+ * Waits until the monotonic clock shows `due`, or the signal aborts. Never rejects, and leaves neither a timer nor a listener
+ * behind.
+ */
 function sleepUntil(due: number, signal: AbortSignal): Promise<void> {
   const delay = due - performance.now();
   if (delay <= 0 || signal.aborted) return Promise.resolve();

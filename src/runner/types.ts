@@ -1,17 +1,20 @@
-/** The plain values that go in and out of a runner. */
+/** Plain values that go into and come out of a runner. */
 import type { ActiveSessionError } from "../base/error.js";
 import type { AbortReason, RunnerKind, RunnerProgress, RunnerStatus } from "../protocol/types.js";
 
-/** Which runner this is, among all of all sessions. */
+/** Identifies a runner among the runners of all sessions. */
 export interface RunnerId {
+  /** The id of the session that the runner belongs to. */
   readonly sessionId: string;
+  /** The generation of that session: a later session of the same client has a larger one. */
   readonly generation: number;
+  /** The number of the runner within its session, from 0. */
   readonly number: number;
   /** `session:generation#number`, for logs. */
   toString(): string;
 }
 
-/** What a read of a runner gives: results, and what holds for them at the moment they were taken. */
+/** The result of a read: the items (or the value) and the runner's state, both as of the moment at which the read settled. */
 export interface RunnerResult<R> {
   /** The items of a sequence, possibly none; the newest value of a process, `undefined` before the first report. */
   readonly result: R;
@@ -19,37 +22,46 @@ export interface RunnerResult<R> {
   readonly status: RunnerStatus;
   /** The position after this result: the `start` of the next read. */
   readonly position: number;
-  /** Why the runner failed; only with the status `failed`. Safe to be sent: its JSON form is code and message. */
+  /** Why the runner failed; only with the status `failed`. Safe to send: its JSON form is code and message. */
   readonly error?: ActiveSessionError;
 }
 
-/** What to read. */
+/** Options of a read: how much to read, and from where. */
 export interface ReadOptions {
   /**
-   * How many positions to read; an integer from 0, or `Infinity`. Default: everything there is (`getAvailable`),
+   * How many positions to read; an integer from 0, or `Infinity`. Default: everything available (`getAvailable`),
    * `defaultAdvance` (`getRequired` of a sequence), 1 (of a process). 0: the default advance of a sequence; of a process
    * with a `start`, exactly that point.
    */
   readonly advance?: number | undefined;
-  /** The first position wanted; whoever names one has received everything before it. Default: `position`. */
+  /**
+   * The first position wanted. Naming it acknowledges every item of a sequence before it, as if they had been received.
+   * Default: the runner's `position`.
+   */
   readonly start?: number | undefined;
 }
 
-/** What to read and how long to wait. */
+/** Options of a read that waits. */
 export interface RequiredReadOptions extends ReadOptions {
-  /** Cancels this read, and only it: it rejects with the signal's reason and has taken nothing. */
+  /** Cancels this read only: it rejects with the signal's reason and takes no items. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** The whole state of a runner; its JSON form is safe to be sent. */
+/** The whole state of a runner; its JSON form is safe to send. */
 export interface RunnerState {
+  /** The runner's external id, `{number}-{generation}-{sessionId}`. */
   readonly key: string;
-  /** The name of the definition that it was made from, if it is a defined one. */
+  /** The name of its definition, if it was created from one. */
   readonly name?: string;
+  /** `sequence` or `process`. */
   readonly kind: RunnerKind;
+  /** The status at `position`. */
   readonly status: RunnerStatus;
+  /** How many positions have been handed out: the end of the furthest item. */
   readonly position: number;
+  /** How many positions have been produced, and the expected total if it is known. */
   readonly progress: RunnerProgress;
+  /** True if the background has ended, even if its results have not been read. */
   readonly isBackgroundCompleted: boolean;
   /** Only with the status `failed`. */
   readonly error?: ActiveSessionError;
