@@ -1,16 +1,3 @@
-/**
- * An active session: what one client has running on the server.
- *
- *     live ──terminate, idle, lifetime, shutdown──▶ ending ──▶ cleaned up
- *
- * - **live**: runners are made and found. Any use slides the idle time; a held runner (a pending read, an open response)
- *   stops it altogether.
- * - **ending** begins in one step: the session is out of the host's tables, creates and finds nothing any more, every runner
- *   is aborted and its signal fires. Then, one after the other, each bounded by `cleanupTimeout`: the runners are disposed
- *   and their holds released, the owned resources given back in reverse order, the services disposed.
- * - **cleaned up**: `cleanup` resolves, with what went wrong on the way. A step that failed never stopped the next one.
- */
-
 import { abortable, LazyPromise, noop } from "../base/async.js";
 import { checkOptions } from "../base/check.js";
 import { type CleanupSummary, mergeSummaries, type Resource } from "../base/dispose.js";
@@ -45,57 +32,93 @@ import type { SessionGroup } from "./session-group.js";
 import { type LockOptions, type SessionLock, SessionLocks } from "./session-locks.js";
 import { type RunnersHost, SessionRunners } from "./session-runners.js";
 
-/** What a session needs of its host. */
+/** The part of the host that sessions use: settings, shared lists and counters, limit checks and notifications. */
 export interface SessionHost extends RunnersHost {
-  /** No session of this host has a smaller one. */
+  /** The lowest generation of this host. Sessions store theirs relative to it. */
   readonly firstGeneration: number;
-  /** The list in which idle sessions wait for their end. */
+  /** Confirmed sessions that nothing holds, in order of expiry. */
   readonly idleSessions: IdleList<ActiveSession>;
-  /** The same for those whose client has not come back yet. */
+  /** Unconfirmed sessions that nothing holds, in order of expiry. Their time-out is shorter. */
   readonly idleUnconfirmed: IdleList<ActiveSession>;
-  /** Count what runners keep, of confirmed sessions and of the others. */
+  /** Counts the items kept by the runners of confirmed sessions. */
   readonly items: ItemTally;
+  /** Counts the items kept by the runners of unconfirmed sessions. */
   readonly unconfirmedItems: ItemTally;
-  /** The client has come back. */
+  /** Called once, when an unconfirmed session becomes confirmed. */
   confirmed(session: ActiveSession): void;
-  /** The group of a client, made if there is none; every live session of the client holds it then. */
+  /** Returns the client's group. Creates it if there is none; every live session of the client then joins it. */
   groupOf(identity: TaggedIdentity): SessionGroup<ActiveSession>;
-  /** Throws where this session, or the host, may not have one more runner. */
+  /**
+   * Checks the limits for one more runner; may remove unused ones to make room.
+   * @throws `CLIENT_LIMIT_REACHED`, `SERVER_LIMIT_REACHED`
+   */
   admitRunner(session: ActiveSession): void;
-  /** Throws where this session, or the host, may not have one more open read. */
+  /**
+   * Checks the limits for one more open read.
+   * @throws `CLIENT_LIMIT_REACHED`, `SERVER_LIMIT_REACHED`
+   */
   admitRead(session: ActiveSession): void;
-  /** The session has ended and must not be found any more. */
+  /** Called when a session ends: removes it from the tables, so that it is no longer found. */
   forget(session: ActiveSession): void;
-  /** The clean-up of an ended session is over. */
+  /** Called when the clean-up of an ended session is finished. */
   cleanedUp(session: ActiveSession): void;
 }
 
-/** The server-side object of one client: its runners, its resources, its lifetime. */
+/**
+ * An active session: the server-side object of one client. It owns the client's runners, resources, locks and properties,
+ * and ends with them. Obtained from an adapter (`req.activeSession`) or with `sessions.get(userId)`.
+ *
+ *     live ──terminate, idle, lifetime, shutdown──▶ ending ──▶ cleaned up
+ *
+ * - **live**: runners can be created and found. Every use restarts the idle timer; a held runner (a pending read, an open
+ *   response) suspends it.
+ * - **ending** starts synchronously: the session leaves the host's tables, waiting locks are rejected, every runner is
+ *   aborted, `signal` fires, and from now on nothing can be created or found. Then, in this order and each step bounded by
+ *   `cleanupTimeout`: runners are disposed and their holds released, owned resources are released in reverse order,
+ *   services are disposed.
+ * - **cleaned up**: `cleanup` resolves with the errors and time-outs that occurred. A failing step never prevents the next.
+ *
+ * @typeParam Services the type of `services`, as returned by the host's option of that name
+ * @example
+ * const session = await sessions.get("user-17");
+ * const runner = await session.createSequenceRunner([1, 2, 3]);
+ * const { result } = await runner.getRequired({ advance: 2 }); // [1, 2]
+ * await session.terminate();
+ */
 export class ActiveSession<Services = unknown> extends IdleEntry {
-  /** Tells apart the sessions of one client; `undefined` for the plain one. */
+  /** Distinguishes the sessions of one client; `undefined` for the default one. */
   readonly suffix: string | undefined;
-  /** When it was made, or changed hands, by the monotonic clock, in whole ms: a fraction would be an object of its own. @internal */
+  /**
+   * When `maxLifetime` started to count: at creation or at the last change of owner. Monotonic clock, ms. Rounded, so that V8
+   * stores a small integer.
+   * @internal
+   */
   createdAt = Math.ceil(performance.now());
-  /** @internal */
+  /** The identity of the client; changes when a login or logout moves the session. @internal */
   identity: TaggedIdentity;
 
   readonly #host: SessionHost;
-  /** Counted from the host's first: as large as a generation is, a number would be an object of its own. */
+  /** Relative to the host's first generation, so that V8 stores a small integer: the full number exceeds 31 bits. */
   readonly #generation: number;
+  /** Computed on first use: the hash is not free, and most requests never need it. */
   #id: string | undefined;
+  /** Number of holds that suspend the idle timer. */
   #holders = 0;
+  // The following parts are created on first use: an idle session should cost little memory.
   #runners: SessionRunners | undefined;
   #belongings: SessionScope<Services> | undefined;
   #locks: SessionLocks | undefined;
   #group: { readonly group: SessionGroup<ActiveSession>; readonly release: () => void } | undefined;
   #cleanup: LazyPromise<CleanupSummary> | undefined;
+  /** Set once, by the first {@link endFor}: the session is live as long as it is `undefined`. */
   #endReason: AbortReason | undefined;
+  /** The saving of the framework's session, if the client is identified by one. */
   #publication: PendingSave | undefined;
-  /** Requests that have got the session from an adapter and are not over. */
+  /** Number of unfinished requests that obtained the session from an adapter. */
   #visitors = 0;
   #isConfirmed: boolean;
 
-  /** @internal */
+  /** Created by the host only, which enters it into its tables. @internal */
   constructor(host: SessionHost, identity: TaggedIdentity, suffix: string | undefined, generation: number) {
     super();
     this.#host = host;
@@ -105,49 +128,58 @@ export class ActiveSession<Services = unknown> extends IdleEntry {
     this.#generation = generation - host.firstGeneration;
   }
 
-  /** The session's public id: a keyed hash of the identity that it was made for, followed by `.suffix` if it has one. */
+  /**
+   * The public id of the session: a keyed hash of the identity it was created for, followed by `.suffix` if it has one.
+   * Stays the same when the session changes hands, because the keys of its runners contain it.
+   */
   get id(): string {
     this.#id ??= sessionIdFor(this.#host.settings.secret, this.identity, this.suffix);
     return this.#id;
   }
 
-  /** The number of this incarnation: later sessions of the same client have larger ones, also after a restart. */
+  /** The number of this incarnation. Later sessions of the same client have larger ones, also after a restart. */
   get generation(): number {
     return this.#host.firstGeneration + this.#generation;
   }
 
-  /** False from the moment the session ends. */
+  /** True while the session is live; false as soon as it starts to end. */
   get isAvailable(): boolean {
     return this.#endReason === undefined;
   }
 
-  /** True until a runner has been created or found in it. */
+  /** True until a runner has been created or found in this session. */
   get isFresh(): boolean {
     return this.#runners?.isFresh ?? true;
   }
 
-  /** Aborts when the session ends, after its runners have been aborted. */
+  /** Aborts when the session ends, after its runners have been aborted. The reason is an error with the code `SESSION_ENDED`. */
   get signal(): AbortSignal {
     return this.#own.end.signal;
   }
 
-  /** Resolves when the session has ended and everything it held has been released. */
+  /** Resolves when the session has ended and everything it held has been released. Never rejects. */
   get cleanup(): Promise<CleanupSummary> {
     this.#cleanup ??= new LazyPromise();
     return this.#cleanup.promise;
   }
 
-  /** What the host's `services` makes for this session, at first use. Throws what that throws, or `SESSION_ENDED`. */
+  /**
+   * The services of the session, created by the host's option `services` on first use; `undefined` without that option.
+   * @throws the error of that option, or `SESSION_ENDED` if they were not created before the end
+   */
   get services(): Services {
     return this.#own.services;
   }
 
-  /** Shared by all requests of the session; read-only from its end on. */
+  /** Properties shared by all requests of the session. Read-only once it has ended. */
   get properties(): Properties {
     return this.#own.properties;
   }
 
-  /** All sessions of the client, and what belongs to them together. Throws `SESSION_ENDED` if it was never asked for before. */
+  /**
+   * The group of all sessions of the client, with its own properties, services and resources. Created on first use.
+   * @throws `SESSION_ENDED` if the session ended before it joined a group
+   */
   get group(): SessionGroup<ActiveSession> {
     if (!this.#group) {
       this.#checkAvailable("look at the group");
@@ -159,9 +191,17 @@ export class ActiveSession<Services = unknown> extends IdleEntry {
   // --- creating runners --------------------------------------------------------------------------------------------
 
   /**
-   * Creates a runner over an iterable, an async iterable, a stream, or a function that returns one. What is given, the runner
-   * closes; if it cannot be created, the source is closed here.
-   * @throws `INVALID_SOURCE`, `INVALID_OPTION`, `SESSION_ENDED`, `RUNNER_START_FAILED` (its `cause`: what the function threw)
+   * Creates a runner that produces a sequence of items. It takes over the source and the `holds`: they are released with the
+   * runner, or at once if the creation fails.
+   * @param source an iterable, an async iterable, a `ReadableStream`, or a function that returns one
+   * @param options see {@link RunnerOptions}; defaults come from the host
+   * @returns the runner, started unless `start` is `"on-first-read"`
+   * @throws `INVALID_SOURCE`, `INVALID_OPTION`, `SESSION_ENDED`, `RUNNER_START_FAILED` (`cause`: the error of the source),
+   *   `CLIENT_LIMIT_REACHED`, `SERVER_LIMIT_REACHED`, `IDENTITY_NOT_SAVED`
+   * @example
+   * const runner = await session.createSequenceRunner(async function* ({ signal }) {
+   *   for (let page = 1; page <= 3 && !signal.aborted; page++) yield { page };
+   * });
    */
   createSequenceRunner<T>(
     source: SequenceSource<T, RunnerContext<ActiveSession<Services>, Services>>,
@@ -175,8 +215,14 @@ export class ActiveSession<Services = unknown> extends IdleEntry {
   }
 
   /**
-   * Creates a sequence runner that measures something at fixed times; its items are `{ time, value }`.
-   * @throws `INVALID_ARGUMENT`, `INVALID_OPTION`, `SESSION_ENDED`
+   * Creates a sequence runner that takes measurements at fixed times, without drift; its items are `{ time, value }`.
+   * @param series the gauge, the interval in milliseconds, and optionally how many measurements to take
+   * @param options see {@link RunnerOptions}; defaults come from the host
+   * @throws `INVALID_ARGUMENT` (a bad `series`), `INVALID_OPTION`, `SESSION_ENDED`, `CLIENT_LIMIT_REACHED`,
+   *   `SERVER_LIMIT_REACHED`, `IDENTITY_NOT_SAVED`
+   * @example
+   * const gauge = () => process.memoryUsage().rss;
+   * const load = await session.createTimeSeriesRunner({ gauge, interval: 1000, count: 60 });
    */
   createTimeSeriesRunner<T>(
     series: TimeSeries<T>,
@@ -190,8 +236,17 @@ export class ActiveSession<Services = unknown> extends IdleEntry {
   }
 
   /**
-   * Creates a runner for a body that works towards one value and may report intermediate ones.
-   * @throws `INVALID_SOURCE`, `INVALID_OPTION`, `SESSION_ENDED`
+   * Creates a runner for work that computes one value and may report intermediate ones.
+   * @param body an async function, which reports with `report`, or an async generator, which yields its reports; an error
+   *   that it throws fails the runner, not its creation
+   * @param options see {@link RunnerOptions}; `aheadLimit` and `retain` have no effect on a process
+   * @throws `INVALID_SOURCE` (no function), `INVALID_OPTION`, `SESSION_ENDED`, `CLIENT_LIMIT_REACHED`,
+   *   `SERVER_LIMIT_REACHED`, `IDENTITY_NOT_SAVED`
+   * @example
+   * const runner = await session.createProcessRunner(async ({ report }) => {
+   *   report("half way", 2);
+   *   return "done";
+   * });
    */
   createProcessRunner<T>(
     // biome-ignore lint/suspicious/noExplicitAny: a T here would be inferred from what is reported, not from the result
@@ -206,8 +261,12 @@ export class ActiveSession<Services = unknown> extends IdleEntry {
   }
 
   /**
-   * Creates a runner from a definition; its input is checked by the definition's validator.
-   * @throws `INVALID_INPUT`, `INVALID_ARGUMENT`, `INVALID_OPTION`, `SESSION_ENDED`, `RUNNER_START_FAILED`
+   * Creates a runner from a definition.
+   * @param definition the result of `defineSequenceRunner` or `defineProcessRunner`
+   * @param input validated by the definition's schema, which may transform it
+   * @param options override the options of the definition, which override those of the host
+   * @throws `INVALID_INPUT` (`issues` lists the reasons), `INVALID_ARGUMENT` (no definition), `INVALID_OPTION`,
+   *   `SESSION_ENDED`, `RUNNER_START_FAILED`, `CLIENT_LIMIT_REACHED`, `SERVER_LIMIT_REACHED`, `IDENTITY_NOT_SAVED`
    */
   createRunner<T, Given>(
     definition: SequenceDefinition<T, Given>,
@@ -234,8 +293,10 @@ export class ActiveSession<Services = unknown> extends IdleEntry {
   }
 
   /**
-   * Creates a runner from a definition and an input that has been checked; under an idempotency key only once.
-   * @throws as {@link createRunner}, `IDEMPOTENCY_KEY_REUSED`, `RUNNER_GONE`, `RUNNER_ABORTED` if it has been stopped before
+   * Creates a runner from a definition and an input that is already validated.
+   * @param once makes the call idempotent: a repeated one gets the runner of the first
+   * @throws as {@link createRunner}; with `once` also `IDEMPOTENCY_KEY_REUSED`, `RUNNER_GONE`, and `RUNNER_ABORTED` if the
+   *   key was stopped before
    * @internal
    */
   createChecked(definition: RunnerDefinition, checked: unknown, once?: Idempotency): Promise<Runner> {
@@ -255,15 +316,19 @@ export class ActiveSession<Services = unknown> extends IdleEntry {
     return this.#ensureRunners().once.create(once, create);
   }
 
-  /** What has been created under an idempotency key, as far as it is remembered. @internal */
+  /**
+   * The runner created, or being created, under an idempotency key. Rejects like {@link createChecked}.
+   * @returns `undefined` if the key is unknown or forgotten
+   * @internal
+   */
   findCreated(once: Idempotency): Promise<Runner> | undefined {
     return this.#runners?.once.find(once);
   }
 
   /**
-   * Stops what has been, is being or will be created under an idempotency key.
-   * @returns the runner; `undefined`: there is none yet, and there will be none
-   * @throws `RUNNER_GONE`
+   * Stops the runner of an idempotency key. If its creation has not arrived yet, prevents it.
+   * @returns the stopped runner, or `undefined` if there is none yet
+   * @throws `RUNNER_GONE`, `SESSION_ENDED`
    * @internal
    */
   stopCreated(key: string): Runner | undefined {
@@ -274,9 +339,11 @@ export class ActiveSession<Services = unknown> extends IdleEntry {
   // --- finding runners ---------------------------------------------------------------------------------------------
 
   /**
-   * Finds a runner of this session by its key or number; it is a use of both. With a definition, only one that was made from it.
-   * @returns `undefined` if there is none, or it belongs to another session or generation, or was made from something else
-   * @throws `SESSION_ENDED`, `INVALID_ARGUMENT`
+   * Finds a runner of this session. Restarts the idle timers of the runner and the session.
+   * @param key the runner's key, or its number within the session; with a definition as the first argument, only a runner
+   *   created from that definition is found, and has its type
+   * @returns `undefined` if there is none, or the key belongs to another session or generation
+   * @throws `SESSION_ENDED`, `INVALID_ARGUMENT` (no definition)
    */
   async findRunner(key: string | number): Promise<Runner | undefined>;
   async findRunner<T>(
@@ -294,57 +361,66 @@ export class ActiveSession<Services = unknown> extends IdleEntry {
     return this.#find(key, (runner) => !definition || runner.definition === definition);
   }
 
+  /** Looks up and uses a runner; one that does not fit is not used. */
   #find(key: string | number, fits: (runner: Runner) => boolean): Runner | undefined {
     this.#checkAvailable("find a runner");
     return this.#runners?.find(key, fits);
   }
 
-  /** Like {@link findRunner}, for a sequence runner with items of type `T`; `undefined` if it is of another kind. */
+  /**
+   * Like {@link findRunner}, for a sequence runner. The item type `T` is the caller's claim and is not checked.
+   * @returns `undefined` if there is none, or it is of another kind
+   * @throws `SESSION_ENDED`
+   */
   async findSequenceRunner<T>(key: string | number): Promise<SequenceRunner<T> | undefined> {
     return this.#find(key, ({ kind }) => kind === "sequence") as SequenceRunner<T> | undefined;
   }
 
-  /** Like {@link findRunner}, for a process runner with a value of type `T`; `undefined` if it is of another kind. */
+  /**
+   * Like {@link findRunner}, for a process runner. The value type `T` is the caller's claim and is not checked.
+   * @returns `undefined` if there is none, or it is of another kind
+   * @throws `SESSION_ENDED`
+   */
   async findProcessRunner<T>(key: string | number): Promise<ProcessRunner<T> | undefined> {
     return this.#find(key, ({ kind }) => kind === "process") as ProcessRunner<T> | undefined;
   }
 
-  /** The session's runners in order of creation, as of the call. Looking at them is no use. */
+  /** The session's runners in order of creation: a snapshot, taken at the first step. Listing does not reset idle timers. */
   async *runners(): AsyncGenerator<Runner, void, undefined> {
     yield* this.allRunners();
   }
 
-  /** As {@link runners}, at once. @internal */
+  /** Like {@link runners}, but synchronous. @internal */
   allRunners(): Runner[] {
     return this.#runners?.all() ?? [];
   }
 
-  /** Whether a runner with this number has been created, and is there or is not any more. @internal */
+  /** True if this number has been given to a runner, present or removed. @internal */
   hasIssued(number: number): boolean {
     return this.#runners?.hasIssued(number) ?? false;
   }
 
-  /** The runner with this number, without using it. @internal */
+  /** The runner with this number. Does not reset idle timers. @internal */
   peek(number: number): Runner | undefined {
     return this.#runners?.peek(number);
   }
 
-  /** How many items its runners keep. @internal */
+  /** Number of items its sequence runners keep in memory. @internal */
   get retained(): number {
     return this.allRunners().reduce((sum, { kind, retained }) => sum + (kind === "sequence" ? retained : 0), 0);
   }
 
-  /** How many runners it has. @internal */
+  /** Number of runners, finished ones included. @internal */
   get runnerCount(): number {
     return this.#runners?.size ?? 0;
   }
 
-  /** How many reads wait and responses are open. @internal */
+  /** Number of waiting reads and open responses. @internal */
   get openReadCount(): number {
     return this.#runners?.openReads ?? 0;
   }
 
-  /** The least recently used runner of those that nobody is using. @internal */
+  /** The least recently used runner without a hold, if there is one. @internal */
   idlestRunner(): RunnerEntry | undefined {
     return this.#runners?.idlest();
   }
@@ -352,19 +428,25 @@ export class ActiveSession<Services = unknown> extends IdleEntry {
   // --- resources and lifetime --------------------------------------------------------------------------------------
 
   /**
-   * Takes over a disposable or a function: it is disposed (called) when the session ends, the last one first, or sooner by
-   * disposing what this returns.
-   * @throws `INVALID_ARGUMENT`, or `SESSION_ENDED`; the resource is not touched then
+   * Takes over a resource: a disposable, which is disposed when the session ends, or a function, which is called then.
+   * Resources are released in reverse order.
+   * @returns a handle; disposing it releases the resource earlier
+   * @throws `INVALID_ARGUMENT`, `SESSION_ENDED`; the resource is then left untouched
    */
   own(resource: Resource): Ownership {
     return this.#own.own(resource);
   }
 
   /**
-   * Acquires the lock of this name: of all who ask for it in this session one holds it, the others wait in order. Waiting is a
-   * use of the session. Hand the lock to a runner by `holds`, or dispose it.
-   * @returns `undefined` when the time is up
-   * @throws `INVALID_ARGUMENT`, `INVALID_OPTION`, `SESSION_ENDED` (also while it waits), or the reason of `signal`
+   * Acquires a lock of this session. It has one holder at a time; further callers wait in order. Waiting keeps the session from
+   * idling out, holding the lock does not. Pass the lock to a runner in `holds`, or dispose it.
+   * @param name any non-empty string
+   * @param options time-out in milliseconds and signal for the wait; waits without limit by default
+   * @returns the lock, or `undefined` on time-out
+   * @throws `INVALID_ARGUMENT`, `INVALID_OPTION`, `SESSION_ENDED` (also while waiting), or the reason of `signal`
+   * @example
+   * const lock = await session.lock("export", { timeout: 0 });
+   * if (lock) await session.createProcessRunner(exportAll, { holds: [lock] });
    */
   async lock(name: string, options: LockOptions = {}): Promise<SessionLock | undefined> {
     this.#checkAvailable("acquire a lock");
@@ -378,34 +460,44 @@ export class ActiveSession<Services = unknown> extends IdleEntry {
     }
   }
 
-  /** Ends the session. Returns the clean-up promise; further calls get the same one. */
+  /**
+   * Ends the session, as a logout does. Idempotent.
+   * @returns the promise of {@link cleanup}
+   */
   terminate(): Promise<CleanupSummary> {
     return this.end("session-ended");
   }
 
-  /** Why the session has ended, if it has. @internal */
+  /** The reason of the end; `undefined` while the session is live. @internal */
   get endReason(): AbortReason | undefined {
     return this.#endReason;
   }
 
-  /** IdempotentCreations wait until the client can come back, and fail if it never can: `attempt` is to see to that. @internal */
+  /**
+   * Registers an attempt to save the framework's session that identifies the client. Creations wait for it and fail with it:
+   * without a saved session the client could never come back to its runner.
+   * @internal
+   */
   publish(attempt: Promise<void>): void {
     this.#publication ??= new PendingSave();
     this.#publication.add(attempt);
     attempt.catch((error: unknown) => this.#warn("the framework's session could not be saved", error));
   }
 
-  /** Whether it could not be saved so far that the session is this client's; then the next request tries again. @internal */
+  /** True if all attempts to save the framework's session failed; the next request has to try again. @internal */
   get needsPublication(): boolean {
     return this.#publication?.isNeeded ?? false;
   }
 
-  /** The group has been made, or is there already: this session keeps it until it is cleaned up. @internal */
+  /** Joins the client's group and holds it until this session is cleaned up. Has no effect if it is already in one. @internal */
   join(group: SessionGroup<ActiveSession>): void {
     this.#group ??= { group, release: group.hold() };
   }
 
-  /** The session changes hands; its id, which its runners' keys have, stays, and its lifetime begins anew. @internal */
+  /**
+   * Gives the session to another identity. The lifetime starts again; the id stays, because the keys of the runners contain it.
+   * @internal
+   */
   moveTo(identity: TaggedIdentity): void {
     this.#id = this.id;
     this.identity = identity;
@@ -413,24 +505,33 @@ export class ActiveSession<Services = unknown> extends IdleEntry {
     if (isOfUser(identity)) this.confirm();
   }
 
-  /** Aborts when the session gets another owner: what was opened by the former one ends with it. @internal */
+  /** Aborts when the session changes hands: responses opened by the former owner must end. @internal */
   get handover(): AbortSignal {
     return this.#ensureRunners().handover.signal;
   }
 
-  /** Ends what the former owner has opened; to be called after {@link moveTo}, when the host's tables are right. @internal */
+  /**
+   * Ends responses and reads that the former owner opened. Call after {@link moveTo}, once the host's tables are consistent:
+   * listeners run here.
+   * @internal
+   */
   endFormerOpenings(): void {
     this.#runners?.handOver(runnerGone());
   }
 
-  /** It leaves the group that it was in for this one. @internal */
+  /** Leaves its current group, if any, and joins this one. @internal */
   joinInstead(group: SessionGroup<ActiveSession>): void {
     const former = this.#group;
     this.#group = { group, release: group.hold() };
     former?.release();
   }
 
-  /** A request has got the session: its group stays as long as the request, also if the session ends. @internal */
+  /**
+   * Registers a request that obtained the session: it is not ended to make room, and its group outlives the request, even if
+   * the session ends before.
+   * @returns unregisters the request; call it exactly once
+   * @internal
+   */
   visit(): () => void {
     this.#visitors++;
     return () => {
@@ -439,24 +540,26 @@ export class ActiveSession<Services = unknown> extends IdleEntry {
     };
   }
 
-  /** Whether a request is using the session. @internal */
+  /** True while a request uses the session. @internal */
   get isVisited(): boolean {
     return this.#visitors > 0;
   }
 
+  /** Releases the group once both the clean-up and the last request are finished. */
   #leaveGroup(): void {
     if (this.#cleanup?.isResolved && this.#visitors === 0) this.#group?.release();
   }
 
   /**
-   * Whether its client has proved that it can come back: by an identity that the application knows, or by a later request. Until then
-   * the session is not given much: anyone can have any number of them. @internal
+   * True if the client has proved that it can come back: its identity is a user of the application, or a later request brought
+   * it back. Unconfirmed sessions have stricter limits, since a client that drops its cookies can create any number of them.
+   * @internal
    */
   get isConfirmed(): boolean {
     return this.#isConfirmed;
   }
 
-  /** A request has brought the identity of the session back. @internal */
+  /** Marks the session as confirmed; moves it, and the items of its runners, to the lists and counters of those. @internal */
   confirm(): void {
     if (this.#isConfirmed) return;
     const { idleUnconfirmed, items } = this.#host;
@@ -467,38 +570,43 @@ export class ActiveSession<Services = unknown> extends IdleEntry {
     this.touch();
   }
 
-  /** Where the items of its runners are counted. @internal */
+  /** The counter for items of its runners. @internal */
   get items(): ItemTally {
     return this.#isConfirmed ? this.#host.items : this.#host.unconfirmedItems;
   }
 
+  /** The list it waits in while nothing holds it. */
   get #idleList(): IdleList<ActiveSession> {
     return this.#isConfirmed ? this.#host.idleSessions : this.#host.idleUnconfirmed;
   }
 
-  /** Starts the idle time anew, unless something holds the session. @internal */
+  /** Restarts the idle timer, unless something holds the session. @internal */
   touch(): void {
     if (this.#holders === 0 && this.isAvailable) this.#idleList.touch(this);
   }
 
-  /** Keeps the session from idling out until {@link release} has been called as often. @internal */
+  /** Suspends the idle timer until {@link release} has been called as often. @internal */
   hold(): void {
     if (this.#holders++ === 0) this.#idleList.remove(this);
   }
 
-  /** @internal */
+  /** Undoes one {@link hold}. Counts as a use: the idle timer starts from now. @internal */
   release(): void {
     this.#holders--;
     this.touch();
   }
 
-  /** @internal */
+  /** Ends the session and returns the promise of {@link cleanup}. Idempotent; the first reason wins. @internal */
   end(reason: AbortReason): Promise<CleanupSummary> {
     this.endFor(reason);
     return this.cleanup;
   }
 
-  /** As {@link end}, for who does not wait: of very many sessions that idle out, nobody does. @internal */
+  /**
+   * Like {@link end}, for callers that do not wait: creates no promise, which matters when thousands of sessions idle out at once.
+   * The order matters: tables first, since events, abort listeners and `signal` run application code.
+   * @internal
+   */
   endFor(reason: AbortReason): void {
     if (this.#endReason) return;
     this.#endReason = reason;
@@ -513,6 +621,7 @@ export class ActiveSession<Services = unknown> extends IdleEntry {
     else this.#finishCleanup(nothingReleased, nothingReleased);
   }
 
+  /** Releases everything the session held, each step bounded by `cleanupTimeout`. Never rejects. */
   async #cleanUp(reason: AbortReason): Promise<void> {
     const timeout = this.#host.settings.cleanupTimeout;
     this.#runners?.dispose(reason);
@@ -521,7 +630,11 @@ export class ActiveSession<Services = unknown> extends IdleEntry {
     this.#finishCleanup(mergeSummaries([...ofRunners, ofBelongings]), ofBelongings);
   }
 
-  /** The runners and the creations that failed have told of their own. */
+  /**
+   * Publishes the end of the clean-up.
+   * @param summary of everything; resolves {@link cleanup}
+   * @param ofBelongings of resources and services only: runners and failed creations have emitted events of their own
+   */
   #finishCleanup(summary: CleanupSummary, ofBelongings: CleanupSummary): void {
     const isTrouble = ofBelongings.timedOut || ofBelongings.errors.length > 0;
     this.#host.events.emit("session.cleaned-up", () => ({ ...this.#names, ...ofBelongings }), isTrouble);
@@ -531,14 +644,20 @@ export class ActiveSession<Services = unknown> extends IdleEntry {
     this.#leaveGroup();
   }
 
+  /** Reports an error that no caller can receive. */
   #warn(message: string, error: unknown): void {
     this.#host.events.emit("warning", () => ({ message, ...this.#names, ...(error !== undefined && { error }) }));
   }
 
+  /** Identifies the session in events. */
   get #names(): { session: string; generation: number } {
     return { session: this.id, generation: this.generation };
   }
 
+  /**
+   * Properties, services, owned resources and the end signal. Created on first use; after the end it is created closed, so that
+   * a late `signal` is aborted and late properties are read-only.
+   */
   get #own(): SessionScope<Services> {
     if (!this.#belongings) {
       this.#belongings = new SessionScope({
@@ -551,10 +670,12 @@ export class ActiveSession<Services = unknown> extends IdleEntry {
     return this.#belongings;
   }
 
+  /** @throws `SESSION_ENDED` */
   #checkAvailable(action: string): void {
     if (this.#endReason) throw sessionEnded(action, this.#endReason);
   }
 
+  /** The runners, created on first use. Not refused after the end: a creation must still take over and release its source. */
   #ensureRunners(): SessionRunners {
     this.#runners ??= new SessionRunners({
       session: this,
@@ -567,7 +688,10 @@ export class ActiveSession<Services = unknown> extends IdleEntry {
     return this.#runners;
   }
 
-  /** A client must be able to come back to what it is told of. */
+  /**
+   * Waits until the framework's session is saved: a client must be able to come back to a runner it learns of.
+   * @throws `IDENTITY_NOT_SAVED` (`cause`: the error of the store), `SESSION_ENDED`
+   */
   async #published(): Promise<void> {
     const pending = this.#publication?.pending;
     if (!pending) return;
@@ -581,8 +705,10 @@ export class ActiveSession<Services = unknown> extends IdleEntry {
   }
 }
 
+/** The summary of a clean-up that had nothing to do. */
 const nothingReleased: CleanupSummary = { timedOut: false, errors: [] };
 
+/** The error of an action on a session that has ended; also the reason its `signal` aborts with. */
 function sessionEnded(action: string, reason: AbortReason): ActiveSessionError {
   return new ActiveSessionError(
     "SESSION_ENDED",

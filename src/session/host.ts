@@ -1,11 +1,4 @@
-/**
- * The host: all active sessions of this process, found by the identity of their client.
- *
- *     open ──close──▶ closing: nothing new, all sessions end ──all cleaned up, or the time is up──▶ closed
- *
- * The table is in order of creation, because a session enters it once and leaves it when it ends; so its first entry is also
- * the next to reach `maxLifetime`. Idle sessions and runners stand in lists of their own, in order of last use.
- */
+/** The host: all active sessions of this process, found by the identity of their client. */
 import { createDeferred, settleWithin } from "../base/async.js";
 import { checkDuration, checkOptions } from "../base/check.js";
 import type { CleanupSummary } from "../base/dispose.js";
@@ -24,76 +17,112 @@ import { parseRunnerKey } from "./runner-key.js";
 import type { RunnerEntry } from "./runner-table.js";
 import { type GroupHost, SessionGroup } from "./session-group.js";
 
-/** Figures of this process. */
+/** Counts of one process, as returned by {@link ActiveSessions.stats}. */
 export interface ActiveSessionsStats {
   /** Live sessions. */
   readonly sessions: number;
-  /** Clients that have a live session. */
+  /** Clients with at least one live session. */
   readonly groups: number;
   /** Runners of live sessions, finished ones included. */
   readonly runners: number;
-  /** Reads that wait, and responses that are open. */
+  /** Waiting reads, long-polls and open SSE responses. */
   readonly openReads: number;
-  /** Items that the sequences among these runners hold in memory. */
+  /** Items that sequence runners keep in memory. */
   readonly items: number;
 }
 
-/** What a drain has come to. */
+/** The result of a drain, as returned by {@link ActiveSessions.close}. */
 export interface CloseSummary {
-  /** How many sessions were live or still being cleaned up when it began. */
+  /** Number of sessions that were live or still being cleaned up when the drain started. */
   readonly sessions: number;
-  /** The ids of the sessions, and groups, whose clean-up had not finished in time. */
+  /** Ids of the sessions and groups whose clean-up did not finish in time. */
   readonly unfinished: readonly string[];
-  /** What went wrong in the clean-ups that finished. */
+  /** Errors thrown in the clean-ups that finished. */
   readonly errors: readonly unknown[];
 }
 
-/** Where a runner's key leads an identity. `gone`: it existed, or may have; `unknown`: it never did, for this identity. */
+/**
+ * The result of looking up a runner key for one identity:
+ * the runner with its session; `"gone"` if the key was issued, or may have been, and the runner is removed; `"unknown"` if the
+ * key cannot have been issued to this identity. A key of another client is always `"unknown"`, so that its existence stays secret.
+ */
 export type Located = { readonly runner: Runner; readonly session: ActiveSession } | "gone" | "unknown";
 
+/** How many sessions end by `maxLifetime` in one turn of the event loop, so that many at once do not block it. */
 const sessionsExpiredPerTurn = 1000;
-/** Of those that might make room for items, in a turn of the event loop. */
+/** How many sessions are examined in one turn of the event loop to make room for items. */
 const sessionsLookedAtPerTurn = 100;
-/** A session whose client has not come back yet ends so long after its last use, ms. */
+/** Idle time-out of unconfirmed sessions, ms; a shorter `idleTimeout` takes precedence. */
 const unconfirmedTimeout = 120_000;
 
-/** Known to all copies of the package in a process: a bundler may make one for each of its bundles. */
+/** Shared by all copies of the package in a process: a bundler may include one in each of its bundles, which breaks `instanceof`. */
 const brand: unique symbol = Symbol.for("active-session.host");
 
-/** Whether something is a host, of whichever copy of the package. */
+/** True if `value` is a host, also when it was created by another copy of the package. */
 export function isHost(value: unknown): value is ActiveSessions {
   return typeof value === "object" && value !== null && brand in value;
 }
 
-/** Finds, creates, expires and drains sessions; one for each process. See `createActiveSessions`. */
+/**
+ * The host of all active sessions in a process: finds, creates, expires and drains them. Create one per process with
+ * {@link createActiveSessions}.
+ *
+ *     open ──close──▶ closing: no new sessions, all live ones end ──all cleaned up, or time-out──▶ closed
+ *
+ * Invariants:
+ * - The session table is in order of creation: a session enters it once and leaves it when it ends. Its first entry is
+ *   therefore the next to reach `maxLifetime`, and one timer serves all. A session that changes hands enters again, as the
+ *   youngest, with its lifetime restarted.
+ * - Idle sessions and idle runners are in separate lists, in order of last use.
+ * - A session leaves all tables before any of its application code runs. Code that then asks for the same client gets a new one.
+ *
+ * @typeParam Services the type of `session.services`, as returned by the option `services`
+ */
 export class ActiveSessions<Services = unknown> implements AsyncDisposable {
-  /** @internal */
+  /** Marks the object for {@link isHost}. @internal */
   readonly [brand] = true;
   readonly #settings: HostSettings;
+  /** The live sessions by {@link tableKey}, in order of creation. */
   readonly #sessions = new Map<string, ActiveSession<Services>>();
+  /** Ended sessions whose clean-up is not finished; a drain waits for them. */
   readonly #ending = new Set<ActiveSession<Services>>();
-  /** The live sessions with a suffix, by client; one without is found in the table. */
+  /** The live sessions with a suffix, by client. The one without a suffix is found in the table. */
   readonly #suffixed = new Map<TaggedIdentity, Set<ActiveSession<Services>>>();
+  /** The live groups by client. */
   readonly #groups = new Map<TaggedIdentity, SessionGroup<ActiveSession>>();
+  /** Ended groups whose clean-up is not finished; a drain waits for them. */
   readonly #endingGroups = new Set<SessionGroup<ActiveSession>>();
+  /** Confirmed sessions without a hold. */
   readonly #idleSessions: IdleList<ActiveSession>;
   readonly #events: Events;
+  /** Fires when the oldest session reaches `maxLifetime`. */
   readonly #lifetime = new Alarm(() => this.#endOldest());
+  /** Unconfirmed sessions without a hold. */
   readonly #idleUnconfirmed: IdleList<ActiveSession>;
-  /** Sessions whose client has not come back yet: how many there are, and, in order of their first work, those that have some. */
+  /** Number of live unconfirmed sessions. */
   #unconfirmed = 0;
+  /** Unconfirmed sessions that may have runners, in order of their first runner: the candidates for {@link #endHoarders}. */
   readonly #unconfirmedAtWork = new Set<ActiveSession>();
+  /** Runners of all sessions that nothing holds, in order of last use: candidates to remove when a limit is reached. */
   readonly #unusedRunners = new RecencyList<RunnerEntry>();
+  /** Runners and open reads of all sessions. */
   readonly #tally: Tally = { runners: 0, openReads: 0 };
+  /** Items kept by runners of confirmed sessions. */
   readonly #items = new ItemTally();
+  /** Items kept by runners of unconfirmed sessions; calls back above its limit. */
   readonly #unconfirmedItems: ItemTally;
+  /** True from the first item above the limit until {@link #endHoarders} is finished, so that it runs once. */
   #isMakingRoom = false;
+  /** This object as sessions see it: members that the public class should not have. */
   readonly #host: SessionHost;
+  /** The same for groups. */
   readonly #groupHost: GroupHost<ActiveSession>;
+  /** The highest generation given out. Follows the clock, ms, so that it also grows across restarts without storage. */
   #lastGeneration: number;
+  /** Set as soon as a drain starts. */
   #closing: Promise<CloseSummary> | undefined;
 
-  /** @internal */
+  /** Use {@link createActiveSessions}. @internal */
   constructor(options: ActiveSessionsOptions<ActiveSession, Services, SessionGroup<ActiveSession>>) {
     this.#settings = resolveOptions(options);
     this.#events = new Events(this.#settings.logger);
@@ -139,26 +168,32 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
   }
 
   /**
-   * The live session of a user, created if there is none. It is a use of the session.
-   * @param identity the application's own user id, a non-empty string: what an adapter's `identify` returns
-   * @param suffix tells apart several sessions of one user; 1 to 64 letters, digits, `_` or `-`
-   * @throws `INVALID_IDENTITY`, `INVALID_ARGUMENT`, `HOST_CLOSED`
+   * Returns the live session of a user, or creates one. Restarts its idle timer.
+   * @param identity the application's user id, a non-empty string: the same value that an adapter's `identify` returns
+   * @param suffix distinguishes several sessions of one user; 1 to 64 letters, digits, `_` or `-`
+   * @throws `INVALID_IDENTITY`, `INVALID_ARGUMENT` (a bad suffix), `HOST_CLOSED`, `CLIENT_LIMIT_REACHED`, `SERVER_LIMIT_REACHED`
    */
   async get(identity: string, suffix?: string): Promise<ActiveSession<Services>> {
     return this.obtain(tagIdentity("user", identity), suffix);
   }
 
-  /** The live session of a user, or `undefined`. It is a use of the session. Throws like {@link get}, but when closed. */
+  /**
+   * Returns the live session of a user without creating one. Restarts its idle timer.
+   * @param identity see {@link get}
+   * @param suffix see {@link get}
+   * @returns `undefined` if there is none
+   * @throws `INVALID_IDENTITY`, `INVALID_ARGUMENT` (a bad suffix)
+   */
   async find(identity: string, suffix?: string): Promise<ActiveSession<Services> | undefined> {
     return this.lookUp(tagIdentity("user", identity), suffix);
   }
 
-  /** The live sessions of this process, in order of creation, as of the call. */
+  /** The live sessions of this process in order of creation: a snapshot. Listing does not reset idle timers. */
   sessions(): IterableIterator<ActiveSession<Services>> {
     return [...this.#sessions.values()].values();
   }
 
-  /** Figures of this process. */
+  /** Returns counts of live sessions and what they hold, for monitoring. Does not reset idle timers. */
   stats(): ActiveSessionsStats {
     let suffixed = 0;
     let onlySuffixed = 0;
@@ -171,9 +206,11 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
   }
 
   /**
-   * Drains: no new sessions, all live ones end, their work is aborted. Resolves when everything is cleaned up, or after
-   * `timeout` ms (default 10,000; `Infinity` waits as long as it takes). Further calls get the same promise.
-   * @throws `INVALID_OPTION`
+   * Drains the host: refuses new sessions, ends all live ones and aborts their work, then waits for the clean-ups. Call it
+   * before the process exits. Idempotent: further calls get the promise of the first, whose `timeout` applies.
+   * @param options `timeout`: how long to wait, in milliseconds. Default: 10,000; `Infinity` waits without limit
+   * @returns resolves when everything is cleaned up, or on time-out; errors of clean-ups are in the summary
+   * @throws `INVALID_OPTION`; nothing is closed then
    */
   close(options: { readonly timeout?: number | undefined } = {}): Promise<CloseSummary> {
     const { timeout = 10_000 } = Object(options);
@@ -185,36 +222,46 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     }
     if (this.#closing === undefined) {
       const closed = createDeferred<CloseSummary>();
-      this.#closing = closed.promise; // before anything ends: who is told of an end must not begin anew
+      // Set before any session ends: code that reacts to an end must not create a session or start a second drain.
+      this.#closing = closed.promise;
       void this.#drain(timeout).then(closed.resolve);
     }
     return this.#closing;
   }
 
+  /** Drains with the default time-out, for `await using`. See {@link close}. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
 
   // --- for the adapters --------------------------------------------------------------------------------------------
 
-  /** What names sessions and signs cookies. @internal */
+  /** The key of the hash that forms session ids, and of cookie signatures. @internal */
   get secret(): string | Uint8Array {
     return this.#settings.secret;
   }
 
-  /** Whether an identity has a live session, with a suffix or without. Looking is no use of it. @internal */
+  /** True if an identity has a live session, with or without a suffix. Does not reset idle timers. @internal */
   hasLive(identity: TaggedIdentity): boolean {
     return this.#sessions.has(tableKey(identity, undefined)) || this.#suffixed.has(identity);
   }
 
-  /** Which cookies have just been replaced. @internal */
+  /** Cookies replaced by recent logins and logouts. @internal */
   readonly rotations = new Rotations();
 
-  /** The live session of an identity, created if there is none. @internal */
+  /**
+   * Returns the live session of an identity, or creates one. Synchronous, so that an adapter can do it in a getter.
+   * @throws as {@link get}
+   * @internal
+   */
   obtain(identity: TaggedIdentity, suffix: string | undefined): ActiveSession<Services> {
     return this.lookUp(identity, suffix) ?? this.#create(identity, suffix);
   }
 
+  /**
+   * Creates a session, within the limits. Making room ends other sessions, whose application code may run then and create this
+   * very session: the table is looked at again afterwards.
+   */
   #create(identity: TaggedIdentity, suffix: string | undefined): ActiveSession<Services> {
     if (this.#closing !== undefined) {
       throw new ActiveSessionError("HOST_CLOSED", "Cannot create a session: the host must be open, received closed");
@@ -222,7 +269,7 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     this.#admitSession(identity, suffix);
     if (!isOfUser(identity)) this.#makeRoomForUnconfirmed();
     const made = this.#sessions.get(tableKey(identity, suffix));
-    if (made) return made; // by code of the application that ran when another session made room
+    if (made) return made;
     if (!isOfUser(identity)) this.#unconfirmed++;
     this.#lastGeneration = Math.max(this.#lastGeneration + 1, Date.now());
     const session = new ActiveSession<Services>(this.#host, identity, suffix, this.#lastGeneration);
@@ -235,6 +282,7 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     return session;
   }
 
+  /** Emits `session.created`. The payload is made only if there is a listener. */
   #tellOfCreation(session: ActiveSession<Services>): void {
     this.#events.emit("session.created", () => {
       const { id, generation, suffix } = session;
@@ -243,8 +291,8 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
   }
 
   /**
-   * Gives what one client has to another identity, which keeps what it has itself: of two sessions with the same suffix, that of
-   * the former ends. Limits are not asked: nothing is added.
+   * Moves all sessions of one identity to another one, at login or logout. The other identity keeps what it has: where both have
+   * a session with the same suffix, the moved one ends. Limits are not checked, since the total does not grow.
    * @internal
    */
   move(from: TaggedIdentity, to: TaggedIdentity): void {
@@ -254,7 +302,7 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
       else {
         this.#leave(session);
         session.moveTo(to);
-        this.#enter(session); // as the youngest, which it is by its lifetime
+        this.#enter(session); // last in the table: its lifetime has restarted
         moved.push(session);
       }
     }
@@ -262,17 +310,21 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     for (const session of moved) session.endFormerOpenings();
   }
 
-  /** Ends what one client has. @internal */
+  /** Terminates all sessions of an identity. @internal */
   endAll(identity: TaggedIdentity): void {
     for (const session of this.#sessionsOf(identity)) void session.terminate();
   }
 
-  /** Tells the logger of something that went wrong where nobody else could be told. @internal */
+  /** Reports an error that no caller can receive, as a `warning` event. @internal */
   warn(message: string, details: object): void {
     this.#events.emit("warning", () => ({ message, ...details }));
   }
 
-  /** The live session of an identity. @internal */
+  /**
+   * Returns the live session of an identity. Restarts its idle timer.
+   * @throws `INVALID_ARGUMENT` (a bad suffix)
+   * @internal
+   */
   lookUp(identity: TaggedIdentity, suffix: string | undefined): ActiveSession<Services> | undefined {
     checkSuffix(suffix);
     const session = this.#sessions.get(tableKey(identity, suffix));
@@ -280,7 +332,12 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     return session;
   }
 
-  /** Finds the runner of a key without using it; tells only this identity's own runners apart from the rest. @internal */
+  /**
+   * Looks up a runner key for an identity. Does not reset idle timers. Needs no memory of removed runners: the session id in the key
+   * shows whether it belongs to the identity, its generation and number whether it can have been issued.
+   * @param text the key as received; may be anything
+   * @internal
+   */
   locate(identity: TaggedIdentity, text: string): Located {
     const key = parseRunnerKey(text);
     if (!key) return "unknown";
@@ -293,21 +350,30 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     return runner ? { runner, session: session as ActiveSession } : "gone";
   }
 
-  /** The runners of all live sessions of an identity, without using them. @internal */
+  /** The runners of all live sessions of an identity. Does not reset idle timers. @internal */
   runnersOf(identity: TaggedIdentity): Runner[] {
     return this.#sessionsOf(identity).flatMap((session) => session.allRunners());
   }
 
   // --- limits ------------------------------------------------------------------------------------------------------
 
+  /**
+   * Checks the limits for one more session; makes room where that is allowed.
+   * @throws `CLIENT_LIMIT_REACHED`, `SERVER_LIMIT_REACHED`
+   */
   #admitSession(identity: TaggedIdentity, suffix: string | undefined): void {
     const { sessions, sessionsPerClient } = this.#settings.limits;
-    const hasPlain = suffix !== undefined && this.#sessions.has(tableKey(identity, undefined)); // else it is this one
+    // Without a suffix it is the default session itself that is to be created: there is none yet.
+    const hasPlain = suffix !== undefined && this.#sessions.has(tableKey(identity, undefined));
     const ofThis = (hasPlain ? 1 : 0) + (this.#suffixed.get(identity)?.size ?? 0);
-    if (ofThis < sessionsPerClient && this.#sessions.size < sessions) return; // the limits are seldom near
+    if (ofThis < sessionsPerClient && this.#sessions.size < sessions) return; // fast path
     this.#makeRoomForSession(identity);
   }
 
+  /**
+   * The slow path of {@link #admitSession}. For the limit of the process, unconfirmed sessions go first. Sessions that a request uses
+   * are passed over.
+   */
   #makeRoomForSession(identity: TaggedIdentity): void {
     const admit = this.#admission("create a session", undefined);
     const ofClient = () => this.#sessionsOf(identity);
@@ -325,7 +391,11 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     admit("sessions", () => this.#sessions.size, endIdle);
   }
 
-  /** For one more session of an unknown client: the oldest such one ends, whatever `whenReached` says. */
+  /**
+   * Ends the longest unused unconfirmed sessions until there is room for one more, regardless of `whenReached`: otherwise a flood of
+   * clients without cookies would lock out real ones.
+   * @throws `SERVER_LIMIT_REACHED` if all of them are in use
+   */
   #makeRoomForUnconfirmed(): void {
     const { limits } = this.#settings;
     while (this.#unconfirmed >= limits.unconfirmedSessions) {
@@ -335,12 +405,13 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     }
   }
 
+  /** Stops counting a session as unconfirmed: it was confirmed, or has ended. */
   #noLongerUnconfirmed(session: ActiveSession): void {
     this.#unconfirmed--;
     this.#unconfirmedAtWork.delete(session);
   }
 
-  /** In a step of its own: an append, which is under way, must not end the session that it belongs to. */
+  /** Called in the middle of an append. Deferred to a microtask, because the append must not end the session it belongs to. */
   #makeRoomForItems(): void {
     if (this.#isMakingRoom) return;
     this.#isMakingRoom = true;
@@ -348,8 +419,8 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
   }
 
   /**
-   * Ends unconfirmed sessions that keep items, the oldest first, until the rest keeps few enough. Some at a time; those that keep none
-   * are passed over, and go to the end of the line.
+   * Ends unconfirmed sessions that keep items, oldest first, until the limit `unconfirmedItems` is met. Works in batches to keep the
+   * event loop responsive. Sessions without items are skipped and moved to the end of the queue.
    */
   #endHoarders(): void {
     const atWork = this.#unconfirmedAtWork;
@@ -366,16 +437,22 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     else setImmediate(() => this.#endHoarders());
   }
 
+  /** Ends one session of {@link #endHoarders} and reports the limit as an event: there is no caller to throw at. */
   #endHoarder(session: ActiveSession): void {
     const error = limitReached("keep more items", "unconfirmedItems", this.#settings.limits);
     this.#events.emit("limit.reached", () => ({ limit: "unconfirmedItems", error, session: session.id }));
     session.endFor("idle");
   }
 
+  /**
+   * Checks the limits for one more runner: of the client, of the process, and of retained items. Removes unused runners where
+   * that is allowed.
+   * @throws `CLIENT_LIMIT_REACHED`, `SERVER_LIMIT_REACHED`
+   */
   #admitRunner(session: ActiveSession): void {
     const { runners, runnersPerClient, retainedItems } = this.#settings.limits;
     if (!session.isConfirmed) this.#admitUnconfirmedRunner(session);
-    // One client cannot have more than all together, and the limits are seldom near.
+    // Fast path: one client cannot have more runners than the process, so below both limits there is nothing to count.
     if (this.#tally.runners < Math.min(runners, runnersPerClient) && this.#itemCount < retainedItems) return;
     const admit = this.#admission("create a runner", session);
     const ofClient = () => this.#sessionsOf(session.identity);
@@ -394,6 +471,7 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     );
   }
 
+  /** The stricter limit of an unconfirmed session, which can only remove runners of its own. */
   #admitUnconfirmedRunner(session: ActiveSession): void {
     const admit = this.#admission("create a runner", session);
     admit(
@@ -401,23 +479,32 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
       () => session.runnerCount,
       () => removeIdlest([session]),
     );
-    if (session.isAvailable) this.#unconfirmedAtWork.add(session); // making room may have run code that ended it
+    // Making room may have run application code that ended the session.
+    if (session.isAvailable) this.#unconfirmedAtWork.add(session);
   }
 
-  /** Removes the least recently used runner that nobody is using; returns whether there was one. */
+  /**
+   * Removes the least recently used runner without a hold; its work is aborted.
+   * @returns false if there is none
+   */
   #removeUnused(fits: (entry: RunnerEntry) => boolean): boolean {
     const entry = this.#unusedRunners.oldest(fits);
     if (entry) void entry.runner.dispose("idle");
     return entry !== undefined;
   }
 
+  /** Items kept by all sequence runners. */
   get #itemCount(): number {
     return this.#items.items + this.#unconfirmedItems.items;
   }
 
+  /**
+   * Checks the limits for one more waiting read or open response. Never makes room: an open read is in use by definition.
+   * @throws `CLIENT_LIMIT_REACHED`, `SERVER_LIMIT_REACHED`
+   */
   #admitRead(session: ActiveSession): void {
     const { openReads, openReadsPerClient } = this.#settings.limits;
-    // One client cannot have more than all together: reads are many, and the limits seldom near.
+    // Fast path, as in #admitRunner: reads are frequent.
     if (this.#tally.openReads < Math.min(openReads, openReadsPerClient)) return;
     const admit = this.#admission("read", session);
     const ofClient = () => this.#sessionsOf(session.identity);
@@ -426,21 +513,26 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
   }
 
   /**
-   * Checks limits for one action. The check throws where the limit is reached and no room can be made; `makeRoom` ends something
-   * that nobody is using, and returns whether there was something.
+   * Returns a function that checks one limit for an action. It throws if the limit is reached and no room can be made.
+   * @param action names the action in the error message
+   * @param session the session that asks, for the event; `undefined` if it is yet to be created
+   * @returns takes the name of the limit, a function that counts, and one that ends something unused and returns false if there
+   *   is nothing; without the latter the limit always refuses
    */
   #admission(action: string, session: ActiveSession | undefined) {
     const { limits } = this.#settings;
     return (name: keyof Omit<Limits, "whenReached">, count: () => number, makeRoom = () => false): void => {
       if (limits[name] === Number.POSITIVE_INFINITY) return;
       for (let before = count(); before >= limits[name]; before = count()) {
-        // What is being ended already makes no further room: its own code may be what asks here.
+        // Without progress, refuse: the request may come from code that runs while the candidate ends, and would otherwise
+        // loop forever.
         if (limits.whenReached === "end-idle" && makeRoom() && count() < before) continue;
         this.#refuse(action, name, session);
       }
     };
   }
 
+  /** Emits `limit.reached` and throws its error. */
   #refuse(action: string, name: keyof Omit<Limits, "whenReached">, session: ActiveSession | undefined): never {
     const error = limitReached(action, name, this.#settings.limits);
     const whose = session && { session: session.id };
@@ -450,11 +542,13 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
 
   // --- groups ------------------------------------------------------------------------------------------------------
 
+  /** The live sessions of one client: the one without a suffix first. */
   #sessionsOf(identity: TaggedIdentity): ActiveSession<Services>[] {
     const plain = this.#sessions.get(tableKey(identity, undefined));
     return [...(plain ? [plain] : []), ...(this.#suffixed.get(identity) ?? [])];
   }
 
+  /** Returns the group of a client, or creates it and lets all its live sessions join. */
   #groupOf(identity: TaggedIdentity): SessionGroup<ActiveSession> {
     let group = this.#groups.get(identity);
     if (!group) {
@@ -467,6 +561,10 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     return group;
   }
 
+  /**
+   * Moves the group along with the sessions, which are in the table under `to` already. If the new owner has a group, moved sessions
+   * change to that one, and the former group ends when the last of its holders releases it. Otherwise the group itself changes hands.
+   */
   #moveGroup(from: TaggedIdentity, to: TaggedIdentity): void {
     const group = this.#groups.get(from);
     const other = this.#groups.get(to);
@@ -486,12 +584,14 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
 
   // --- lifetimes ---------------------------------------------------------------------------------------------------
 
+  /** Removes an ended session from the tables; its clean-up is tracked until it finishes. */
   #forget(session: ActiveSession<Services>): void {
     this.#leave(session);
     if (!session.isConfirmed) this.#noLongerUnconfirmed(session as ActiveSession);
     this.#ending.add(session);
   }
 
+  /** Adds a session to the tables, as the youngest. */
   #enter(session: ActiveSession<Services>): void {
     const { identity, suffix } = session;
     this.#sessions.set(tableKey(identity, suffix), session);
@@ -500,6 +600,7 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     this.#suffixed.set(identity, siblings.add(session));
   }
 
+  /** Removes a session from the tables, under its current identity. */
   #leave(session: ActiveSession<Services>): void {
     const { identity, suffix } = session;
     const key = tableKey(identity, suffix);
@@ -509,6 +610,7 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     if (siblings?.size === 0) this.#suffixed.delete(identity);
   }
 
+  /** Ends the sessions that have reached `maxLifetime`, and sets the alarm for the next one. */
   #endOldest(): void {
     let left = sessionsExpiredPerTurn;
     for (const session of this.#sessions.values()) {
@@ -521,6 +623,10 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     }
   }
 
+  /**
+   * Ends all sessions, then the groups: a group lasts as long as a session or a request holds it, and requests are not waited for.
+   * Never rejects.
+   */
   async #drain(timeout: number): Promise<CloseSummary> {
     const live = [...this.#sessions.values()];
     const errors: unknown[] = [];
@@ -534,7 +640,7 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     };
     const drain = async () => {
       await Promise.all([...this.#ending, ...live].map((session) => waitFor(session, session.end("shutdown"))));
-      const groups = [...this.#endingGroups, ...this.#groups.values()]; // a request may hold one, but not for longer
+      const groups = [...this.#endingGroups, ...this.#groups.values()];
       for (const group of groups) unfinished.add(group);
       await Promise.all(groups.map((group) => waitFor(group, group.end())));
     };
@@ -548,14 +654,21 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
   }
 }
 
-/** Ends the least recently used of the sessions that nobody is using; returns whether there was one. */
+/**
+ * Ends the least recently used session that neither a hold nor a request uses. `expiresAt` is 0 while something holds a session.
+ * Linear, which is fine for the few sessions of one client.
+ * @returns false if there is none
+ */
 function endIdlest(sessions: Iterable<ActiveSession>): boolean {
   const idlest = leastOf(sessions, ({ expiresAt, isVisited }) => (expiresAt > 0 && !isVisited ? expiresAt : undefined));
   idlest?.endFor("idle");
   return idlest !== undefined;
 }
 
-/** Removes the least recently used of one client's runners that nobody is using; returns whether there was one. */
+/**
+ * Removes the least recently used runner without a hold from one client's sessions; its work is aborted.
+ * @returns false if there is none
+ */
 function removeIdlest(sessions: readonly ActiveSession[]): boolean {
   const candidates = sessions.flatMap((session) => session.idlestRunner() ?? []);
   const idlest = leastOf(candidates, ({ usedAt }) => usedAt);
@@ -563,6 +676,7 @@ function removeIdlest(sessions: readonly ActiveSession[]): boolean {
   return idlest !== undefined;
 }
 
+/** The element with the lowest rank; elements ranked `undefined` are excluded. */
 function leastOf<T>(all: Iterable<T>, rank: (one: T) => number | undefined): T | undefined {
   let [least, lowest]: [T | undefined, number] = [undefined, Number.POSITIVE_INFINITY];
   for (const one of all) {
@@ -572,13 +686,18 @@ function leastOf<T>(all: Iterable<T>, rank: (one: T) => number | undefined): T |
   return least;
 }
 
-/** No tag of an identity begins with a dot and no suffix has a colon, so no two pairs share a text. */
+/**
+ * The key of a session in the table. Unambiguous: an identity starts with the name of its source, never with a dot, and a
+ * suffix contains no colon.
+ */
 function tableKey(identity: TaggedIdentity, suffix: string | undefined): string {
   return suffix === undefined ? identity : `.${suffix}:${identity}`;
 }
 
 /**
- * Creates the host object of this process.
+ * Creates the host of all active sessions in this process. Pass it to an adapter, or use it directly as below.
+ * @param options time-outs, limits, services and logger; all have defaults
+ * @returns the host; call `close` before the process exits
  * @example
  * const sessions = createActiveSessions({ idleTimeout: 10 * 60_000 });
  * const session = await sessions.get("user-17");

@@ -1,47 +1,50 @@
-/**
- * IdempotentCreations that may be asked for more than once. Under one idempotency key a session makes one runner, however often its
- * client repeats a request whose answer was lost, and none once the client has stopped it, whichever request arrives first.
- *
- *     unknown ──create──▶ made ──the runner is removed──▶ gone
- *        ▲ │                │
- *        │ │                └─ its creation fails ─▶ unknown, or stopped if that was asked for meanwhile
- *        │ └──stop──▶ stopped: nothing will be created
- *        └── forgotten: of those that are gone or stopped, only so many are remembered
- *
- * A creation that fails has failed only when what it made is cleaned up; until then it is asked for, and waited for, like any.
- */
 import { onAbort } from "../base/async.js";
 import { ActiveSessionError, runnerGone } from "../base/error.js";
 import type { Runner } from "../runner/runner.js";
 
-/** What a creation is known by. */
+/** Identifies a creation that may be requested more than once. */
 export interface Idempotency {
-  /** The client's own. */
+  /** The client's idempotency key, with the name of the definition it applies to. */
   readonly key: string;
-  /** Stands for what was asked for: the same key with another one is a mistake. */
+  /** Represents the input. The same key with another fingerprint is an error. */
   readonly fingerprint: string;
 }
 
+/** The state of one key. */
 interface Entry {
-  /** Of what is (being) created; `undefined`: it was stopped before. */
+  /** The fingerprint of the creation; `undefined` if the key was stopped before a creation arrived. */
   readonly fingerprint?: string;
-  /** `undefined` when it is gone, or there is none yet. */
+  /** The runner; `undefined` if it does not exist yet, or is removed. */
   runner?: Runner | undefined;
-  /** Only while the creation is not over, so that what is gone is not held. */
+  /** The pending creation. Cleared when it settles, so that the entry does not keep a removed runner in memory. */
   ready?: Promise<Runner> | undefined;
+  /** True if a stop was requested. */
   isStopped?: boolean;
 }
 
-/** So many that are over are remembered: far more than requests can be on their way. */
+/** How many finished keys are remembered: far more than one client can have requests in flight. */
 const remembered = 256;
 
-/** See the top of the file. */
+/**
+ * The idempotent creations of one session. Under one key the session creates at most one runner, however often the client
+ * repeats a request whose response was lost; and none if the client stops the key, regardless of which request arrives first.
+ *
+ *     unknown ──create──▶ created ──the runner is removed──▶ gone
+ *        ▲ │                │
+ *        │ │                └──its creation fails──▶ unknown, or stopped if a stop was requested meanwhile
+ *        │ └──stop──▶ stopped: nothing will be created
+ *        └── forgotten: only the latest 256 keys that are gone or stopped are remembered
+ *
+ * A creation counts as failed only after the clean-up of what it left behind. Until then, repeated requests wait for it.
+ */
 export class IdempotentCreations {
+  /** In order of the first request for each key: the oldest finished ones are forgotten first. */
   readonly #entries = new Map<string, Entry>();
 
   /**
-   * Makes a runner, or gives the one that was made before under the key. `make` calls back as soon as there is one.
-   * @throws what `make` throws, `IDEMPOTENCY_KEY_REUSED`, `RUNNER_GONE`, `RUNNER_ABORTED`
+   * Creates a runner, or returns the one created before under the key.
+   * @param make creates the runner; calls `onMade` as soon as the object exists, so that a stop can reach it during its start
+   * @throws the error of `make`, `IDEMPOTENCY_KEY_REUSED`, `RUNNER_GONE`, `RUNNER_ABORTED` (the key was stopped before)
    */
   create(once: Idempotency, make: (onMade: (runner: Runner) => void) => Promise<Runner>): Promise<Runner> {
     const found = this.find(once);
@@ -68,16 +71,19 @@ export class IdempotentCreations {
     return ready;
   }
 
-  /** What was made under the key; `undefined` if nothing has been asked for yet. Rejects as {@link create}. */
+  /**
+   * The runner created, or being created, under the key. Rejects like {@link create}.
+   * @returns `undefined` if the key is unknown or forgotten
+   */
   find({ key, fingerprint }: Idempotency): Promise<Runner> | undefined {
     const entry = this.#entries.get(key);
     return entry && runnerOf(entry, fingerprint);
   }
 
   /**
-   * Stops what was made under the key, or sees to it that nothing will be.
-   * @returns the runner; `undefined` if there is none yet
-   * @throws `RUNNER_GONE`
+   * Stops the runner of the key. If there is none yet, a creation that arrives later fails with `RUNNER_ABORTED`.
+   * @returns the stopped runner, or `undefined` if there is none yet
+   * @throws `RUNNER_GONE` if the runner is removed
    */
   stop(key: string): Runner | undefined {
     const entry = this.#entries.get(key);
@@ -92,7 +98,10 @@ export class IdempotentCreations {
     return entry.runner;
   }
 
-  /** Of those that are over the oldest go when there are too many; how many have a runner, the limits of runners bound. */
+  /**
+   * Forgets the oldest finished keys beyond the limit. Keys with a runner or a pending creation are kept; the limits of runners
+   * bound their number.
+   */
   #makeRoom(): void {
     if (this.#entries.size < remembered) return;
     const over = [...this.#entries].filter(([, entry]) => isOver(entry));
@@ -100,11 +109,12 @@ export class IdempotentCreations {
   }
 }
 
-/** Whether there is no runner and will be none. */
+/** True if there is no runner, and none is being created. */
 function isOver({ runner, ready }: Entry): boolean {
   return !runner && !ready;
 }
 
+/** The runner of an entry, once its creation has settled. Checks in this order: stopped before, other input, removed. */
 async function runnerOf(entry: Entry, fingerprint: string): Promise<Runner> {
   const action = "create a runner";
   if (entry.fingerprint === undefined) {

@@ -1,62 +1,65 @@
-/**
- * How much one client, and all clients together, may make the process hold. Whoever asks for more is refused with a typed
- * error (429 for a client's own limit, 503 for one of the process), or, where the application prefers that, the least
- * recently used session or runner that nobody is using makes room.
- */
+/** Limits on what one client, and all clients together, can make the process hold. */
 import { checkInteger, checkOptions } from "../base/check.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 
-/** The option `limits`. Every number may be `Infinity`: no limit. */
+/**
+ * The host's option `limits`. Every number is an integer of at least 1; `Infinity` disables that limit.
+ *
+ * A request beyond a limit fails with `CLIENT_LIMIT_REACHED` (429) or `SERVER_LIMIT_REACHED` (503) and a `Retry-After` of five
+ * seconds; or, with `whenReached: "end-idle"`, the least recently used session or runner makes room.
+ */
 export interface LimitOptions {
-  /** Live sessions of the process. Default: none, since only the application knows how many its users may be. */
+  /** Live sessions of the process. Default: no limit, since only the application knows how many users it has. */
   readonly sessions?: number | undefined;
-  /** Runners of the process, finished ones included until they idle out. Default: none. */
+  /** Runners of the process. Finished ones count until they idle out. Default: no limit. */
   readonly runners?: number | undefined;
-  /** Waiting reads, long-polls and SSE responses of the process. Default: none. */
+  /** Waiting reads, long-polls and SSE responses of the process. Default: no limit. */
   readonly openReads?: number | undefined;
-  /** Items that all sequence runners keep. Looked at when a runner is created; those that run go on. Default: none. */
+  /** Items that all sequence runners keep. Checked when a runner is created; running ones continue. Default: no limit. */
   readonly retainedItems?: number | undefined;
-  /** Live sessions of one client, which has several only by scopes. Default: 20, more than an application has parts. */
+  /** Live sessions of one client. It has more than one only with suffixes (scopes). Default: 20. */
   readonly sessionsPerClient?: number | undefined;
   /**
-   * Runners of one client in all its sessions. Default: 200: a user who starts one every second never has more than 120 that have
-   * not idled out.
+   * Runners of one client in all its sessions. Default: 200. One new runner per second stays below it: with the default time-out of
+   * two minutes, 120 of them have not idled out.
    */
   readonly runnersPerClient?: number | undefined;
   /**
-   * Waiting reads, long-polls and SSE responses of one client. Default: 256: a browser opens six over HTTP/1.1 and about a
+   * Waiting reads, long-polls and SSE responses of one client. Default: 256. A browser opens six per host over HTTP/1.1, about a
    * hundred over HTTP/2.
    */
   readonly openReadsPerClient?: number | undefined;
   /**
-   * Items that one sequence runner keeps. One that would keep more, with `retain: "all"` say, fails with `RUNNER_TOO_LARGE`; what it has
-   * stays readable. Default: 1,000,000.
+   * Items that one sequence runner keeps. A runner that would keep more, for example with `retain: "all"`, fails with
+   * `RUNNER_TOO_LARGE`; its items stay readable. Default: 1,000,000.
    */
   readonly itemsPerRunner?: number | undefined;
   /**
-   * Live sessions of clients that have not come back yet: whose cookie, or framework's session, no later request has brought. Such a
-   * session ends two minutes after its last use. Where there are as many, the one that was not used for the longest time ends.
-   * Default: 10,000.
+   * Live unconfirmed sessions of the process: no later request has yet brought back their cookie or framework session. They end two
+   * minutes after their last use. At the limit the least recently used one ends, whatever `whenReached` says. Default: 10,000.
    */
   readonly unconfirmedSessions?: number | undefined;
-  /** Items that their runners keep together; where there are more, the oldest of these sessions end. Default: 1,000,000. */
+  /** Items that the runners of all unconfirmed sessions keep. Above it, the oldest of these sessions end. Default: 1,000,000. */
   readonly unconfirmedItems?: number | undefined;
-  /** Runners of one of these sessions. Default: 20. */
+  /** Runners of one unconfirmed session. Default: 20. */
   readonly unconfirmedRunners?: number | undefined;
   /**
-   * What happens when a limit of sessions, runners or items is reached: `"refuse"` whoever asks for more, or `"end-idle"`: end the
-   * least recently used one that nobody is using, of the same client where the limit is the client's; if there is none, refuse.
-   * Open reads are always refused, and sessions too where `idleTimeout` is `Infinity`: none is ever idle. Default: `"refuse"`.
+   * Behaviour when a limit of sessions, runners or retained items is reached. `"refuse"`: the request fails. `"end-idle"`: the least
+   * recently used session or runner that is not in use ends, work included; for a client's limit, only one of the same
+   * client. If there is none, the request fails. Open reads are always refused. So are sessions if `idleTimeout` is `Infinity`,
+   * because confirmed ones are never idle then. Default: `"refuse"`.
    */
   readonly whenReached?: "refuse" | "end-idle" | undefined;
 }
 
-/** The limits, every one set. */
+/** Resolved limits: all set, `Infinity` for no limit. */
 export type Limits = { readonly [K in keyof LimitOptions]-?: Exclude<LimitOptions[K], undefined> };
 
-/** What the limits count, for the whole process. */
+/** Counters of the whole process that limits are compared with. */
 export interface Tally {
+  /** Runners of all sessions, finished ones included. */
   runners: number;
+  /** Waiting reads and open responses. */
   openReads: number;
 }
 
@@ -77,7 +80,7 @@ const defaultLimits: Limits = {
   whenReached: "refuse",
 };
 
-/** Checks the option and fills in the defaults; throws `INVALID_OPTION`. */
+/** Validates the option and fills in defaults; `undefined` counts as left out. Throws `INVALID_OPTION`, naming `action`. */
 export function resolveLimits(action: string, options: LimitOptions = {}): Limits {
   checkOptions(action, options, Object.keys(defaultLimits));
   const given = Object.entries(options).filter(([, value]) => value !== undefined);
@@ -90,10 +93,10 @@ export function resolveLimits(action: string, options: LimitOptions = {}): Limit
   throw new ActiveSessionError("INVALID_OPTION", `Cannot ${action}: ${requirement}, received ${describe(whenReached)}`);
 }
 
-/** In how many seconds another try may make sense: something may have ended, idled out or been read to its end by then. */
+/** Suggested delay before another attempt, in seconds: by then something may have ended or idled out. */
 const retryAfter = 5;
 
-/** The error for a limit that is reached. */
+/** The error of a refused action: `CLIENT_LIMIT_REACHED` if the client itself holds too much, else `SERVER_LIMIT_REACHED`. */
 export function limitReached(action: string, name: keyof LimitOptions, limits: Limits): ActiveSessionError {
   const isOfClient = name.endsWith("PerClient") || name === "unconfirmedRunners";
   const requirement = `the limit ${name} (${limits[name]}) must not be reached`;

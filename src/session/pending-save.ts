@@ -1,21 +1,23 @@
 /**
- * Whether a client can come back to a session that it is known to by something else, the framework's session: not before that is
- * saved. A request that saves it again begins anew; whichever of two saves succeeds is enough.
+ * Tracks the saving of the framework's session that identifies a client. Before that is saved, the client cannot come back to
+ * its active session, so creations wait for `pending`. Several requests may save at the same time; one success is enough.
  *
- *     saved ──add──▶ pending ──one succeeds──▶ saved
- *                       └─────none does──────▶ needed: the next request tries again
+ *     saved ──add──▶ pending ──one attempt succeeds──▶ saved
+ *                      ▲ └──all attempts fail──▶ needed: the next request tries again
+ *                      └──────────add──────────────┘
  */
-/** See the top of the file. */
 export class PendingSave {
+  /** All attempts since the last success, combined. Stays rejected until the next attempt, so that creations keep failing. */
   #pending: Promise<void> | undefined;
+  /** See {@link isNeeded}. */
   #isNeeded = false;
 
-  /** None has succeeded; the next request has to try again. */
+  /** True if all attempts have failed, so that the next request has to try again. */
   get isNeeded(): boolean {
     return this.#isNeeded;
   }
 
-  /** One more attempt. It may reject. */
+  /** Adds an attempt, which may reject. Only the latest combination decides the state; older ones are part of it. */
   add(attempt: Promise<void>): void {
     const either = anyOf(this.#pending, attempt);
     this.#pending = either;
@@ -31,13 +33,16 @@ export class PendingSave {
     );
   }
 
-  /** Resolves when the client can come back, rejects when the attempts have failed; `undefined` if there is nothing to wait for. */
+  /**
+   * Resolves when the framework's session is saved; rejects with the latest attempt's error if all have failed.
+   * `undefined` if there is nothing to wait for.
+   */
   get pending(): Promise<void> | undefined {
     return this.#pending;
   }
 }
 
-/** Settles as the first of two that succeeds; as the second one, if none does. */
+/** Resolves with the first promise that resolves; if both reject, rejects like the second. */
 async function anyOf(first: Promise<void> | undefined, second: Promise<void>): Promise<void> {
   if (!first) return second;
   try {

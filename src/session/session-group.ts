@@ -1,12 +1,3 @@
-/**
- * A group: all active sessions of one client, which differ by suffix.
- *
- *     live ──the last session and the last request that held it have gone──▶ ending ──▶ cleaned up
- *
- * It is made when somebody first asks for it, and held by every session of the client until that is cleaned up. When it
- * ends, it is out of the host's table first: the client's next session makes another one. Then its signal fires, its owned
- * resources are given back in reverse order, its services disposed; what goes wrong is collected and reported.
- */
 import { createDeferred } from "../base/async.js";
 import type { CleanupSummary, Resource } from "../base/dispose.js";
 import { ActiveSessionError } from "../base/error.js";
@@ -16,31 +7,48 @@ import type { Ownership } from "./ownership.js";
 import type { Properties } from "./properties.js";
 import { SessionScope } from "./scope.js";
 
-/** What a group needs of its host. */
+/** The part of the host that groups use. */
 export interface GroupHost<Session> {
+  /** The host's options, resolved. */
   readonly settings: HostSettings;
-  /** The live sessions of a client. */
+  /** The live sessions of a client, as a new array. */
   sessionsOf(identity: TaggedIdentity): Session[];
+  /** Reports an error that no caller can receive. */
   warn(message: string, details: object): void;
-  /** The group has ended and must not be found any more. */
+  /** Called when the group ends: removes it from the table, so that it is no longer found. */
   forgetGroup(group: SessionGroup<Session>): void;
-  /** The clean-up of a group is over. */
+  /** Called when the clean-up of the group is finished. */
   groupCleanedUp(group: SessionGroup<Session>, summary: CleanupSummary): void;
 }
 
-/** See the top of the file. `Session` is the kind of its sessions. */
+/**
+ * A group: all active sessions of one client, which differ by suffix, and what they share. See `session.group`.
+ *
+ *     live ──the last session is cleaned up and the last request is over──▶ ending ──▶ cleaned up
+ *
+ * It is created on first use. Every session of the client holds it until that session is cleaned up, so that clean-up code
+ * can still use it; every request that uses a session holds it as well. When the group ends, it leaves the host's table
+ * first: the client's next session gets a new group. Then its signal fires, owned resources are released in reverse order,
+ * and services are disposed. Errors are collected in the summary of `cleanup`.
+ *
+ * @typeParam Session the type of its sessions
+ * @example
+ * session.group.properties.set("theme", "dark"); // for all sessions of the client
+ */
 export class SessionGroup<Session = unknown> {
-  /** @internal */
+  /** The identity of the client; changes when a login or logout moves the group. @internal */
   identity: TaggedIdentity;
-  /** The public id of the client: that of its session without a suffix. */
+  /** The public id of the client, equal to the id of its session without a suffix. Stays the same when the group changes hands. */
   readonly id: string;
   readonly #host: GroupHost<Session>;
   readonly #cleanup = createDeferred<CleanupSummary>();
+  /** Properties, services, owned resources and the end signal. */
   readonly #belongings: SessionScope<unknown>;
+  /** Number of holds; the group ends when it drops to 0. */
   #holders = 0;
   #hasEnded = false;
 
-  /** @internal */
+  /** Created by the host only, which enters it into its table. @internal */
   constructor(host: GroupHost<Session>, identity: TaggedIdentity) {
     this.#host = host;
     this.identity = identity;
@@ -52,42 +60,54 @@ export class SessionGroup<Session = unknown> {
     });
   }
 
-  /** False from the moment the group ends. */
+  /** True while the group is live; false as soon as it starts to end. */
   get isAvailable(): boolean {
     return !this.#hasEnded;
   }
 
-  /** Properties shared by all sessions of the client. */
+  /** Properties shared by all sessions of the client. Read-only once the group has ended. */
   get properties(): Properties {
     return this.#belongings.properties;
   }
 
-  /** What the host's `groupServices` makes for this group, at first use. Throws what that throws, or `SESSION_ENDED`. */
+  /**
+   * The services of the group, created by the host's option `groupServices` on first use; `undefined` without that option.
+   * @throws the error of that option, or `SESSION_ENDED` if they were not created before the end
+   */
   get services(): unknown {
     return this.#belongings.services;
   }
 
-  /** Aborts when the group ends, before anything of it is given back. */
+  /** Aborts when the group ends, before its resources are released. The reason is an error with the code `SESSION_ENDED`. */
   get signal(): AbortSignal {
     return this.#belongings.end.signal;
   }
 
-  /** Resolves when the group has ended and everything it held has been released. */
+  /** Resolves when the group has ended and everything it held has been released. Never rejects. */
   get cleanup(): Promise<CleanupSummary> {
     return this.#cleanup.promise;
   }
 
-  /** The client's live sessions, as of the call. */
+  /** The client's live sessions: a snapshot. Listing does not reset idle timers. */
   sessions(): IterableIterator<Session> {
     return this.#host.sessionsOf(this.identity).values();
   }
 
-  /** As `session.own`, but with the end of the group. Throws `INVALID_ARGUMENT`, or `SESSION_ENDED`. */
+  /**
+   * Takes over a resource, like `session.own`, and releases it when the group ends.
+   * @param resource a disposable, or a function to call
+   * @returns a handle; disposing it releases the resource earlier
+   * @throws `INVALID_ARGUMENT`, `SESSION_ENDED`; the resource is then left untouched
+   */
   own(resource: Resource): Ownership {
     return this.#belongings.own(resource);
   }
 
-  /** Keeps the group until the returned function is called. @internal */
+  /**
+   * Keeps the group live.
+   * @returns releases this hold; the last release ends the group. Idempotent
+   * @internal
+   */
   hold(): () => void {
     this.#holders++;
     let held = true;
@@ -98,7 +118,7 @@ export class SessionGroup<Session = unknown> {
     };
   }
 
-  /** Ends the group, whoever holds it. @internal */
+  /** Ends the group, held or not, and returns the promise of {@link cleanup}. Idempotent. @internal */
   end(): Promise<CleanupSummary> {
     if (!this.#hasEnded) void this.#end();
     return this.cleanup;
@@ -113,11 +133,13 @@ export class SessionGroup<Session = unknown> {
     this.#cleanup.resolve(summary);
   }
 
+  /** @throws `SESSION_ENDED` */
   #checkAvailable(action: string): void {
     if (this.#hasEnded) throw groupEnded(action);
   }
 }
 
+/** The error of an action on a group that has ended; also the reason its `signal` aborts with. */
 function groupEnded(action: string): ActiveSessionError {
   return new ActiveSessionError("SESSION_ENDED", `Cannot ${action}: the group must be live, received ended`);
 }

@@ -1,44 +1,51 @@
-/**
- * Exclusive locks of one session, by name.
- *
- *     free ──acquire──▶ held ──release──▶ held by the next in order, or free
- *                         └──the session ends──▶ over: who waits is rejected, who holds may go on to release
- *
- * - A lock is released once, by whoever holds it: it is a token, a second release does nothing, also when somebody else has
- *   got the lock since.
- * - A release hands the lock on in the same step, to the one that has waited longest.
- * - A lock that was acquired with a signal is released when that aborts, unless it has been handed to a runner by `holds`.
- */
+/** Exclusive locks of one session, by name: the lock itself, and the table of a session's locks. */
 import { noop, onAbort, startTimer } from "../base/async.js";
 import { handOver } from "../base/dispose.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 
-/** How to acquire a lock. */
+/** Options of `session.lock`. */
 export interface LockOptions {
-  /** How long to wait, ms; 0 only tries. Default: `Infinity`. */
+  /** Maximum wait in milliseconds. 0 tries once without waiting. Default: `Infinity`, no time-out. */
   readonly timeout?: number | undefined;
-  /** Cancels the waiting; and, until the lock is handed to a runner, releases it: pass the request's. */
+  /**
+   * Cancels the wait. After that it releases the lock when it aborts, until the lock is passed to a runner. Pass the signal of the
+   * request, so that an abandoned request does not keep the lock. Default: none.
+   */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** The right to be the only one, until it is disposed or released. */
+/**
+ * A lock that is held, as returned by `session.lock`. It is a token for one acquisition: only the first release has an effect,
+ * so a late second one cannot take the lock away from the next holder.
+ *
+ * Release it with `release`, `using` or `await using`, or pass it to a runner in `holds`, which releases it after its clean-up.
+ * A lock acquired with a signal is released when that aborts, unless a runner has it by then.
+ *
+ * @example
+ * using lock = await session.lock("cart", { timeout: 5000, signal: request.signal });
+ * if (!lock) throw new Error("The cart is being changed elsewhere");
+ */
 export class SessionLock implements AsyncDisposable, Disposable {
+  /** The name under which it was acquired. */
   readonly name: string;
+  /** Passes the lock on to the next waiter; `undefined` once released. */
   #pass: (() => void) | undefined;
+  /** Detaches the lock from its signal. */
   #offSignal: () => void;
 
-  /** @internal */
+  /** Created by {@link SessionLocks.acquire} only. @internal */
   constructor(name: string, signal: AbortSignal | undefined, pass: () => void) {
     this.name = name;
     this.#pass = pass;
     this.#offSignal = onAbort(signal, () => this.release());
   }
 
+  /** True once the lock has been released, by whatever means. */
   get isReleased(): boolean {
     return this.#pass === undefined;
   }
 
-  /** Hands the lock on to the next one that waits. Once; further calls do nothing. */
+  /** Releases the lock: the longest waiting caller gets it in the same step, before any new one. Idempotent. */
   release(): void {
     const pass = this.#pass;
     this.#pass = undefined;
@@ -46,34 +53,55 @@ export class SessionLock implements AsyncDisposable, Disposable {
     pass?.();
   }
 
-  /** Whatever its signal does, the lock stays held: a runner releases it now. Returns whether it was held. @internal */
+  /**
+   * Detaches the lock from its signal, because a runner takes it over and releases it from now on.
+   * @returns false if it has been released already, so that it protects nothing
+   * @internal
+   */
   [handOver](): boolean {
     this.#offSignal();
     this.#offSignal = noop;
     return !this.isReleased;
   }
 
+  /** Same as {@link release}, for `using`. */
   [Symbol.dispose](): void {
     this.release();
   }
 
+  /** Same as {@link release}, for `await using`. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.release();
   }
 }
 
+/** A pending call of {@link SessionLocks.acquire}. */
 interface Waiter {
+  /** Gives it the lock. */
   grant(): void;
+  /** Ends the wait with an error. */
   reject(reason: unknown): void;
 }
 
-/** See the top of the file. */
+/**
+ * The locks of one session, by name.
+ *
+ *     free ──acquire──▶ held ──release──▶ held by the next waiter, or free
+ *                         └──the session ends──▶ closed: waiters are rejected, a later release does nothing
+ *
+ * A release passes the lock on in the same step to the longest waiting caller, so nothing can overtake it.
+ */
 export class SessionLocks {
-  /** Who waits for each lock that is held, in order. */
+  /** The waiters of each held lock, in order. A name without an entry is free. */
   readonly #held = new Map<string, Set<Waiter>>();
+  /** True once closed: the locks of an ended session are never passed on. */
   #isOver = false;
 
-  /** Rejects with the signal's reason, or with what {@link close} is given; resolves with nothing when the time is up. */
+  /**
+   * Acquires a lock, or waits for it.
+   * @returns the lock, or `undefined` on time-out
+   * @throws `INVALID_ARGUMENT`, the signal's reason, or the error passed to {@link close}
+   */
   acquire(name: string, { timeout = Number.POSITIVE_INFINITY, signal }: LockOptions): Promise<SessionLock | undefined> {
     checkLock(name, timeout, signal);
     return new Promise((resolve, reject) => {
@@ -96,7 +124,7 @@ export class SessionLocks {
       };
       const waiter: Waiter = {
         grant: () => {
-          // The signal's abort may be what released the lock, before its turn came to end this wait.
+          // If the holder used the same signal, its abort released the lock before the listener of this wait has run.
           if (signal?.aborted) {
             waiter.reject(signal.reason);
             this.#pass(name);
@@ -119,6 +147,7 @@ export class SessionLocks {
     });
   }
 
+  /** Gives the lock to the next waiter, or frees it. */
   #pass(name: string): void {
     if (this.#isOver) return;
     const [next] = this.#held.get(name) ?? [];
@@ -126,7 +155,7 @@ export class SessionLocks {
     else this.#held.delete(name);
   }
 
-  /** Rejects all who wait. */
+  /** Rejects all waiters with `error`. Called when the session ends; the session itself refuses later calls. */
   close(error: ActiveSessionError): void {
     this.#isOver = true;
     for (const waiters of this.#held.values()) for (const waiter of [...waiters]) waiter.reject(error);
@@ -134,6 +163,7 @@ export class SessionLocks {
   }
 }
 
+/** @throws `INVALID_ARGUMENT`, synchronously; `session.lock` turns it into a rejection */
 function checkLock(name: unknown, timeout: unknown, signal: unknown): void {
   const fail = (requirement: string, value: unknown) => {
     throw new ActiveSessionError(
