@@ -1,4 +1,4 @@
-/** Defining runners: named, typed and reusable, apart from any session. */
+/** Definitions of runners: named, typed and reusable, independent of any session. */
 
 import type { SequenceSink } from "../log/sequence-log.js";
 import type { ProcessSink } from "../log/value-log.js";
@@ -15,21 +15,28 @@ import type { Source } from "../runner/source.js";
 import type { ActiveSession } from "./active-session.js";
 import { checkDefinitionOptions } from "./options.js";
 
-/** What every definition has. */
+/** Parts common to all definitions. */
 interface Common<Name> {
+  /** Name of the definition, a non-empty string. Clients use it in requests; events and logs carry it. */
   readonly name: Name;
-  /** What its runners are like, where their creation does not say otherwise. */
+  /** Default options of its runners. Options given to `createRunner` take precedence. */
   readonly options?: DefinitionOptions | undefined;
 }
 
+/** A source, at once or later. */
 type Made<T> = Source<T> | Promise<Source<T>>;
+/** The result of a process body: an async function, or an async generator that yields intermediate values. */
 type Result<T> = Promise<T | undefined | void> | AsyncGenerator<T, T | undefined | void, undefined>;
 
 /**
- * Defines a sequence runner: `session.createRunner(definition, input)` makes one, `session.findRunner(definition, key)` finds it.
- * @param parts `name`: what the application calls it; `input`: any Standard Schema, which checks (and may change) the input;
- *   `run`: makes the source; or, instead of it, `produce`: makes a producer of your own (a class with its own `start` and
- *   `stop`, say) for the log that it is to fill; `options`: what its runners are like
+ * Defines a sequence runner. `session.createRunner(definition, input)` creates a runner, `session.findRunner(definition, key)`
+ * finds it with the right types.
+ * @param parts
+ *   - `name`: a non-empty string
+ *   - `input`: optional validator in Standard Schema form (zod, valibot, arktype); may transform the input
+ *   - `run`: returns the source of the items; it is called when the runner starts, with the validated input and the runner's context
+ *   - `produce`: instead of `run`, creates a custom {@link Producer} for the given sink
+ *   - `options`: default options of its runners
  * @example
  * const search = defineSequenceRunner({
  *   name: "search",
@@ -37,7 +44,7 @@ type Result<T> = Promise<T | undefined | void> | AsyncGenerator<T, T | undefined
  *   run: ({ word }, { signal }) => findMatches(word, signal),
  * });
  * const runner = await session.createRunner(search, { word: "needle" });
- * @throws `INVALID_OPTION`
+ * @throws `INVALID_OPTION` for a missing or wrong part, both or neither of `run` and `produce`, or an invalid option
  */
 export function defineSequenceRunner<T, Given, Input, const Name extends string = string>(
   parts: Common<Name> & {
@@ -45,17 +52,20 @@ export function defineSequenceRunner<T, Given, Input, const Name extends string 
     readonly run: (input: Input, context: RunnerContext<ActiveSession>) => Made<T>;
   },
 ): SequenceDefinition<T, Given, Name>;
+/** Without a validator: `run` receives the input as it was given. */
 export function defineSequenceRunner<T, Input, const Name extends string = string>(
   parts: Common<Name> & {
     readonly run: (input: Input, context: RunnerContext<ActiveSession>) => Made<T>;
   },
 ): SequenceDefinition<T, Input, Name>;
+/** With a custom producer, and a validator. */
 export function defineSequenceRunner<T, Given, Input, const Name extends string = string>(
   parts: Common<Name> & {
     readonly input: StandardSchema<Given, Input>;
     readonly produce: (input: Input, sink: SequenceSink<T>) => Producer;
   },
 ): SequenceDefinition<T, Given, Name>;
+/** With a custom producer; `produce` receives the input as it was given. */
 export function defineSequenceRunner<T, Input, const Name extends string = string>(
   parts: Common<Name> & {
     readonly produce: (input: Input, sink: SequenceSink<T>) => Producer;
@@ -67,9 +77,19 @@ export function defineSequenceRunner<T, Given>(parts: object): SequenceDefinitio
 }
 
 /**
- * Defines a process runner: `session.createRunner(definition, input)` makes one, `session.findRunner(definition, key)` finds it.
- * @param parts as for `defineSequenceRunner`; `run` is the body
- * @throws `INVALID_OPTION`
+ * Defines a process runner: work towards one value, with optional intermediate values. It is created and found as one defined by
+ * {@link defineSequenceRunner}.
+ * @param parts as for {@link defineSequenceRunner}, except that `run` is the body: its return value is the result
+ * @example
+ * const digits = defineProcessRunner({
+ *   name: "digits",
+ *   run: async (count: number, { report, signal }) => {
+ *     report("3."); // an intermediate value
+ *     return await computePi(count, signal);
+ *   },
+ * });
+ * const runner = await session.createRunner(digits, 1000);
+ * @throws `INVALID_OPTION` for a missing or wrong part, both or neither of `run` and `produce`, or an invalid option
  */
 export function defineProcessRunner<T, Given, Input, const Name extends string = string>(
   parts: Common<Name> & {
@@ -78,18 +98,21 @@ export function defineProcessRunner<T, Given, Input, const Name extends string =
     readonly run: (input: Input, context: ProcessContext<any, ActiveSession>) => Result<T>;
   },
 ): ProcessDefinition<T, Given, Name>;
+/** Without a validator: `run` receives the input as it was given. */
 export function defineProcessRunner<T, Input, const Name extends string = string>(
   parts: Common<Name> & {
     // biome-ignore lint/suspicious/noExplicitAny: a T here would be inferred from what is reported, not from the result
     readonly run: (input: Input, context: ProcessContext<any, ActiveSession>) => Result<T>;
   },
 ): ProcessDefinition<T, Input, Name>;
+/** With a custom producer, and a validator. */
 export function defineProcessRunner<T, Given, Input, const Name extends string = string>(
   parts: Common<Name> & {
     readonly input: StandardSchema<Given, Input>;
     readonly produce: (input: Input, sink: ProcessSink<T>) => Producer;
   },
 ): ProcessDefinition<T, Given, Name>;
+/** With a custom producer; `produce` receives the input as it was given. */
 export function defineProcessRunner<T, Input, const Name extends string = string>(
   parts: Common<Name> & {
     readonly produce: (input: Input, sink: ProcessSink<T>) => Producer;

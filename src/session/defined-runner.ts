@@ -1,11 +1,14 @@
-/** Runners from definitions: what a definition says of them, and what a creation says above that. */
+/** Creates runners from definitions. */
 import { bodyOf, type RunnerDefinition, sourceOf } from "../runner/definition.js";
 import { createProcess } from "../runner/process-runner.js";
 import type { Runner, RunnerOwner } from "../runner/runner.js";
 import { createSequence, type SequenceSettings } from "../runner/sequence-runner.js";
 import type { RunnerOptions } from "./options.js";
 
-/** What the definition says, and above it what the creation says. */
+/**
+ * Merges the options of a creation with those of its definition; the creation takes precedence. An option set to `undefined` counts
+ * as omitted. Neither argument is validated yet: invalid values pass through, and the checks that follow report them.
+ */
 export function withDefaults(options: RunnerOptions, definition: RunnerDefinition): RunnerOptions {
   const byDefault = (Object(definition) as Partial<RunnerDefinition>).options;
   if (!byDefault || typeof options !== "object" || options === null) return options;
@@ -13,7 +16,11 @@ export function withDefaults(options: RunnerOptions, definition: RunnerDefinitio
   return { ...byDefault, ...Object.fromEntries(given) };
 }
 
-/** Makes a runner, not started yet, from a definition and a checked input. */
+/**
+ * Creates a runner, not started yet, of the definition's kind.
+ * @param input the input as returned by the definition's validator
+ * @throws `RUNNER_START_FAILED` if the definition's `produce` throws or returns no producer
+ */
 export function createDefined(
   owner: RunnerOwner,
   definition: RunnerDefinition,

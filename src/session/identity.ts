@@ -1,19 +1,21 @@
 /**
- * Who a request belongs to. An identity is a text tagged by where it comes from, so that one kind can never pose as another:
- * the cookie `user:7` is not the user 7. It never leaves the process; outside, a session is known by a keyed hash of it.
+ * Identities of clients, tagged by source. The tag keeps the sources apart: a cookie with the value `user:7` is not the user 7.
+ * An identity is in no URL, event or log; the public id of a session is a keyed hash of it.
  */
 import { createHmac } from "node:crypto";
 import { ActiveSessionError, describe } from "../base/error.js";
 
-/** Where an identity comes from: the application's own user id, the framework's session, or our cookie. */
+/** Source of an identity: the application's user id, the framework's session, or the library's own cookie. */
 export type IdentitySource = "user" | "session" | "cookie";
 
-/** An identity with its source. */
+/** An identity prefixed with its source, such as `user:7`. */
 export type TaggedIdentity = `${IdentitySource}:${string}`;
 
 /**
- * Tags an identity; throws `INVALID_IDENTITY` unless it is a non-empty string of whole characters. Half of a surrogate pair has no form
- * in UTF-8: identities that differ only there would share a session id.
+ * Tags an identity with its source.
+ * @param identity used as it is: not trimmed, not normalized
+ * @throws `INVALID_IDENTITY` unless it is a non-empty, well-formed string. A lone surrogate has no UTF-8 encoding, so identities that
+ *   differ only there would get the same session id.
  */
 export function tagIdentity(source: IdentitySource, identity: unknown): TaggedIdentity {
   if (typeof identity === "string" && identity !== "" && isWellFormed(identity)) return `${source}:${identity}`;
@@ -23,19 +25,22 @@ export function tagIdentity(source: IdentitySource, identity: unknown): TaggedId
   );
 }
 
-/** `String.prototype.isWellFormed`, which Node has and the library's version of the language does not. */
+/** `String.prototype.isWellFormed`, which Node has but the configured TypeScript `lib` does not declare. */
 function isWellFormed(text: string): boolean {
   return (text as string & { isWellFormed(): boolean }).isWellFormed();
 }
 
-/** Whether the application itself knows whose it is. */
+/** True for the application's own user id: such a client is trusted to come back, unlike one known only by a cookie or session. */
 export function isOfUser(identity: TaggedIdentity): boolean {
   return identity.startsWith("user:");
 }
 
 const suffixPattern = /^[A-Za-z0-9_-]{1,64}$/;
 
-/** Throws `INVALID_ARGUMENT` unless `suffix` is 1 to 64 letters, digits, `_` or `-`, or `undefined`. */
+/**
+ * Checks the suffix that distinguishes several sessions of one client.
+ * @throws `INVALID_ARGUMENT` unless it is `undefined` or 1 to 64 ASCII letters, digits, `_` or `-`
+ */
 export function checkSuffix(suffix: unknown): asserts suffix is string | undefined {
   if (suffix === undefined || (typeof suffix === "string" && suffixPattern.test(suffix))) return;
   throw new ActiveSessionError(
@@ -44,7 +49,10 @@ export function checkSuffix(suffix: unknown): asserts suffix is string | undefin
   );
 }
 
-/** The public id of an identity's session: the first 128 bits of its HMAC-SHA-256, base64url, and the suffix. */
+/**
+ * Computes the public id of a session: the first 128 bits of the HMAC-SHA-256 of its identity, base64url without padding (22
+ * characters), followed by `.suffix` if there is one. Without the secret, an id neither reveals nor confirms an identity.
+ */
 export function sessionIdFor(
   secret: string | Uint8Array,
   identity: TaggedIdentity,

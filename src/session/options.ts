@@ -1,4 +1,4 @@
-/** What can be set, for the host and for each runner: checked when given, resolved once into full objects. */
+/** Options of the host and of runners: validated on entry, resolved once into objects with every field set. */
 import { randomBytes } from "node:crypto";
 import { checkDuration, checkFunction, checkInteger, checkOptions } from "../base/check.js";
 import { handOver, isResource, type Resource } from "../base/dispose.js";
@@ -7,67 +7,79 @@ import type { Retain } from "../log/result-log.js";
 import type { Logger } from "./events.js";
 import { type LimitOptions, type Limits, resolveLimits } from "./limits.js";
 
-/** Options of `createActiveSessions`. All times are in milliseconds; `Infinity` disables a time-out. */
+/**
+ * Options of `createActiveSessions`. All times are in milliseconds; `Infinity` disables a time-out. An option set to `undefined`
+ * counts as omitted.
+ */
 export interface ActiveSessionsOptions<Session = never, Services = unknown, Group = unknown> {
-  /** A session that has not been used for so long ends. Default: 20 minutes. */
+  /**
+   * A session ends when unused for this long. Default: 20 minutes; 2 minutes at most for clients that have not come back yet (see
+   * `limits.unconfirmedSessions`).
+   */
   readonly idleTimeout?: number | undefined;
-  /** A session ends so long after its creation, used or not. Default: 2 hours. */
+  /** A session ends this long after its creation, used or not. Default: 2 hours. */
   readonly maxLifetime?: number | undefined;
-  /** A runner that nobody has used for so long is aborted and removed. Default: 2 minutes. */
+  /** A runner is aborted and removed when unused for this long. Default: 2 minutes. */
   readonly runnerIdleTimeout?: number | undefined;
-  /** How many items a read returns that does not say. Default: 20. */
+  /** Number of items that a read of a sequence asks for if it does not specify one; at least 1. Default: 20. */
   readonly defaultAdvance?: number | undefined;
   /**
-   * A producer pauses when so many of its items are not acknowledged, which bounds what a runner holds in memory for a
-   * reader that stays behind. Default: 1000. A smaller number costs speed when items come fast.
+   * Back-pressure: a producer pauses when this many of its items are unacknowledged. Bounds the memory that a runner takes for a
+   * slow reader; a small limit costs throughput. At least 1; `Infinity`: bounded only by `limits.itemsPerRunner`. Default: 1000.
    */
   readonly aheadLimit?: number | undefined;
   /**
-   * Which acknowledged items are kept: none (`"unacknowledged"`, for one follower), the last n, or `"all"` (for reloads and
-   * several followers; memory grows with the sequence). Default: `"unacknowledged"`.
+   * Acknowledged items to keep: none (`"unacknowledged"`, enough for one reader), the last n, or `"all"` (for reloads and several
+   * readers; memory grows with the sequence, up to `limits.itemsPerRunner`). Default: `"unacknowledged"`.
    */
   readonly retain?: Retain | undefined;
-  /** How long each step of a clean-up may take before nobody waits for it any more. Default: 10 seconds. */
+  /** Time limit for each step of a clean-up. A step that exceeds it is reported and no longer waited for. Default: 10 seconds. */
   readonly cleanupTimeout?: number | undefined;
   /**
-   * Keys the hash that makes session ids out of identities. Default: random for each process. Set it when keys should stay
-   * the same over a restart.
+   * Key of the hash that derives session ids from identities and signs the library's cookies; must not be empty. Bytes are copied.
+   * Default: random for each process. Set it if session ids and cookies should survive a restart.
    */
   readonly secret?: string | Uint8Array | undefined;
-  /** Makes the services of a session, at their first use; disposed, if disposable, when the session has ended. */
+  /** Creates the services of a session at their first use. A disposable object is disposed at the end of the session. */
   readonly services?: ((session: Session) => Services) | undefined;
-  /** As `services`, for the group of all sessions of a client. */
+  /** Like `services`, for the group of all sessions of one client. */
   readonly groupServices?: ((group: Group) => unknown) | undefined;
-  /** How much one client, and all together, may hold. */
+  /** Limits for each client and for the whole process; see `LimitOptions` for the defaults. */
   readonly limits?: LimitOptions | undefined;
   /**
-   * Is told what happens, each kind of event at its level; see `ActiveSessionEvents`. Default: what goes wrong is a warning of
-   * the process.
+   * Receives events at the level of their kind; see `ActiveSessionEvents`. Default: failures are emitted as process warnings, at
+   * most ten a minute in detail.
    */
   readonly logger?: Logger | undefined;
 }
 
-/** Options of every runner. */
+/** Options of a runner. Defaults come from its definition, if it has one, and then from the host. */
 export interface RunnerOptions {
-  /** When the work begins: at once, or with the first `getRequired` or read over the wire. Default: `"now"`. */
+  /** Start of the work: at creation, or with the first `getRequired` or HTTP read. Default: `"now"`. */
   readonly start?: "now" | "on-first-read" | undefined;
-  /** Default: the host's. A process has none. */
+  /** Back-pressure of a sequence, in items; see {@link ActiveSessionsOptions.aheadLimit}. A process ignores it. Default: the host's. */
   readonly aheadLimit?: number | undefined;
-  /** Default: the host's. A process always keeps its newest value. */
+  /**
+   * Acknowledged items to keep; see {@link ActiveSessionsOptions.retain}. A process ignores it and keeps its newest value. Default:
+   * the host's.
+   */
   readonly retain?: Retain | undefined;
-  /** How many positions a read asks for that does not say. Default: the host's; 1 for a process. */
+  /** Number of positions that a read asks for if it does not specify one; at least 1. Default: the host's; 1 for a process. */
   readonly defaultAdvance?: number | undefined;
-  /** The runner is aborted and removed when nobody has used it for so many ms. Default: the host's `runnerIdleTimeout`. */
+  /** The runner is aborted and removed when unused for this many ms; `Infinity`: never. Default: the host's `runnerIdleTimeout`. */
   readonly idleTimeout?: number | undefined;
-  /** Aborts the runner when it aborts. */
+  /** Aborts the runner when it fires. The runner's `abortReason` is `"signal"` then. */
   readonly signal?: AbortSignal | undefined;
-  /** Released in reverse order after the runner's clean-up, also when its creation fails. */
+  /**
+   * Resources that the runner takes over: disposables or functions, such as a lock. They are released in reverse order after the
+   * runner's clean-up, also if the creation fails.
+   */
   readonly holds?: Iterable<Resource> | undefined;
-  /** The application's own; see `runner.data`. */
+  /** Any value of the application's; becomes `runner.data`. The library does not use it. */
   readonly data?: unknown | undefined;
 }
 
-/** The host's options, every one set. */
+/** The resolved {@link ActiveSessionsOptions}. */
 export interface HostSettings {
   readonly idleTimeout: number;
   readonly maxLifetime: number;
@@ -85,6 +97,7 @@ export interface HostSettings {
 
 const minute = 60_000;
 
+/** Also the list of known option names. `secret` is a placeholder: each host generates its own default. */
 const defaultSettings = {
   idleTimeout: 20 * minute,
   maxLifetime: 120 * minute,
@@ -99,7 +112,10 @@ const defaultSettings = {
   logger: undefined,
 } as const satisfies Omit<HostSettings, "limits">;
 
-/** Checks the host's options and fills in the defaults; throws `INVALID_OPTION`. */
+/**
+ * Validates the host's options and fills in the defaults.
+ * @throws `INVALID_OPTION` for an unknown option or an invalid value
+ */
 export function resolveOptions(options: ActiveSessionsOptions<never, unknown, never> = {}): HostSettings {
   const action = "create active sessions";
   checkOptions(action, options, [...Object.keys(defaultSettings), "limits"]);
@@ -117,7 +133,7 @@ export function resolveOptions(options: ActiveSessionsOptions<never, unknown, ne
   return { ...settings, secret: typeof secret === "string" ? secret : Uint8Array.prototype.slice.call(secret) };
 }
 
-/** A runner's options, every one set. */
+/** The resolved {@link RunnerOptions}, without `holds`, which {@link takeHolds} takes over first. */
 export interface RunnerChoices {
   readonly start: "now" | "on-first-read";
   readonly aheadLimit: number;
@@ -132,7 +148,13 @@ const runnerOptionNames = [
   ...["start", "aheadLimit", "retain", "defaultAdvance", "idleTimeout", "signal", "holds", "data"],
 ] as const;
 
-/** Checks a runner's options and fills in the defaults; throws `INVALID_OPTION`. */
+/**
+ * Validates a runner's options and fills in the defaults.
+ * @param action for error messages: "Cannot {action}: …"
+ * @param holds the result of {@link takeHolds}; its problems are reported here, when the resources can already be released
+ * @param defaults the host's settings
+ * @throws `INVALID_OPTION` for an unknown option, an invalid value, or a hold that is invalid or already released
+ */
 export function resolveRunnerOptions(
   action: string,
   options: RunnerOptions,
@@ -156,24 +178,33 @@ export function resolveRunnerOptions(
   return { start, aheadLimit, retain, defaultAdvance, idleTimeout, signal, data };
 }
 
-/** Checks what a definition says of its runners; throws `INVALID_OPTION`. */
+/**
+ * Validates the options of a definition. `start`, `signal`, `holds` and `data` belong to a single runner and are refused.
+ * @throws `INVALID_OPTION` for an unknown option or an invalid value
+ */
 export function checkDefinitionOptions(options: RunnerOptions = {}): void {
   const action = "define a runner";
   checkOptions(action, options, ["aheadLimit", "retain", "defaultAdvance", "idleTimeout"]);
+  // Any valid values for the checks: omitted options stay omitted and get the host's defaults at creation.
   const { aheadLimit = 1, retain = "all", defaultAdvance = 1, idleTimeout = 1 } = options;
   checkDuration(action, "idleTimeout", idleTimeout);
   checkReading(action, { aheadLimit, retain, defaultAdvance });
 }
 
-/** What is wrong with the `holds` that a creation takes over before anything of it can fail. */
+/** Problems with the option `holds`, found while taking it over. */
 export interface Holds {
-  /** Whether `holds` was something else than resources only. */
+  /** True if `holds` is not iterable or contains a value that cannot be released. */
   readonly isInvalid: boolean;
-  /** Whether one of them, bound to a request that is over, has been given back already: it protects nothing any more. */
+  /** True if a resource was already released, such as a lock whose request is over: it protects nothing any more. */
   readonly isReleased: boolean;
 }
 
-/** Takes over the resources in `holds`, one by one, into `taken`; throws what its iteration throws. */
+/**
+ * Takes over the resources in `holds`. Must be the first step of a creation: whatever fails afterwards, the caller can release
+ * everything in `taken`. For the same reason problems are returned, not thrown.
+ * @param taken receives each resource as soon as the iteration yields it, so that none is lost if the iteration throws
+ * @throws errors of the iteration
+ */
 export function takeHolds(options: RunnerOptions, taken: Resource[]): Holds {
   const holds: unknown = Object(options).holds;
   if (holds === undefined) return { isInvalid: false, isReleased: false };
@@ -184,12 +215,14 @@ export function takeHolds(options: RunnerOptions, taken: Resource[]): Holds {
     if (!isResource(resource)) isInvalid = true;
     else {
       taken.push(resource);
+      // A lock that is bound to its request stays held from here on; false: the request has already released it.
       if ((resource as { [handOver]?: () => boolean })[handOver]?.() === false) isReleased = true;
     }
   }
   return { isInvalid, isReleased };
 }
 
+/** Checks of the options that hosts, definitions and runners have in common. */
 function checkReading(
   action: string,
   { aheadLimit, retain, defaultAdvance }: Pick<HostSettings, "aheadLimit" | "retain" | "defaultAdvance">,
@@ -201,12 +234,14 @@ function checkReading(
   else throw invalid(action, 'retain must be "unacknowledged", "all" or an integer of at least 0', retain);
 }
 
+/** Only `warn` is required. `null` stands for a missing `warn`, since `checkFunction` accepts `undefined`. */
 function checkLogger(action: string, logger: unknown): void {
   const methods = Object(logger) as Record<string, unknown>;
   checkFunction(action, "logger.warn", methods.warn ?? null);
   for (const level of ["error", "info", "debug"]) checkFunction(action, `logger.${level}`, methods[level]);
 }
 
+/** The error message must never contain the secret itself, hence no `describe` here. */
 function checkSecret(action: string, secret: unknown): void {
   const fits = typeof secret === "string" || secret instanceof Uint8Array;
   if (secret === undefined || (fits && secret.length > 0)) return;
@@ -220,7 +255,7 @@ function invalid(action: string, requirement: string, value: unknown): ActiveSes
   return new ActiveSessionError("INVALID_OPTION", `Cannot ${action}: ${requirement}, received ${describe(value)}`);
 }
 
-/** An option given as `undefined` counts as left out. */
+/** Drops options set to `undefined`, which would override a default in a spread. */
 function withoutUndefined<T extends object>(options: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(Object(options)).filter(([, value]) => value !== undefined)) as never;
 }

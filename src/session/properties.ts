@@ -1,70 +1,86 @@
-/**
- * A session's or a group's properties: a map shared by all requests of the client, in the memory of this process. When its
- * owner has ended it can still be read, but not changed. Iterating sees the entries as of its beginning.
- */
 import { createDeferred, type Deferred } from "../base/async.js";
 import { disposeOf, isResource } from "../base/dispose.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 
-/** The name of a property together with the type of its value. See {@link defineProperty}. */
+/** The name of a property together with the type of its value; returned by {@link defineProperty}. */
 export interface PropertyDefinition<T> {
+  /** The key of the property: definitions with equal names share one value. */
   readonly name: string;
-  /** Only for the compiler. */
+  /** Exists only in the type system; never set. */
   readonly type?: T;
 }
 
 /**
- * Names a property whose values are of type `T`.
+ * Defines a typed property. The type `T` is a promise of the application; values are not checked at run time.
  * @example
  * const cart = defineProperty<Cart>("cart");
  * session.properties.set(cart, { items: [] });
  * session.properties.get(cart)?.items; // typed
+ * @throws `INVALID_ARGUMENT` unless `name` is a non-empty string
  */
 export function defineProperty<T>(name: string): PropertyDefinition<T> {
   return Object.freeze({ name: nameOf(name) });
 }
 
-/** Whose properties they are. */
+/** The session or group that a {@link Properties} object belongs to. */
 export interface PropertyOwner {
-  /** Throws when the owner has ended. */
+  /**
+   * @param action for the error message: "Cannot {action}: …"
+   * @throws `SESSION_ENDED` if the owner has ended
+   */
   checkAvailable(action: string): void;
-  /** Something of the application's own code went wrong where nobody could be told. */
+  /** Reports an error of application code that cannot reach any caller. */
   warn(message: string, error: unknown): void;
 }
 
-/** See the top of the file. */
+/**
+ * Properties of a session or group: a map shared by all requests of the client, in the memory of this process. After the end of its
+ * owner it can be read but not changed. Iteration uses a snapshot, so changing the map meanwhile is safe.
+ * @example
+ * session.properties.set("theme", "dark");
+ * session.properties.get("theme"); // unknown; use `defineProperty` for a typed value
+ */
 export class Properties implements Iterable<[string, unknown]> {
   readonly #owner: PropertyOwner;
   readonly #values = new Map<string, unknown>();
+  /** Pending `getOrCreate` calls by name: concurrent calls share one factory call. */
   readonly #beingCreated = new Map<string, Deferred<unknown>>();
   #isReadOnly = false;
 
-  /** @internal */
+  /** Created by the session or group, at the first use of its properties. @internal */
   constructor(owner: PropertyOwner) {
     this.#owner = owner;
   }
 
-  /** True from the end of the session (the group) on. */
+  /** True once the session or group has ended. */
   get isReadOnly(): boolean {
     return this.#isReadOnly;
   }
 
+  /** Number of properties set. */
   get size(): number {
     return this.#values.size;
   }
 
-  /** The property's value, or `undefined`. */
+  /**
+   * Returns the value of a property, or `undefined` if it is not set.
+   * @throws `INVALID_ARGUMENT` for an empty name
+   */
   get<T>(property: PropertyDefinition<T>): T | undefined;
   get(name: string): unknown;
   get(property: string | PropertyDefinition<unknown>): unknown {
     return this.#values.get(nameOf(property));
   }
 
+  /** True if the property is set, even to `undefined`. */
   has(property: string | PropertyDefinition<unknown>): boolean {
     return this.#values.has(nameOf(property));
   }
 
-  /** Sets the property. Throws `SESSION_ENDED` (for a group: when it has ended). */
+  /**
+   * Sets a property. A value that it replaces is not disposed.
+   * @throws `SESSION_ENDED` if the session or group has ended, `INVALID_ARGUMENT` for an empty name
+   */
   set<T>(property: PropertyDefinition<T>, value: T): this;
   set(name: string, value: unknown): this;
   set(property: string | PropertyDefinition<unknown>, value: unknown): this {
@@ -73,17 +89,21 @@ export class Properties implements Iterable<[string, unknown]> {
     return this;
   }
 
-  /** Removes the property; returns whether it was there. Its value is not disposed. Throws `SESSION_ENDED`. */
+  /**
+   * Removes a property. Its value is not disposed.
+   * @returns false if it was not set
+   * @throws `SESSION_ENDED` if the session or group has ended, `INVALID_ARGUMENT` for an empty name
+   */
   delete(property: string | PropertyDefinition<unknown>): boolean {
     this.#owner.checkAvailable("delete a property");
     return this.#values.delete(nameOf(property));
   }
 
   /**
-   * The property's value; if there is none, what `factory` makes, which may be async. However many ask at the same time, it runs
-   * once, and all get the same value; if it fails, all of them fail and the next call tries again. A value that comes too late,
-   * because one has been set or the session has ended meanwhile, is disposed if it can be.
-   * @throws `SESSION_ENDED`, or what `factory` throws
+   * Returns the value of a property, or creates it with `factory`, which may be async. Concurrent calls for one property share a
+   * single call of `factory` and its outcome. After a failure the next call tries again. If the property is set or the session ends
+   * while `factory` runs, its value is discarded, and disposed if it is disposable; callers get the value that was set.
+   * @throws errors of `factory`; `SESSION_ENDED`, also when the session ends meanwhile; `INVALID_ARGUMENT` for an empty name
    */
   async getOrCreate<T>(property: PropertyDefinition<T>, factory: () => T | Promise<T>): Promise<T>;
   async getOrCreate<T>(name: string, factory: () => T | Promise<T>): Promise<T>;
@@ -100,13 +120,14 @@ export class Properties implements Iterable<[string, unknown]> {
     return creation.promise as Promise<T>;
   }
 
+  /** Runs the factory and settles the shared promise. Never rejects. */
   async #create(name: string, factory: () => unknown, { resolve, reject }: Deferred<unknown>): Promise<void> {
     try {
-      await undefined; // whoever asks in this very step shares the outcome, also that of a factory that throws at once
+      await undefined; // so that calls made in the same tick share the outcome, even if the factory throws synchronously
       const value = await factory();
       if (this.#isReadOnly || this.#values.has(name)) await this.#discard(value);
       else this.#values.set(name, value);
-      resolve(this.#values.get(name)); // at the end of the session all who wait have been rejected already
+      resolve(this.#values.get(name)); // no effect after the owner's end: `close` has rejected it
     } catch (error) {
       reject(error);
     } finally {
@@ -114,7 +135,7 @@ export class Properties implements Iterable<[string, unknown]> {
     }
   }
 
-  /** A value that came too late; that it cannot be disposed is no matter of those who asked for the property. */
+  /** Disposes a value that came too late. A failure is only reported: it does not concern the callers of `getOrCreate`. */
   async #discard(value: unknown): Promise<void> {
     try {
       if (typeof value === "object" && isResource(value)) await disposeOf(value);
@@ -123,29 +144,34 @@ export class Properties implements Iterable<[string, unknown]> {
     }
   }
 
+  /** A snapshot of the names, in order of insertion. */
   keys(): IterableIterator<string> {
     return [...this.#values.keys()].values();
   }
 
+  /** A snapshot of the values, in order of insertion. */
   values(): IterableIterator<unknown> {
     return [...this.#values.values()].values();
   }
 
+  /** A snapshot of the entries, in order of insertion. */
   entries(): IterableIterator<[string, unknown]> {
     return [...this.#values.entries()].values();
   }
 
+  /** Same as {@link entries}. */
   [Symbol.iterator](): IterableIterator<[string, unknown]> {
     return this.entries();
   }
 
-  /** The owner has ended: who waits for a value need wait no longer. @internal */
+  /** Makes the properties read-only and rejects pending `getOrCreate` calls with `error`. @internal */
   close(error: unknown): void {
     this.#isReadOnly = true;
     for (const { reject } of this.#beingCreated.values()) reject(error);
   }
 }
 
+/** Resolves a name or definition; throws `INVALID_ARGUMENT` unless the result is a non-empty string. */
 function nameOf(property: string | PropertyDefinition<unknown>): string {
   const name: unknown = typeof property === "string" ? property : Object(property).name;
   if (typeof name === "string" && name !== "") return name;

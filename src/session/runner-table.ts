@@ -1,19 +1,26 @@
-/** The runners of one session: by number, with their idle times, and with the clean-ups that are still going on. */
+/** The runners of one session with their idle times, and the clean-ups of those already removed. */
 import type { CleanupSummary } from "../base/dispose.js";
 import { IdleEntry, type IdleList, type IdleLists } from "../base/idle-list.js";
 import type { RecencyList, Recent } from "../base/recency-list.js";
 import type { Runner } from "../runner/runner.js";
 
-/** A runner and what keeps it. */
+/** A runner with its place in the idle list and in the host's list of unused runners. */
 export class RunnerEntry extends IdleEntry implements Recent<RunnerEntry> {
+  /** Link maintained by {@link RecencyList}. */
   moreRecent: RunnerEntry | undefined;
+  /** Link maintained by {@link RecencyList}. */
   lessRecent: RunnerEntry | undefined;
+  /** True while the entry is in a {@link RecencyList}. */
   isListed = false;
-  /** How many reads and responses keep the runner from idling out. */
+  /** Number of reads, open responses and other holds that keep the runner from idling out. */
   holders = 0;
-  /** When it was used last, by the monotonic clock, ms. */
+  /** Time of the last use, in ms of the monotonic clock. */
   usedAt = performance.now();
 
+  /**
+   * @param idleTimeout in ms; `Infinity`: the runner never idles out
+   * @param idle the shared list of this duration, joined by {@link RunnerTable.add} and left by {@link RunnerTable.remove}
+   */
   constructor(
     readonly runner: Runner,
     readonly idleTimeout: number,
@@ -23,38 +30,51 @@ export class RunnerEntry extends IdleEntry implements Recent<RunnerEntry> {
   }
 }
 
-/** See the top of the file. */
+/**
+ * The runners of one session, by number, with their idle times and pending clean-ups.
+ *
+ * Invariant: an entry is in its idle list and in the host's list of unused runners only while it has no holder.
+ */
 export class RunnerTable {
+  /** The host's idle lists. Each entry joins the list of its duration, which it shares with runners of other sessions. */
   readonly #idle: IdleLists<RunnerEntry>;
-  /** Those of the whole host that nobody is using. */
+  /** Unused runners of the whole host, in order of last use: the candidates when a limit makes room. */
   readonly #unused: RecencyList<RunnerEntry>;
+  /** In order of creation, since numbers only grow and a removed runner does not return. */
   readonly #entries = new Map<number, RunnerEntry>();
+  /** Clean-ups in progress. A settled one is dropped, so that a session does not grow with the runners it has had. */
   readonly #disposals = new Set<Promise<CleanupSummary>>();
 
+  /**
+   * @param idle the host's idle lists, one for each duration
+   * @param unused the host's unused runners
+   */
   constructor(idle: IdleLists<RunnerEntry>, unused: RecencyList<RunnerEntry>) {
     this.#idle = idle;
     this.#unused = unused;
   }
 
-  /** The runners in order of creation, as of the call. */
+  /** A snapshot of the runners in order of creation. */
   all(): Runner[] {
     return [...this.#entries.values()].map((entry) => entry.runner);
   }
 
+  /** Returns the runner with this number without counting as a use. */
   get(number: number): Runner | undefined {
     return this.#entries.get(number)?.runner;
   }
 
-  /** Adds a runner; its idle time begins with the end of its first hold. */
+  /** Adds a runner. Its idle time starts when its first hold is released, not here. */
   add(runner: Runner, idleTimeout: number): void {
     this.#entries.set(runner.number, new RunnerEntry(runner, idleTimeout, this.#idle.join(idleTimeout)));
   }
 
+  /** Number of runners in the table. */
   get size(): number {
     return this.#entries.size;
   }
 
-  /** The runner that was not used for the longest time, of those that nobody is using. */
+  /** The least recently used runner without a holder, or `undefined` if all are in use. */
   idlest(): RunnerEntry | undefined {
     let idlest: RunnerEntry | undefined;
     for (const entry of this.#entries.values()) {
@@ -63,7 +83,11 @@ export class RunnerTable {
     return idlest;
   }
 
-  /** Takes a runner out; its clean-up is waited for by {@link disposed}. Returns whether it was there. */
+  /**
+   * Removes a runner from the table and from all lists.
+   * @param disposal the runner's clean-up, which {@link disposed} waits for; must not reject
+   * @returns false if the runner was not in the table
+   */
   remove(runner: Runner, disposal: Promise<CleanupSummary>): boolean {
     const entry = this.#entries.get(runner.number);
     if (!entry) return false;
@@ -76,12 +100,12 @@ export class RunnerTable {
     return true;
   }
 
-  /** Resolves when the clean-ups of all runners taken out so far are over. */
+  /** Waits for the clean-ups in progress at the time of the call. Clean-ups that finished earlier are not in the result. */
   disposed(): Promise<CleanupSummary[]> {
     return Promise.all(this.#disposals);
   }
 
-  /** Keeps a runner from idling out until {@link release} has been called as often. */
+  /** Keeps a runner from idling out until {@link release} has been called as often. Ignores a removed runner. */
   hold(runner: Runner): void {
     const entry = this.#entries.get(runner.number);
     if (!entry || entry.holders++ > 0) return;
@@ -89,6 +113,7 @@ export class RunnerTable {
     this.#unused.remove(entry);
   }
 
+  /** Undoes one {@link hold}. The last release starts the idle time. Ignores a removed runner. */
   release(runner: Runner): void {
     const entry = this.#entries.get(runner.number);
     if (!entry) return;

@@ -1,11 +1,3 @@
-/**
- * The runners of one session: how one comes to be, how it is found, what keeps it from idling out, and what is told of it.
- *
- * A creation takes its number first and never gives it back. What it was given it has taken over: if it fails, wherever, the
- * runner is disposed, or, where there was none yet, the source closed and the `holds` released. A runner is made only where there
- * may be one more, and is told of at once: nobody hears of a runner that was never created.
- */
-
 import { abortable, LazyPromise } from "../base/async.js";
 import { type CleanupSummary, mergeSummaries, type OnLate, type Resource, runSteps, toSteps } from "../base/dispose.js";
 import type { IdleLists } from "../base/idle-list.js";
@@ -29,131 +21,176 @@ import {
 import { parseRunnerKey } from "./runner-key.js";
 import { type RunnerEntry, RunnerTable } from "./runner-table.js";
 
-/** What runners need of their host. */
+/** The part of the host that {@link SessionRunners} uses. */
 export interface RunnersHost {
+  /** Defaults of the runners' options, limits and the clean-up time-out. */
   readonly settings: HostSettings;
-  /** The lists in which idle runners wait for their end. */
+  /** Idle runners in order of expiry, one list for each duration. */
   readonly idleRunners: IdleLists<RunnerEntry>;
-  /** Those of them that nobody is using, in order of their last use. */
+  /** Runners of all sessions without a holder, in order of last use. */
   readonly unusedRunners: RecencyList<RunnerEntry>;
-  /** Counts what all sessions hold. */
+  /** Counts the runners and open reads of all sessions. */
   readonly tally: Tally;
+  /** Publishes events of runners and failed creations. */
   readonly events: Events;
-  /** Throws where the session may not have one more open read. */
+  /** Throws `CLIENT_LIMIT_REACHED` or `SERVER_LIMIT_REACHED` if one more open read would exceed a limit. */
   admitRead(session: unknown): void;
 }
 
-/** What runners need of their session. */
+/** The part of the session that {@link SessionRunners} uses. */
 export interface RunnersOwner {
+  /** The session itself, as far as it is needed here. The work of a runner gets it as `context.session`. */
   readonly session: {
+    /** The public id, part of every runner's key. */
     readonly id: string;
+    /** Distinguishes successive sessions with the same id. */
     readonly generation: number;
+    /** Made at first use, so read only when a runner's work asks for it. */
     readonly services: unknown;
+    /** Aborts when the session ends. */
     readonly signal: AbortSignal;
     /** Keeps the session from idling out until `release` has been called as often. */
     hold(): void;
+    /** Undoes one `hold`. */
     release(): void;
-    /** Where its runners' items are counted. */
+    /** Counts the items of the session's runners; changes when the client is confirmed. */
     readonly items: ItemTally;
   };
+  /** Settings, limits and lists shared by all sessions. */
   readonly host: RunnersHost;
-  /** Throws when the session has ended. */
+  /** Throws `SESSION_ENDED` if the session has ended. */
   checkAvailable(action: string): void;
-  /** Throws where there may not be one more runner. */
+  /**
+   * Throws `CLIENT_LIMIT_REACHED` or `SERVER_LIMIT_REACHED` if one more runner would exceed a limit. May first end idle runners, which
+   * runs application code.
+   */
   admitRunner(): void;
-  /** Resolves when a client that is told of a runner can come back to it; rejects if it never can. */
+  /** Resolves when the client's identity is saved, so that it can find a new runner again; rejects if saving has failed. */
   published(): Promise<void>;
+  /** Reports an error that cannot reach any caller. */
   warn(message: string, error: unknown): void;
 }
 
-/** How a runner comes to be. */
+/** The steps that differ between the kinds of runners; see {@link SessionRunners.create}. */
 export interface Recipe<R> {
-  /** Checks what it is to be made from; throws, or rejects. */
+  /** Validates the source, body or input. May throw or reject. */
   readonly check?: () => void | Promise<void>;
-  /** Makes it, not started yet, from what its options came to. */
+  /** Constructs the runner, not started yet, with the resolved options. */
   readonly make: (owner: RunnerOwner, settings: SequenceSettings) => R;
-  /** What it is made from, if that is defined. */
+  /** The definition that the runner is created from, if any. */
   readonly definition?: RunnerDefinition;
-  /** A process waits for its next report by default: the host's default advance is meant for items. Default: `"sequence"`. */
+  /** A process ignores the host's `defaultAdvance`, which counts items: it waits for its next report. Default: `"sequence"`. */
   readonly kind?: RunnerKind;
-  /** Closes what was given for it where it could not even be made, within so many ms. */
+  /** Closes the given source if the runner could not be constructed. Each step may take `timeout` ms. */
   readonly discard?: (timeout: number, onLate: OnLate) => Promise<CleanupSummary>;
 }
 
 const nothing: CleanupSummary = { timedOut: false, errors: [] };
 
-/** See the top of the file. */
+/**
+ * The runners of one session: creates and finds them, keeps them from idling out while they are in use, and publishes their events.
+ *
+ *     number ──▶ holds taken over ──▶ source checked ──▶ limits checked ──▶ made, `runner.created`
+ *            ──▶ started, unless that waits for the first read ──▶ client's identity saved
+ *
+ * Invariants of a creation:
+ *
+ * - It takes its number first; numbers are never reused, not even after a failure.
+ * - It owns what it was given. If it fails at any point, the runner is disposed with its source and holds, or, if there is none yet,
+ *   the source is closed and the holds are released.
+ * - Limits are checked before the runner is made, and `runner.created` is published right after: no event names a runner that was
+ *   never created.
+ * - Application code may end the session at any step, so the session is checked again after `check`, after `make` and after the start.
+ * - The end of the session waits for the clean-up of creations in progress.
+ */
 export class SessionRunners implements RunnerOwner {
   readonly #owner: RunnersOwner;
   readonly #table: RunnerTable;
-  /** Those under way: how what they leave is cleaned up if they fail. */
+  /** Creations in progress. Each resolves with the clean-up of a failed creation, which the end of the session waits for. */
   readonly #creations = new Set<LazyPromise<CleanupSummary>>();
+  /** Signal for the present owner's reads and responses; created on demand. */
   #handover: LazySignal | undefined;
+  /** Created on demand, which keeps sessions without idempotency keys small. */
   #once: IdempotentCreations | undefined;
+  /** Only grows, so that a key never leads to another runner than the one it was issued for. */
   #nextNumber = 0;
+  /** Open reads of this session, for its client's limit. The host's tally counts them for the whole process. */
   #openReads = 0;
   #isFresh = true;
 
+  /** @param owner the session; holds its host, too */
   constructor(owner: RunnersOwner) {
     this.#owner = owner;
     this.#table = new RunnerTable(owner.host.idleRunners, owner.host.unusedRunners);
   }
 
-  /** True until one has been created or found. */
+  /** True until a runner has been created or found. */
   get isFresh(): boolean {
     return this.#isFresh;
   }
 
+  /** Number of runners, finished ones included. */
   get size(): number {
     return this.#table.size;
   }
 
-  /** How many reads wait and responses are open. */
+  /** Number of pending reads and open responses. */
   get openReads(): number {
     return this.#openReads;
   }
 
-  /** Aborts when the session gets another owner. */
+  /**
+   * Aborts when the session is moved to another identity, at a login for example. Each owner gets its own signal, so that the new
+   * owner's reads go on.
+   */
   get handover(): LazySignal {
     this.#handover ??= new LazySignal();
     return this.#handover;
   }
 
-  /** The session has another owner: what the former one has opened ends. */
+  /** Aborts the former owner's {@link handover} signal with `reason`, which ends the reads and responses it has opened. */
   handOver(reason: unknown): void {
     const former = this.#handover;
     this.#handover = undefined;
     former?.abort(reason);
   }
 
-  /** What has been asked for under an idempotency key. */
+  /** Creations under an idempotency key. */
   get once(): IdempotentCreations {
     this.#once ??= new IdempotentCreations();
     return this.#once;
   }
 
-  /** In order of creation, as of the call. */
+  /** A snapshot of the runners in order of creation. */
   all(): Runner[] {
     return this.#table.all();
   }
 
-  /** Whether a runner with this number has been created, and is there or is not any more. */
+  /** True if this number has been taken, whether the runner still exists, was removed, or failed to be created. */
   hasIssued(number: number): boolean {
     return number < this.#nextNumber;
   }
 
-  /** The runner with this number, without using it. */
+  /** Returns the runner with this number without counting as a use. */
   peek(number: number): Runner | undefined {
     return this.#table.get(number);
   }
 
-  /** The least recently used of those that nobody is using. */
+  /** The least recently used runner without a holder, or `undefined` if all are in use. */
   idlest(): RunnerEntry | undefined {
     return this.#table.idlest();
   }
 
   // --- creating ----------------------------------------------------------------------------------------------------
 
+  /**
+   * Creates a runner, and starts it unless it is to start with its first read.
+   * @param action for error messages: "Cannot {action}: …"
+   * @param options not validated yet
+   * @returns the runner, when its client can come back to it
+   * @throws `INVALID_OPTION`, `SESSION_ENDED`, `CLIENT_LIMIT_REACHED`, `SERVER_LIMIT_REACHED`, `RUNNER_START_FAILED`,
+   *   `IDENTITY_NOT_SAVED`; errors of `check` and `make`. By then everything it was given is released, or its time is up.
+   */
   async create<R extends Runner>(
     action: string,
     options: RunnerOptions,
@@ -167,16 +204,17 @@ export class SessionRunners implements RunnerOwner {
     let summary = nothing;
     let runner: R | undefined;
     try {
-      const holds = takeHolds(options, taken);
+      const holds = takeHolds(options, taken); // first: from here on a failure releases them
       this.#owner.checkAvailable(action);
       const choices = resolveRunnerOptions(action, options, holds, host.settings);
       const { data, aheadLimit, retain } = choices;
+      // Awaited only if it is asynchronous: otherwise the runner is made before the call returns.
       const checking = check?.();
       if (checking instanceof Promise) await this.#pinned(checking);
       this.#owner.checkAvailable(action);
       this.#owner.admitRunner();
       const { itemsPerRunner: mostItems } = host.settings.limits;
-      // One literal: reading from an object that was spread together is slow, and the runner reads from this one all its life.
+      // One literal, no spread: V8 gives a literal a fast shape, and the runner reads these settings all its life.
       const settings = {
         number,
         defaultAdvance: kind === "process" ? (options.defaultAdvance ?? 1) : choices.defaultAdvance,
@@ -189,12 +227,13 @@ export class SessionRunners implements RunnerOwner {
       };
       runner = make(this, settings);
       this.#add(runner, choices);
-      this.#owner.checkAvailable(action); // making room for it, or making it, may have run code that ended the session
+      this.#owner.checkAvailable(action); // making room, `make` or a listener may have ended the session
       await this.#launch(runner, choices);
       this.#owner.checkAvailable(action);
       this.#isFresh = false;
       return runner;
     } catch (error) {
+      // Before the rejection: a caller that tries again finds the holds, such as a lock, released.
       summary = runner ? await runner.dispose("stopped") : await this.#giveBack(discard, taken);
       const { id, generation } = session;
       host.events.emit("runner.creation-failed", () => ({ session: id, generation, error }));
@@ -205,13 +244,17 @@ export class SessionRunners implements RunnerOwner {
     }
   }
 
+  /** Must follow `make` without an `await`, so that the limits just checked still hold. */
   #add(runner: Runner, { idleTimeout }: RunnerChoices): void {
     this.#table.add(runner, idleTimeout);
     this.#owner.host.tally.runners++;
     this.#tell("runner.created", runner);
   }
 
-  /** Starts a new runner if it is to start now, and waits until its client can come back; it cannot idle out meanwhile. */
+  /**
+   * Starts the runner if it is to start now, and waits until the client's identity is saved. Held meanwhile, so that it cannot idle
+   * out; the release starts its idle time.
+   */
   async #launch(runner: Runner, { start, signal }: RunnerChoices): Promise<void> {
     this.hold(runner);
     try {
@@ -223,7 +266,7 @@ export class SessionRunners implements RunnerOwner {
     }
   }
 
-  /** The session does not idle out while a creation waits for the application's code, which waits no longer than it lives. */
+  /** Waits for application code, at most until the session ends. The session does not idle out meanwhile. */
   async #pinned<R>(promise: Promise<R>): Promise<R> {
     this.#owner.session.hold();
     try {
@@ -233,6 +276,7 @@ export class SessionRunners implements RunnerOwner {
     }
   }
 
+  /** Cleans up after a creation that failed before there was a runner. Never rejects; problems are reported as warnings. */
   async #giveBack(
     discard: Exclude<Recipe<Runner>["discard"], undefined>,
     resources: readonly Resource[],
@@ -248,7 +292,10 @@ export class SessionRunners implements RunnerOwner {
 
   // --- finding and keeping -----------------------------------------------------------------------------------------
 
-  /** Finds a runner by key or number, and uses it. One that does not fit counts as not found, and is not used. */
+  /**
+   * Finds a runner by key or number, which counts as a use of runner and session.
+   * @param fits a runner for which this returns false counts as not found, and not as used
+   */
   find(key: string | number, fits: (runner: Runner) => boolean): Runner | undefined {
     const runner = this.#table.get(typeof key === "number" ? key : this.#numberOf(key));
     if (!runner || !fits(runner)) return undefined;
@@ -258,7 +305,7 @@ export class SessionRunners implements RunnerOwner {
     return runner;
   }
 
-  /** The number in a key of this session's generation; -1, which no runner has, for every other text. */
+  /** The number in a key of this session and generation. Any other text gives -1, which no runner has. */
   #numberOf(text: string): number {
     const { id, generation } = this.#owner.session;
     const key = parseRunnerKey(text);
@@ -267,59 +314,80 @@ export class SessionRunners implements RunnerOwner {
 
   // --- ending ------------------------------------------------------------------------------------------------------
 
-  /** Aborts and disposes all of them. Their clean-ups go on until {@link disposed} resolves. */
+  /**
+   * Aborts and removes all runners. Returns at once; {@link disposed} waits for the clean-ups. A creation that has no runner yet fails
+   * at its next check of the session.
+   */
   dispose(reason: AbortReason): void {
     for (const runner of this.all()) void runner.dispose(reason);
   }
 
-  /** Resolves when all clean-ups are over, with how they went, those of creations under way too: they fail now. */
+  /**
+   * Waits for all clean-ups in progress, including those of pending creations, which fail since the session has ended.
+   * @returns one summary for each; never rejects
+   */
   async disposed(): Promise<CleanupSummary[]> {
     const creations = [...this.#creations].map(({ promise }) => promise);
     const [disposed, ...failed] = await Promise.all([this.#table.disposed(), ...creations]);
-    return [...new Set([...disposed, ...failed])]; // a creation that has come to a runner tells of the same clean-up as that
+    return [...new Set([...disposed, ...failed])]; // a failed creation that had made a runner shares its summary
   }
 
-  // --- what runners need, and what is told of them -----------------------------------------------------------------
+  // --- the owner's side of a runner: `RunnerOwner` ----------------------------------------------------------------
 
+  /** For the context of a runner's work. */
   get session(): unknown {
     return this.#owner.session;
   }
 
+  /** For the context of a runner's work; made at first use. Throws `SESSION_ENDED`, or errors of the factory. */
   get services(): unknown {
     return this.#owner.session.services;
   }
 
+  /** Part of every runner's key. */
   get sessionId(): string {
     return this.#owner.session.id;
   }
 
+  /** Part of every runner's key. */
   get generation(): number {
     return this.#owner.session.generation;
   }
 
+  /** Limit for each step of a runner's clean-up, in ms. */
   get cleanupTimeout(): number {
     return this.#owner.host.settings.cleanupTimeout;
   }
 
+  /** Counts the items that a new runner keeps. */
   get tally(): ItemTally {
     return this.#owner.session.items;
   }
 
+  /** Counts of the whole process, which the limits are checked against. */
   get #counts(): Tally {
     return this.#owner.host.tally;
   }
 
-  /** Keeps a runner, and with it the session, from idling out. Taking and releasing are a use of both. */
+  /**
+   * Keeps a runner and its session from idling out until {@link release} has been called as often. The session is held even if the
+   * runner has been removed meanwhile, so that holds and releases stay balanced.
+   */
   hold(runner: Runner): void {
     this.#table.hold(runner);
     this.#owner.session.hold();
   }
 
+  /** Undoes one {@link hold}; counts as a use of runner and session. */
   release(runner: Runner): void {
     this.#table.release(runner);
     this.#owner.session.release();
   }
 
+  /**
+   * A {@link hold} for a read that waits or a response that stays open, counted against the limits.
+   * @throws `CLIENT_LIMIT_REACHED`, `SERVER_LIMIT_REACHED`; nothing is held then
+   */
   openRead(runner: Runner): void {
     this.#owner.host.admitRead(this.#owner.session);
     this.#openReads++;
@@ -327,22 +395,26 @@ export class SessionRunners implements RunnerOwner {
     this.hold(runner);
   }
 
+  /** Undoes one {@link openRead}. */
   closeRead(runner: Runner): void {
     this.#openReads--;
     this.#counts.openReads--;
     this.release(runner);
   }
 
+  /** Removes a runner that is being disposed. Idempotent: no effect if it is not in the table. */
   remove(runner: Runner, disposal: Promise<CleanupSummary>): void {
     if (!this.#table.remove(runner, disposal)) return;
     this.#counts.runners--;
     this.#tell("runner.removed", runner);
   }
 
+  /** Publishes `runner.started`. */
   started(runner: Runner): void {
     this.#tell("runner.started", runner);
   }
 
+  /** Publishes `runner.final`; for a failure with the error that the work threw, not with the one that wraps it for clients. */
   ended(runner: Runner, { status, position, progress, failure }: LogState): void {
     const { abortReason: reason } = runner;
     const outcome = { status, position, progress, ...(reason && { reason }) };
@@ -351,21 +423,27 @@ export class SessionRunners implements RunnerOwner {
     this.#owner.host.events.emit("runner.final", () => ({ ...namesOf(runner), ...outcome, ...error }), hasFailed);
   }
 
+  /** Publishes a warning: the work threw after its clean-up was over, too late for any summary. */
   failedLate(runner: Runner, error: unknown): void {
     const message = "a runner's work failed after it had been stopped";
     this.#owner.host.events.emit("warning", () => ({ message, ...namesOf(runner), error }));
   }
 
+  /** Publishes `runner.cleaned-up`. If the clean-up went well, a payload is built only for a subscriber or logger. */
   cleanedUp(runner: Runner, summary: CleanupSummary): void {
     const isTrouble = summary.timedOut || summary.errors.length > 0;
     this.#owner.host.events.emit("runner.cleaned-up", () => ({ ...namesOf(runner), ...summary }), isTrouble);
   }
 
+  /** Publishes an event whose payload is just the runner's names. */
   #tell(name: "runner.created" | "runner.started" | "runner.removed", runner: Runner): void {
     this.#owner.host.events.emit(name, () => namesOf(runner));
   }
 }
 
+/**
+ * The fields that all events of a runner carry. They name the runner and its definition; `data` and results stay out of events.
+ */
 function namesOf({ id, kind, definition }: Runner): ActiveSessionEvents["runner.created"] {
   return { runner: String(id), kind, ...(definition && { definition: definition.name }) };
 }
