@@ -1,14 +1,16 @@
-/**
- * The cursor of the Durable Streams protocol (section 8.1): the number of a 20-second interval, which a client echoes and
- * which never falls behind what it echoed, so that a cache between the two cannot answer in a circle.
- */
-
+/** Length of an interval, in ms. */
 const intervalLength = 20_000;
+/** The protocol's epoch, from which intervals are counted. */
 const epoch = Date.UTC(2024, 9, 9);
-/** A collision moves the cursor on by up to an hour, at random. */
+/** Maximum step after a collision, in intervals: one hour. The step is random. */
 const longestJump = 180;
 
-/** The cursor for a response to a request that echoed `echoed`. */
+/**
+ * The value of `Stream-Cursor` (Durable Streams protocol, section 8.1): the number of the current 20-second interval.
+ * It is greater than the value that the client echoes (unless that leaves no room for a greater one), so that a cache
+ * between the two cannot answer in a circle.
+ * @param echoed the cursor of the request; `undefined` without one
+ */
 export function nextCursor(echoed: number | undefined): string {
   const interval = Math.floor((Date.now() - epoch) / intervalLength);
   if (echoed === undefined || echoed < interval || echoed > Number.MAX_SAFE_INTEGER - longestJump)

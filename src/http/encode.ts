@@ -1,54 +1,63 @@
-/**
- * Results as JSON text. The encoder sits in the read itself, so that just what it takes counts as handed out: what JSON cannot
- * carry (a BigInt, a cycle, a `toJSON` that throws) ends the slice before it, and a slice cannot begin with it.
- */
 import { ActiveSessionError } from "../base/error.js";
 import type { Slice } from "../log/result-log.js";
 import type { InternalReadRequest, Runner } from "../runner/runner.js";
 
-/** How much JSON an answer may have. */
+/** Limits of the JSON in one response or one SSE event. */
 export interface PageLimits {
-  /** Bytes of a page; it has one item at least, whatever its size. */
+  /** Maximum JSON of a page, in bytes. A page has at least one item, whatever its size. */
   readonly bytes: number;
-  /** Bytes of one item. */
+  /** Maximum JSON of one item, in bytes; a larger one is `ITEM_TOO_LARGE`. */
   readonly itemBytes: number;
-  /** Whether the text of each item is wanted, too. Default: that of the array only. */
+  /** True to keep the JSON of each item besides that of the array. Default: false. */
   readonly keepsTexts?: boolean;
 }
 
-/** A slice and its items as a JSON array. */
+/** A slice, and its items as a JSON array. */
 export interface EncodedSlice {
   readonly slice: Slice<unknown>;
+  /** The items as a JSON array. */
   readonly text: string;
+  /** True if the array has no items. */
   readonly isEmpty: boolean;
-  /** Whether no further item would fit. */
+  /** True if no further item would fit into the limits. */
   readonly isFull: boolean;
-  /** The JSON of each item, where the limits ask for it. */
+  /** The JSON of each item; only with `keepsTexts`. */
   readonly texts?: readonly string[] | undefined;
 }
 
-/** Items as a JSON array. */
+/** The first items of a list as a JSON array, as many as the limits allow. */
 export interface EncodedItems {
+  /** The JSON array. */
   readonly text: string;
-  /** Its length in bytes. */
+  /** Length of `text` in bytes (UTF-8). */
   readonly size: number;
-  /** How many of the items it has. */
+  /** Number of items in the array. */
   readonly count: number;
-  /** Whether no further item would fit. */
+  /** True if no further item would fit into the limits. */
   readonly isFull: boolean;
-  /** The JSON of each item, where the limits ask for it. */
+  /** The JSON of each item; only with `keepsTexts`. */
   readonly texts?: readonly string[] | undefined;
 }
 
+/** A read request without `accept` and `probe`, which {@link readEncoded} adds to it. */
 type OwnReadRequest = { -readonly [Name in keyof InternalReadRequest]: InternalReadRequest[Name] } & {
-  /** For a read that waits: at how many items to look again whether they fill a page; 0: they do. */
+  /**
+   * For a read that waits: the number of items at which to check again if they fill a page; 0 if they do
+   * already.
+   */
   readonly lookAgainAt?: (encoded: EncodedItems) => number;
 };
 
 /**
- * Reads a slice that can be sent, of as many items as fit into the limits, but of one item at least.
- * @param request is completed here: a copy of it would cost as much as the rest of the read
- * @throws what a read throws, also as one that rejects; `RESULT_NOT_SERIALIZABLE` or `ITEM_TOO_LARGE` for the first item
+ * Reads a slice as JSON text: as many items as fit into the limits, but at least one if there is one.
+ *
+ * The encoder runs within the read, so that only encoded items count as handed out. An item that JSON cannot
+ * represent (a BigInt, a cycle, a `toJSON` that throws) ends the slice before it. A slice that would begin
+ * with it is an error.
+ * @param request is completed in place: a copy would cost as much as the rest of the read
+ * @returns the slice at once where the log has it at hand, else a promise
+ * @throws what a read throws, and `RESULT_NOT_SERIALIZABLE` or `ITEM_TOO_LARGE` for the first item; may
+ *   reject instead
  */
 export function readEncoded(
   runner: Runner,
@@ -70,7 +79,9 @@ export function readEncoded(
   return slice instanceof Promise ? slice.then(asEncoded) : asEncoded(slice);
 }
 
-/** What cannot be encoded, the read itself says. */
+/**
+ * A probe must not throw. On an error it ends the wait: the read then encodes the items itself, and rejects.
+ */
 function probe(look: () => number): number {
   try {
     return look();
@@ -79,14 +90,18 @@ function probe(look: () => number): number {
   }
 }
 
+/** The result of a read that has not encoded anything. */
 const nothing: EncodedItems = { text: "[]", size: 2, count: 0, isFull: false };
 
-/** What was encoded last, in this very step. */
+/** The latest encoding, for other reads that settle in the same step. Dropped in the next microtask. */
 let latest:
   | { runner: Runner; start: number; first: unknown; length: number; limits: PageLimits; encoded: EncodedItems }
   | undefined;
 
-/** Reads that wait at the same position are given the same items in one step: these are encoded once for all of them. */
+/**
+ * Encodes items once for all reads that wait at the same position: these get the same items in the same step.
+ * Reads that do not wait, or that start at the tail, are not shared.
+ */
 function encodeShared(
   runner: Runner,
   { start, min }: InternalReadRequest,
@@ -103,18 +118,25 @@ function encodeShared(
   return encoded;
 }
 
-/** How many bytes an item of a runner has, as far as is known; `Infinity`: some are much larger than others. */
+/**
+ * Average JSON of a runner's items, in bytes, from the first read whose items were all encoded. `Infinity` if
+ * the sizes differ too much.
+ */
 const averages = new WeakMap<Runner, number>();
-/** So many items may be encoded in one go where their size is known. */
+/** Maximum number of items that are encoded in one go when their average size is known. */
 const mostAtOnce = 128;
 
-/** In one go, which costs a fifth less, where the runner's items so far let expect that they take a small part of a page only. */
+/**
+ * Encodes in one go if the average size says that the items take at most a quarter of a page, else in
+ * batches. One go costs a fifth less.
+ */
 function encodeFor(runner: Runner, items: readonly unknown[], limits: PageLimits): EncodedItems {
   if (limits.keepsTexts) return encodeEach(items, limits);
   const average = averages.get(runner);
   const isSmall = average !== undefined && items.length <= mostAtOnce && 4 * average * items.length <= limits.bytes;
   if (isSmall && items.length > mostFirst) {
     const made = new JsonArray();
+    // A quarter of a page was expected: if the items do not even fit, the average is of no use for this runner.
     if (addBatch(made, items, limits)) return { text: made.text, size: made.size, count: made.count, isFull: false };
     averages.set(runner, Number.POSITIVE_INFINITY);
   }
@@ -125,23 +147,29 @@ function encodeFor(runner: Runner, items: readonly unknown[], limits: PageLimits
   return encoded;
 }
 
+/** Schedules the microtask that drops `latest`. */
 const settled = Promise.resolve();
 
 function forgetLatest(): void {
   latest = undefined;
 }
 
-/** The first batch is small, because nothing is known yet of how large an item is: one for so many bytes, but not many. */
+/**
+ * The first batch has one item for each 125,000 bytes of the limit: the size of the items is not known yet.
+ */
 const firstPerBytes = 125_000;
+/** Maximum number of items in the first batch. */
 const mostFirst = 8;
-/** What is encoded in one go, and may not fit. */
+/** Maximum number of items in any batch, because a batch that does not fit has been encoded in vain. */
 const mostInBatch = 64;
 
 /**
- * Encodes as many of the items as JSON can carry and the limits allow; throws if it cannot carry the first, or that is too large.
+ * Encodes items until one does not fit into the limits or has no JSON form.
  *
- * In batches, each as large as those before let expect, and at most thrice as large as all of them: what is encoded and does not fit is
- * encoded for nothing. From the first batch on that does not fit, one by one.
+ * Works in batches: their sizes follow from the average of the items before, and are at most three times what
+ * is there. From the first batch that does not fit on, the items are encoded one by one.
+ * @returns the array; empty only if there are no items
+ * @throws `RESULT_NOT_SERIALIZABLE` or `ITEM_TOO_LARGE` for the first item
  */
 export function encodeItems(items: readonly unknown[], limits: PageLimits): EncodedItems {
   const { bytes } = limits;
@@ -151,7 +179,7 @@ export function encodeItems(items: readonly unknown[], limits: PageLimits): Enco
       made.count === 0
         ? Math.min(mostFirst, Math.max(1, Math.floor(bytes / firstPerBytes)))
         : Math.min(3 * made.count, mostInBatch, Math.floor((bytes - made.size) / (made.size / made.count)));
-    if (expected <= 0) break;
+    if (expected <= 0) break; // no room for an item of average size
     const isAll = made.count === 0 && expected >= items.length;
     const batch = isAll ? items : items.slice(made.count, made.count + expected);
     if (!addBatch(made, batch, limits)) {
@@ -163,7 +191,7 @@ export function encodeItems(items: readonly unknown[], limits: PageLimits): Enco
   return { text, size, count, isFull: count > 0 && (count < items.length || size >= bytes) };
 }
 
-/** As {@link encodeItems}, one by one, and keeps the text of each. */
+/** As {@link encodeItems}, but one by one, and with the text of each item. */
 function encodeEach(items: readonly unknown[], limits: PageLimits): EncodedItems {
   const made = new JsonArray();
   made.texts = [];
@@ -172,21 +200,23 @@ function encodeEach(items: readonly unknown[], limits: PageLimits): EncodedItems
   return { text, size, count, isFull: count > 0 && (count < items.length || size >= limits.bytes), texts };
 }
 
-/** A JSON array that grows. */
+/** A JSON array that grows by parts that are encoded already. */
 class JsonArray {
+  /** The array so far. */
   text = "[]";
-  /** Those of the items that were added one by one, if they are to be kept. */
+  /** The JSON of each item that is added one by one; `undefined` if it is not kept. */
   texts: string[] | undefined;
-  /** Bytes. */
+  /** Length of `text` in bytes. */
   size = 2;
+  /** Number of items. */
   count = 0;
 
-  /** How large it would be with an array of so many bytes. */
+  /** The size after the addition of an array of `size` bytes. */
   sizeWith(size: number): number {
     return this.count === 0 ? size : this.size + size - 1;
   }
 
-  /** Adds items that are an array of their own, of so many bytes. */
+  /** Appends the items of a JSON array of `size` bytes. */
   add(array: string, size: number, count: number): void {
     this.text = this.count === 0 ? array : `${this.text.slice(0, -1)},${array.slice(1)}`;
     this.size = this.sizeWith(size);
@@ -194,7 +224,7 @@ class JsonArray {
   }
 }
 
-/** Returns whether all of them fit, and could be encoded; if not, nothing is added. */
+/** Adds all items of a batch, or none of them; returns false if they do not fit or cannot be encoded. */
 function addBatch(made: JsonArray, batch: readonly unknown[], { bytes, itemBytes }: PageLimits): boolean {
   let text: string;
   try {
@@ -209,6 +239,10 @@ function addBatch(made: JsonArray, batch: readonly unknown[], { bytes, itemBytes
   return true;
 }
 
+/**
+ * Adds items until one does not fit or cannot be encoded. Throws only if that is the first one of the array,
+ * which is added even if it exceeds the page.
+ */
 function addOneByOne(made: JsonArray, items: readonly unknown[], limits: PageLimits): void {
   for (const item of items) {
     try {
@@ -225,12 +259,19 @@ function addOneByOne(made: JsonArray, items: readonly unknown[], limits: PageLim
   }
 }
 
-/** JSON makes `{}` of a Map or a Set, and an object with a property for each byte of bytes: nobody means that. */
+/**
+ * True for values that JSON would distort without an error: a Map or a Set becomes `{}`, bytes an object with
+ * a property for each byte. A `toJSON` of their own makes them sendable.
+ */
 function isUnsendable(item: unknown): boolean {
   if (typeof item !== "object" || item === null || item.constructor === Object || "toJSON" in item) return false;
   return ArrayBuffer.isView(item) || item instanceof ArrayBuffer || item instanceof Map || item instanceof Set;
 }
 
+/**
+ * The JSON of one item.
+ * @throws `RESULT_NOT_SERIALIZABLE`, `ITEM_TOO_LARGE`; the message does not show the item
+ */
 function encodeItem(item: unknown, { itemBytes }: PageLimits): string {
   if (isUnsendable(item)) {
     const hint = "Decode bytes, and spread a Map or a Set into an array";
@@ -238,8 +279,9 @@ function encodeItem(item: unknown, { itemBytes }: PageLimits): string {
   }
   let text: string;
   try {
-    text = JSON.stringify([item]).slice(1, -1); // within an array, `undefined` and functions have a form: null
+    text = JSON.stringify([item]).slice(1, -1); // in an array `undefined` and functions become null
   } catch (cause) {
+    // V8 cannot hold the text: its message is "Invalid string length".
     if (cause instanceof RangeError && /string length/i.test(cause.message)) throw itemTooLarge(itemBytes);
     throw new ActiveSessionError("RESULT_NOT_SERIALIZABLE", "Cannot answer: the result has no JSON form", { cause });
   }
@@ -247,6 +289,7 @@ function encodeItem(item: unknown, { itemBytes }: PageLimits): string {
   return text;
 }
 
+/** The error `ITEM_TOO_LARGE`, with the option that raises the limit. */
 function itemTooLarge(itemBytes: number): ActiveSessionError {
   const hint = "See the router's option maxItemBytes";
   return new ActiveSessionError(

@@ -1,14 +1,16 @@
-/**
- * Whether a request that changes something may come from where it comes from. The cookie is `SameSite=Lax` already; this
- * also holds where an application uses an identity of its own, and against another site of the same domain.
- */
 import { ActiveSessionError, describe } from "../base/error.js";
 
 /**
- * Throws `CROSS_SITE_REQUEST` if the request comes from a foreign page: `Sec-Fetch-Site` says so, or, where that leaves it
- * open or is missing, `Origin` names a host that is neither the request's own nor in `allowedOrigins`. A request without
- * both headers comes from no page at all.
- * @param trustedHost the host that the client has asked, where the framework knows it from a proxy that it trusts
+ * Protects requests that change something against cross-site request forgery. The cookie is `SameSite=Lax` already;
+ * this check also covers identities of the application's own, and other sites of the same domain.
+ *
+ * `Sec-Fetch-Site` (W3C Fetch Metadata) decides if it says `same-origin`, `none` or `cross-site`. Otherwise the host
+ * of `Origin` must be the request's own or in `allowedOrigins`. A request without both headers does not come from a
+ * page.
+ * @param headers request headers, lower-case names
+ * @param allowedOrigins origins or hosts besides the request's own
+ * @param trustedHost the host that the client has requested, if the framework knows it from a trusted proxy
+ * @throws `CROSS_SITE_REQUEST`
  */
 export function checkOrigin(
   headers: Readonly<Record<string, string | string[] | undefined>>,
@@ -29,15 +31,16 @@ export function checkOrigin(
   );
 }
 
+/** True if `origin` is in the list or has the request's own host, under any scheme: a proxy may end TLS. */
 function isAllowed(origin: string, host: unknown, allowedOrigins: readonly string[]): boolean {
   if (allowedOrigins.includes(origin)) return true;
   try {
     const { protocol, host: originHost } = new URL(origin);
     if (originHost === "") return false;
     if (host === undefined) return allowedOrigins.includes(originHost);
-    // As the browser writes it: in lower case, without the port that its protocol implies.
+    // Normalised as the browser does: lower case, without the default port of the scheme.
     return originHost === new URL(`${protocol}//${host}`).host || allowedOrigins.includes(originHost);
   } catch {
-    return false; // "null", or no origin at all
+    return false; // "null", or not a URL
   }
 }

@@ -1,15 +1,19 @@
-/** Which addresses below the place where runners are served are theirs. */
+/** Paths of the routes of runners. */
 import { ActiveSessionError, describe } from "../base/error.js";
 
-/** What a path names; see `WireRequest`. */
+/** The address of a route, taken from a path; see `WireRequest`. */
 export interface Address {
+  /** The first segment, not decoded; empty for the mount itself. */
   readonly key: string;
+  /** The second segment; `undefined` if there is none. */
   readonly action: string | undefined;
 }
 
 /**
- * Takes the rest of a path, from its slash on, apart; `undefined`: it is no address of runners.
- * @param isHome whether the whole path is that of the application's home page, which is never taken for a list of runners
+ * Parses the rest of a path below the mount.
+ * @param path the rest, which begins with a slash
+ * @param isHome true if the whole path is `/`: the home page of the application is never taken for a list of runners
+ * @returns `undefined` if the path is no address of a route
  */
 export function addressOf(path: string, method: string, isHome: boolean): Address | undefined {
   const slash = path.indexOf("/", 1);
@@ -19,7 +23,11 @@ export function addressOf(path: string, method: string, isHome: boolean): Addres
   return { key, action };
 }
 
-/** Checks the option that says where runners are served; returns it without a slash at its end. Throws `INVALID_OPTION`. */
+/**
+ * Checks the option `path` of an adapter.
+ * @returns the path without a slash at its end; empty for `/`
+ * @throws `INVALID_OPTION`
+ */
 export function mountOf(path: unknown): string {
   if (typeof path === "string" && /^(\/[^/?#]+)*\/?$/.test(path)) return path.replace(/\/$/, "");
   throw new ActiveSessionError(
@@ -28,7 +36,9 @@ export function mountOf(path: unknown): string {
   );
 }
 
-/** The part of a path below a mount, from its slash on; `undefined` for a path elsewhere. */
+/**
+ * The part of `path` below a mount, from its slash on; `/` for the mount itself, `undefined` for a path elsewhere.
+ */
 export function below(mount: string, path: string): string | undefined {
   if (path === mount) return "/";
   return path.startsWith(`${mount}/`) ? path.slice(mount.length) : undefined;

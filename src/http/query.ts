@@ -1,46 +1,56 @@
-/** Query parameters of the wire, read strictly: every form that is not one of those documented is refused with 400. */
+/** Query parameters of the wire. Parsing is strict: an undocumented form of a known parameter is refused with 400. */
 import { ActiveSessionError, describe } from "../base/error.js";
 import { parseOffset } from "../protocol/offset.js";
 import type { Runner } from "../runner/runner.js";
 import { aheadLimitOf } from "../runner/sequence-runner.js";
 import { parseEventId } from "./sse-form.js";
 
-/** Where a read starts: a position, the beginning (`-1`), or the tail (`now`). */
+/** Start of a read: a position, the beginning (`-1`), or the tail (`now`). */
 export type WireOffset = number | "beginning" | "tail";
 
-/** How a read waits. */
+/** How a read waits: not at all, once, or as an event stream. `page` stands for a request without `live`. */
 export type LiveMode = "page" | "long-poll" | "sse";
 
-/** The parameters of a GET. */
+/** The parsed parameters of a GET. */
 export interface ReadQuery {
+  /** How the read waits (`live`). */
   readonly live: LiveMode;
+  /** Where the read starts (`offset`). Default for a page: the beginning; the live modes require it. */
   readonly offset: WireOffset;
+  /** Number of items that a long-poll waits for (`min-items`). Default, and in the other modes: 1. */
   readonly minItems: number;
+  /** Maximum number of items in the response or in one event (`max-items`). */
   readonly maxItems: number;
-  /** How long a long-poll waits, ms. */
+  /** Time-out of a long-poll, in ms; the parameter is in seconds. 0 in the other modes. */
   readonly timeout: number;
+  /** The cursor that the client echoes; `undefined` without one, or for one that this server cannot have made. */
   readonly cursor: number | undefined;
-  /** Of an SSE client: that it acknowledges what it receives. */
+  /** True if the client of an event stream acknowledges what it receives (`acks=true`). */
   readonly acks: boolean;
 }
 
-/** What limits the parameters. */
+/** Defaults and limits of the parameters of a GET. */
 export interface QueryLimits {
   /** Default and maximum of `max-items`. */
   readonly pageLimit: number;
-  /** Default of `timeout`, seconds. */
+  /** Default of `timeout`, in seconds. */
   readonly longPollTimeout: number;
 }
 
+/** Maximum of `min-items`. */
 const maxMinItems = 10_000;
 
-/** The longest `timeout` of a long-poll, seconds. */
+/** Maximum of `timeout`, in seconds. */
 export const maxLongPollTimeout = 60;
 
-/** Reads the parameters of a GET; throws `INVALID_ARGUMENT`. */
+/**
+ * Parses the parameters of a GET. Unknown parameters are ignored.
+ * @throws `INVALID_ARGUMENT` for a parameter that is malformed, repeated, out of range or missing
+ */
 export function parseReadQuery(query: URLSearchParams, { pageLimit, longPollTimeout }: QueryLimits): ReadQuery {
   const live = single(query, "live") ?? "page";
   if (live !== "page" && live !== "long-poll" && live !== "sse") throw invalid("live", '"long-poll" or "sse"', live);
+  // `page` is an internal name: on the wire it is invalid.
   if (live === "page" && query.has("live")) throw invalid("live", '"long-poll" or "sse"', live);
   return {
     live,
@@ -54,8 +64,10 @@ export function parseReadQuery(query: URLSearchParams, { pageLimit, longPollTime
 }
 
 /**
- * Where a native event stream starts: behind the event that its client has seen last, else at the offset, else at the beginning;
- * `"end"`: it has seen all. Throws `INVALID_ARGUMENT`.
+ * Finds the start of an `EventSource` stream. `Last-Event-ID`, which a browser sends when it reconnects, takes
+ * precedence over `offset`. Default: the beginning.
+ * @returns the start; `"end"` if the client has seen the last event
+ * @throws `INVALID_ARGUMENT`
  */
 export function parseEventsQuery(query: URLSearchParams, lastEventId: string | undefined): WireOffset | "end" {
   if (lastEventId === undefined || lastEventId === "") return parseStart(single(query, "offset"), "page");
@@ -64,16 +76,20 @@ export function parseEventsQuery(query: URLSearchParams, lastEventId: string | u
   return position;
 }
 
-/** How a creation waits for its first page. */
+/** The parsed parameters of a creation. */
 export interface FirstPageQuery {
-  /** `undefined`: as many as a read of the runner asks for by default. */
+  /** Number of items to wait for. `undefined`: the runner's `defaultAdvance`. */
   readonly minItems: number | undefined;
+  /** Maximum number of items on the page. */
   readonly maxItems: number;
-  /** ms */
+  /** Time-out of the wait for the page, in ms; the parameter is in seconds. */
   readonly timeout: number;
 }
 
-/** Reads the parameters of a POST that creates; throws `INVALID_ARGUMENT`. */
+/**
+ * Parses the parameters of a creation.
+ * @throws `INVALID_ARGUMENT`
+ */
 export function parseFirstPageQuery(
   query: URLSearchParams,
   { pageLimit, firstPageTimeout }: { readonly pageLimit: number; readonly firstPageTimeout: number },
@@ -85,20 +101,24 @@ export function parseFirstPageQuery(
   };
 }
 
+/** True for `acks=true`, false without the parameter; no other form is accepted. */
 function parseAcks(text: string | undefined): boolean {
   if (text === undefined || text === "true") return text !== undefined;
   throw invalid("acks", '"true"', text);
 }
 
-/** An acknowledgement. */
+/** The parsed parameters of an acknowledgement. */
 export interface Acknowledgement {
-  /** Everything before it has arrived. */
+  /** The client has received everything before this position. */
   readonly position: number;
-  /** The event stream on which it has; `undefined`: none is renewed. */
+  /** Id of the event stream on which it was received, which is renewed; `undefined` renews none. */
   readonly response: string | undefined;
 }
 
-/** Reads the parameters of an acknowledgement; throws `INVALID_ARGUMENT`. */
+/**
+ * Parses the parameters of an acknowledgement. Here `offset` must be a position: not `-1`, and not `now`.
+ * @throws `INVALID_ARGUMENT`
+ */
 export function parseAcknowledgement(query: URLSearchParams): Acknowledgement {
   const text = single(query, "offset");
   const position = parseOffset(text ?? "");
@@ -107,14 +127,16 @@ export function parseAcknowledgement(query: URLSearchParams): Acknowledgement {
 }
 
 /**
- * How many items a client may make a read wait for. Of a sequence: no more than it takes, and than the producer makes ahead of what is
- * acknowledged; so that no request makes a runner hold more than its `aheadLimit`.
+ * Bounds the number of items that a client may make a read wait for, so that no request makes a sequence runner hold
+ * more than its `aheadLimit`. A process is not bounded: it keeps one value only.
+ * @returns `minItems`; for a sequence at most `maxItems` and the `aheadLimit`
  */
 export function boundedMinimum(runner: Runner, minItems: number, maxItems: number): number {
   const aheadLimit = aheadLimitOf(runner);
   return aheadLimit === undefined ? minItems : Math.min(minItems, maxItems, aheadLimit);
 }
 
+/** The start of a read; only a page has a default. */
 function parseStart(text: string | undefined, live: LiveMode): WireOffset {
   if (text === "-1" || (text === undefined && live === "page")) return "beginning";
   if (text === "now") return "tail";
@@ -123,6 +145,7 @@ function parseStart(text: string | undefined, live: LiveMode): WireOffset {
   return position;
 }
 
+/** An integer of plain decimal digits within its range; no sign, no exponent, no spaces. */
 function integer(query: URLSearchParams, name: string, min: number, max: number, byDefault: number): number {
   const text = single(query, name);
   if (text === undefined) return byDefault;
@@ -131,16 +154,19 @@ function integer(query: URLSearchParams, name: string, min: number, max: number,
   throw invalid(name, `an integer from ${min} to ${max}`, text);
 }
 
+/** The value of a parameter that may be given once only. */
 function single(query: URLSearchParams, name: string): string | undefined {
   const values = query.getAll(name);
   if (values.length > 1) throw invalid(name, "given once", values);
   return values[0];
 }
 
+/** An `INVALID_ARGUMENT` for a query parameter. */
 function invalid(parameter: string, requirement: string, value: unknown): ActiveSessionError {
   return refused(`the parameter ${parameter}`, requirement, value);
 }
 
+/** An `INVALID_ARGUMENT` that names what was required and what was received. */
 function refused(name: string, requirement: string, value: unknown): ActiveSessionError {
   const received = value === undefined ? "none" : describe(value);
   return new ActiveSessionError(

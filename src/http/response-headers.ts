@@ -1,5 +1,7 @@
-/** What a slice or a state looks like in headers and in SSE control events: the same facts, in the protocol's two forms. */
-
+/**
+ * A slice or a state as response headers, and as the fields of an SSE control event: the same facts in two
+ * forms.
+ */
 import type { ActiveSessionError } from "../base/error.js";
 import type { LogState, Slice } from "../log/result-log.js";
 import { type ControlEvent, headerNames } from "../protocol/headers.js";
@@ -10,8 +12,13 @@ import { aheadLimitOf } from "../runner/sequence-runner.js";
 import type { ResponseHeaders } from "./request-context.js";
 
 /**
- * Adds the headers of a page or a long-poll. To one object step by step: putting objects together of which each may have other names
- * costs as much as the rest of an answer.
+ * Adds the headers of a page or a long-poll (Durable Streams protocol, and our `Runner-…`): `Stream-Up-To-Date`
+ * if the slice reaches the tail, `Stream-Closed` if it reaches the end.
+ *
+ * Adds to one object in place: merging objects with different names costs as much as the rest of the response.
+ * @param headers is changed in place
+ * @param slice gives status and progress as of the read; the runner may have moved on since
+ * @param cursor the value of `Stream-Cursor`
  */
 export function addReadHeaders(headers: ResponseHeaders, runner: Runner, slice: Slice<unknown>, cursor: string): void {
   addStateHeaders(headers, runner, slice, slice.error);
@@ -21,7 +28,11 @@ export function addReadHeaders(headers: ResponseHeaders, runner: Runner, slice: 
   if (slice.closed) headers[headerNames.closed] = "true";
 }
 
-/** Adds the headers of HEAD: whoever asks stands at the tail, and has read nothing by it. */
+/**
+ * Adds the headers of a HEAD response. It stands for the tail, so it is always up to date, and it counts
+ * nothing as read. `Stream-Closed` says that the background has ended.
+ * @param headers is changed in place
+ */
 export function addHeadHeaders(headers: ResponseHeaders, runner: Runner, state: LogState): void {
   const error = state.status === "failed" ? state.failure : undefined;
   addStateHeaders(headers, runner, state, error);
@@ -30,15 +41,16 @@ export function addHeadHeaders(headers: ResponseHeaders, runner: Runner, state: 
   if (state.ended) headers[headerNames.closed] = "true";
 }
 
-/** Adds how far a client may fall behind, where that is limited. */
+/** Adds `Runner-Ahead-Limit`: how far a client may fall behind. A process has none. */
 export function addAheadLimit(headers: ResponseHeaders, runner: Runner): void {
   const aheadLimit = aheadLimitOf(runner);
   if (aheadLimit !== undefined) headers[headerNames.aheadLimit] = String(aheadLimit);
 }
 
 /**
- * The control event that follows a data event.
- * @param response the id of the event stream; `undefined`: it has been told
+ * Makes the data of the control event that follows a data event (Durable Streams protocol). Always flat.
+ * @param cursor the value of `streamCursor`, which a closed stream does not have
+ * @param response the id of the event stream in its first control event, else `undefined`
  */
 export function controlEvent(
   runner: Runner,
@@ -48,6 +60,7 @@ export function controlEvent(
 ): ControlEvent {
   const { progress, error } = slice;
   const abortReason = abortReasonOf(runner, slice);
+  // Properties are added one by one: absent ones must not appear in the JSON, and no copy is made.
   const event = { streamNextOffset: formatOffset(slice.position) } as {
     -readonly [Name in keyof ControlEvent]: ControlEvent[Name];
   };
@@ -69,15 +82,20 @@ export function controlEvent(
   return event;
 }
 
+/** True if the slice reaches the tail as of its own moment. */
 function isUpToDate({ position, progress }: Slice<unknown>): boolean {
   return position >= progress.current;
 }
 
-/** Only a slice that reaches the end tells how it came to that. */
+/** The reason of an abort; only for a slice or state that reaches the end, as its status says. */
 function abortReasonOf(runner: Runner, { status }: Pick<LogState, "status">): AbortReason | undefined {
   return status === "aborted" ? runner.abortReason : undefined;
 }
 
+/**
+ * Adds the headers that reads and HEAD have in common.
+ * @param error the failure; only with the status `failed`
+ */
 function addStateHeaders(
   headers: ResponseHeaders,
   runner: Runner,
@@ -94,15 +112,23 @@ function addStateHeaders(
   headers[headerNames.firstOffset] = formatOffset(firstPosition);
 }
 
-/** Proxies refuse an answer with more headers than 4 kB (nginx) or 8 kB (Apache, Varnish). The state has the whole message. */
+/**
+ * Maximum length of the encoded message, in characters. Proxies refuse a response with more than 4 kB (nginx)
+ * or 8 kB (Apache, Varnish) of headers. `GET {mount}/{key}/state` has the whole message.
+ */
 const longestMessage = 1000;
 
-/** The message is what the application lets out, in any language and of any length. */
+/**
+ * Adds code and message of a failure. The message is percent-encoded, because the application chooses it: it
+ * may have any language and any length.
+ */
 function addErrorHeaders(headers: ResponseHeaders, { code, message }: ActiveSessionError): void {
   headers[headerNames.errorCode] = code;
   let encoded = "";
+  // `Buffer` replaces lone surrogates, for which `encodeURIComponent` throws.
   for (const character of Buffer.from(message.slice(0, longestMessage)).toString()) {
     const more = encodeURIComponent(character);
+    // Whole characters only: a cut escape sequence could not be decoded.
     if (encoded.length + more.length > longestMessage) break;
     encoded += more;
   }

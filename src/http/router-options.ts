@@ -1,4 +1,3 @@
-/** The options of the routes of runners. */
 import { checkDuration, checkInteger, checkOptions } from "../base/check.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 import type { RunnerDefinition } from "../runner/definition.js";
@@ -6,62 +5,79 @@ import type { PageLimits } from "./encode.js";
 import { maxLongPollTimeout } from "./query.js";
 import { type CreationSettings, exposedByName } from "./routes/create.js";
 
-/** Options of the routes of runners. */
+/**
+ * Options of the routes of runners.
+ * @example
+ * app.use("/runners", runnerRouter(sessions, { pageLimit: 500, longPollTimeout: 20, expose: [search] }));
+ */
 export interface RunnerRouterOptions {
-  /** Items on a page: default and maximum of `max-items`. Default: 1000. */
+  /** Default and maximum of the query parameter `max-items`; an integer from 1 to 1,000,000. Default: 1000. */
   readonly pageLimit?: number | undefined;
   /**
-   * JSON of a page, a long-poll or a creation, in bytes: it ends before the item that would exceed it, but has one item at least, and a
-   * read that waits settles when it is full. Larger pages hold the event loop for longer. Default: 1,000,000.
+   * Maximum JSON of a page, a long-poll or the first page of a creation, in bytes; an integer from 1 to 500,000,000. A page ends before
+   * the item that would exceed it, but has at least one item. A read that waits settles when the page is full. Larger pages block the
+   * event loop for longer. Default: 1,000,000.
    */
   readonly pageBytes?: number | undefined;
   /**
-   * JSON of one item, or of a process's value, in bytes. A read that starts at a larger one is answered with 500 `ITEM_TOO_LARGE`; an
-   * event stream ends there. Default: 8,000,000.
+   * Maximum JSON of one item, or of a process's value, in bytes; an integer from 1 to 500,000,000. A read that starts at a larger item is
+   * answered with 500 `ITEM_TOO_LARGE`; an event stream ends there. Default: 8,000,000.
    */
   readonly maxItemBytes?: number | undefined;
-  /** How long a long-poll waits that does not say, in seconds, 0 to 60. Default: 25. */
+  /** Time-out of a long-poll without the query parameter `timeout`, in seconds; an integer from 0 to 60. Default: 25. */
   readonly longPollTimeout?: number | undefined;
   /**
-   * An SSE response ends so long after its last sign of life (its opening, or an acknowledgement), ms; clients reconnect.
-   * Longer keeps abandoned connections, and with them the work, alive longer. `Infinity` disables. Default: 60,000.
+   * Time from the last sign of life of an SSE response (its opening, or an acknowledgement that names it) to its end, in ms; the client
+   * reconnects. A longer time keeps abandoned connections, and with them the work, alive for longer. `Infinity` disables. Default:
+   * 60,000.
    */
   readonly rotateAfter?: number | undefined;
   /**
-   * An idle SSE response carries a comment so often, ms; `Infinity` disables. Our client takes a connection on which nothing has
-   * come for 45 s as dead. Default: 15,000.
+   * Interval of the comments on an idle SSE response, in ms. Our client treats a connection without data for 45 s as dead. `Infinity`
+   * disables. Default: 15,000.
    */
   readonly heartbeat?: number | undefined;
   /**
-   * Definitions that clients may create runners from, by `POST {mount}/{name}` with the input as JSON; whoever may use the
-   * routes may create. A name is a letter and up to 63 letters, digits, `_` or `-`. Default: none.
+   * Definitions that clients may create runners from, by `POST {mount}/{name}` with the input as JSON. Every client that may use the
+   * routes may create. A name is a letter and up to 63 letters, digits, `_` or `-`; names must differ. Default: none.
    */
   readonly expose?: readonly RunnerDefinition[] | undefined;
-  /** How long a creation waits for its first page if the request does not say, in seconds, 0 to 60. Default: 1. */
+  /** Time that a creation waits for its first page if the query has no `timeout`, in seconds; an integer from 0 to 60. Default: 1. */
   readonly firstPageTimeout?: number | undefined;
-  /** The largest body of a creation, in bytes; a parser in front of the routes has its own limit. Default: 100 kB. */
+  /**
+   * Maximum body of a creation, in bytes; `Infinity` disables. A parser in front of the routes has its own limit. Default: 102,400 (100
+   * kB).
+   */
   readonly bodyLimit?: number | undefined;
-  /** Origins (`https://app.example`) or hosts, besides the request's own, that may stop and remove runners. Default: none. */
+  /**
+   * Origins (`https://app.example`) or hosts (`app.example`), besides the request's own, whose pages may send POST and DELETE. A request
+   * that the browser marks as cross-site is refused nevertheless. Default: none.
+   */
   readonly allowedOrigins?: readonly string[] | undefined;
 }
 
-/** About so much text is written in one event: a slow client must get through one in time. */
+/** Approximate JSON of one SSE event, in bytes: a slow client must receive a whole event before the response rotates. */
 const eventBytes = 65_536;
-/** A text of V8 has no more characters than this, whatever they are. */
+/** Upper bound of the options in bytes. The longest string of V8 has about 536 million characters. */
 const largestText = 500_000_000;
 
+/** The options with their defaults applied. */
 type Choices = { [K in keyof RunnerRouterOptions]-?: Exclude<RunnerRouterOptions[K], undefined> };
 
-/** The options, every one set, and what follows from them. */
+/** The resolved options of a router, and the values derived from them. */
 export interface RouterSettings extends Choices, CreationSettings {
+  /** The definitions of `expose` by name. */
   readonly exposed: ReadonlyMap<string, RunnerDefinition>;
-  /** Of an SSE event: about as much text as a slow client gets through in time. */
+  /** Limits of one SSE event in the form of the protocol. */
   readonly eventLimits: PageLimits;
-  /** The same for the form that has each item by itself. */
+  /** The same limits for the `EventSource` form, which needs the text of each item. */
   readonly itemEventLimits: PageLimits;
 }
 
-/** Checks the options and fills in the defaults; throws `INVALID_OPTION`. */
+/**
+ * Checks the options and fills in the defaults.
+ * @throws `INVALID_OPTION`, also for an unknown option
+ */
 export function resolveRouterOptions(options: RunnerRouterOptions): RouterSettings {
   const action = "serve runners";
   const settings: Choices = {

@@ -1,10 +1,3 @@
-/**
- * Answers a request to the URL of a runner, without any framework. Reads follow the Durable Streams protocol (draft 1.0, JSON mode);
- * acknowledgement, stop, state, list and creation are ours. Adapters translate the request, write the response and watch the connection.
- *
- * The order of the checks reveals nothing to strangers: first method and action, then the key (the same 404 for every runner that does
- * not belong to the identity), then the origin of a changing request, then its parameters.
- */
 import { ActiveSessionError, describe, runnerGone } from "../base/error.js";
 import { headerNames } from "../protocol/headers.js";
 import { formatOffset } from "../protocol/offset.js";
@@ -20,10 +13,37 @@ import type { Answer, Target } from "./routes/route.js";
 
 export type { RunnerRouterOptions } from "./router-options.js";
 
-/** Answers one request. Rejects only with what is no fault of the request: then the framework's own error handling is due. */
+/**
+ * Answers one request. An error of this library becomes a response with its status and code. Every other error
+ * rejects: the error handling of the framework is responsible for it.
+ */
 export type RunnerHandler = (request: WireRequest) => Promise<WireResponse>;
 
-/** Makes the handler for a host's runners. Throws `INVALID_OPTION`. */
+/**
+ * Creates the handler that serves the runners of a host over HTTP, independent of any framework. An adapter
+ * translates the request, writes the response and watches the connection.
+ *
+ *     {mount}               GET                 list of the client's runners
+ *     {mount}/{name}        POST                create a runner from an exposed definition
+ *     {mount}/{name}/abort  POST                stop a creation by its `Idempotency-Key`
+ *     {mount}/{key}         GET, HEAD, DELETE   read (page, long-poll, SSE), state in headers, remove
+ *     {mount}/{key}/state   GET                 the whole state as JSON
+ *     {mount}/{key}/events  GET                 event stream for `EventSource`
+ *     {mount}/{key}/ack     POST                acknowledge
+ *     {mount}/{key}/abort   POST                stop
+ *
+ * Reads follow the Durable Streams protocol (draft 1.0, JSON mode); the other routes are this library's own.
+ *
+ * The order of the checks reveals nothing about runners of other clients: method and action come first, then the key
+ * (the same 404 for every runner that does not belong to the identity), then the origin of a POST or DELETE, then the
+ * parameters.
+ * @param sessions the host whose runners are served
+ * @returns the handler; it finds sessions, and opens one only to create a runner or to stop a creation
+ * @throws `INVALID_OPTION`
+ * @example
+ * const handle = createRunnerHandler(sessions, { pageLimit: 500 });
+ * const { status, headers, body } = await handle(request);
+ */
 export function createRunnerHandler(sessions: ActiveSessions, options: RunnerRouterOptions = {}): RunnerHandler {
   const settings = resolveRouterOptions(options);
   return async (request) => {
@@ -36,7 +56,10 @@ export function createRunnerHandler(sessions: ActiveSessions, options: RunnerRou
   };
 }
 
-/** The answer to a request that failed by a rule of ours; rethrows every other error. */
+/**
+ * Turns an error of this library into a response, without a body for HEAD; rethrows every other error.
+ * @param more headers to be added
+ */
 function errorResponse(error: unknown, isHead: boolean, more?: ResponseHeaders): WireResponse {
   if (!ActiveSessionError.is(error)) throw error;
   const headers = Object.assign(jsonHeaders(), { [headerNames.errorCode]: error.code }, error.headers, more);
@@ -44,15 +67,15 @@ function errorResponse(error: unknown, isHead: boolean, more?: ResponseHeaders):
   return isHead ? { status: error.status, headers } : { status: error.status, headers, body: JSON.stringify(error) };
 }
 
-/** What there is at an address: by action (none: the address itself), then by method. */
+/** A routing table: by action (empty: the address itself), then by method. */
 type Routes<Route> = Readonly<Record<string, Readonly<Record<string, Route>>>>;
 
-/** `{mount}` */
+/** Routes of `{mount}`. */
 const mountRoutes: Routes<(sessions: ActiveSessions, request: WireRequest) => Answer> = {
   "": { GET: list },
 };
 
-/** `{mount}/{name}` */
+/** Routes of `{mount}/{name}`, where `name` is that of an exposed definition. */
 const definitionRoutes: Routes<
   (definition: RunnerDefinition, request: WireRequest, settings: RouterSettings) => Answer
 > = {
@@ -60,7 +83,7 @@ const definitionRoutes: Routes<
   abort: { POST: (definition, request) => stopCreation(definition, request, stateOf) },
 };
 
-/** `{mount}/{key}` */
+/** Routes of `{mount}/{key}`. */
 const runnerRoutes: Routes<(target: Target, request: WireRequest, settings: RouterSettings) => Answer> = {
   "": { GET: read, HEAD: head, DELETE: remove },
   state: { GET: state },
@@ -69,6 +92,10 @@ const runnerRoutes: Routes<(target: Target, request: WireRequest, settings: Rout
   abort: { POST: abort },
 };
 
+/**
+ * Chooses the routing table by the first segment of the path. The name of a definition begins with a letter and the
+ * key of a runner with a digit, so that the two never collide.
+ */
 function answer(sessions: ActiveSessions, settings: RouterSettings, request: WireRequest): Answer {
   const { key } = request;
   if (key === "") return dispatch(mountRoutes, request, (route) => route(sessions, request));
@@ -82,6 +109,11 @@ function answer(sessions: ActiveSessions, settings: RouterSettings, request: Wir
   });
 }
 
+/**
+ * Looks up action and method, and calls `answerBy` only if both exist. `Object.hasOwn`, because both come from the
+ * client: `constructor` must not be found.
+ * @throws `RUNNER_NOT_FOUND` for an unknown action
+ */
 function dispatch<Route>(
   routes: Routes<Route>,
   { action = "", method }: WireRequest,
@@ -92,6 +124,11 @@ function dispatch<Route>(
   return Object.hasOwn(methods, method) ? answerBy(methods[method]!) : methodNotAllowed(method, Object.keys(methods));
 }
 
+/**
+ * Finds the runner that the key names, and confirms its session: the client has brought its identity back.
+ * @throws `RUNNER_NOT_FOUND` if the key is malformed, was never issued, or belongs to another identity; `RUNNER_GONE`
+ *   if the runner has been removed; `CROSS_SITE_REQUEST`
+ */
 function locate(sessions: ActiveSessions, request: WireRequest, { allowedOrigins }: RouterSettings): Target {
   const { identity, key, method, headers } = request;
   const located = identity === undefined ? "unknown" : sessions.locate(identity, key);
@@ -102,10 +139,12 @@ function locate(sessions: ActiveSessions, request: WireRequest, { allowedOrigins
   return located;
 }
 
+/** The same error for every reason, so that it does not tell whether a foreign key exists. */
 function notFound(): ActiveSessionError {
   return new ActiveSessionError("RUNNER_NOT_FOUND", "There is no such runner");
 }
 
+/** The response 405, with the `Allow` header that RFC 9110, section 15.5.6, demands. */
 function methodNotAllowed(method: string, allowed: readonly string[]): WireResponse {
   const message = `Cannot answer: the method must be one of ${allowed.join(", ")}, received ${describe(method)}`;
   const error = new ActiveSessionError("METHOD_NOT_ALLOWED", message);

@@ -1,26 +1,34 @@
-/**
- * An answer that sets a session cookie belongs to one client. Shared caches store it all the same where `Cache-Control` does not forbid
- * that (Apache's and HAProxy's do, cookie included), and the next visitor would get this one's session.
- */
+/** Keeps shared caches from storing responses that set a session cookie. */
 import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
 
-/** What such an answer says, unless the application has forbidden sharing in its own words. */
+/** The default `Cache-Control` of such a response. */
 const unshared = "private, no-store";
 
-/** `private` and `no-store` for the whole answer; `private="set-cookie"` and `no-cache` let a cache store it. RFC 9111, 5.2.2. */
+/**
+ * Matches directives that forbid a shared cache to store the response. `private="set-cookie"` and `no-cache` still
+ * allow it (RFC 9111, section 5.2.2).
+ */
 const forbidding = /(?:^|,)\s*(?:private|no-store)\s*(?:,|$)/i;
 
-/** The `Cache-Control` of an answer that sets a session cookie, where the application has chosen `given`. */
+/**
+ * The `Cache-Control` of a response that sets a session cookie. Without it, shared caches (those of Apache and
+ * HAProxy, for example) may store the response with its cookie, and give one client's session to the next.
+ * @param given the application's own value, which is kept if it forbids sharing
+ */
 export function unsharedCacheControl(given: unknown): string {
   const text = Array.isArray(given) ? given.join(",") : String(given ?? "");
   return forbidding.test(text) ? text : unshared;
 }
 
+/** The overloads of `writeHead` in one signature. */
 type WriteHead = (status: number, ...rest: unknown[]) => ServerResponse;
 
-/** Keeps caches from sharing a response of `node:http`, whatever the application still sets until its head is written. */
+/**
+ * Makes a response of `node:http` unshareable. Checks again when the head is written, because the application may set
+ * `Cache-Control` until then.
+ */
 export function forbidSharing(response: ServerResponse): void {
-  // An answer over HTTP/2 that has no body writes its head by another way.
+  // Also set now: a response over HTTP/2 without a body does not call `writeHead`.
   response.setHeader(name, unsharedCacheControl(response.getHeader(name)));
   const writeHead = response.writeHead as WriteHead;
   const checked: WriteHead = function (this: ServerResponse, status, ...rest) {
@@ -35,7 +43,7 @@ export function forbidSharing(response: ServerResponse): void {
 
 const name = "Cache-Control";
 
-/** Takes the field out of the headers that `writeHead` is given: an object, pairs, or names and values in turn. */
+/** Takes `Cache-Control` out of the headers given to `writeHead`: an object, an array of pairs, or a flat array. */
 function withoutCacheControl(headers: unknown): { headers: unknown; value: unknown } {
   const isName = (text: unknown) => String(text).toLowerCase() === "cache-control";
   if (!Array.isArray(headers)) {
@@ -46,9 +54,10 @@ function withoutCacheControl(headers: unknown): { headers: unknown; value: unkno
   const pairs = Array.isArray(headers[0]) ? (headers as unknown[][]) : pairsOf(headers);
   const found = pairs.find(([key]) => isName(key));
   const rest = pairs.filter(([key]) => !isName(key));
-  return { headers: rest.flat(), value: found?.[1] }; // Node takes no pairs beside headers that were set before
+  return { headers: rest.flat(), value: found?.[1] }; // flat: Node takes no pairs if headers were set before
 }
 
+/** Turns names and values in turn into pairs. */
 function pairsOf(flat: readonly unknown[]): unknown[][] {
   const pairs: unknown[][] = [];
   for (let i = 0; i + 1 < flat.length; i += 2) pairs.push([flat[i], flat[i + 1]]);

@@ -1,8 +1,6 @@
 /**
- * What an event stream looks like: in the form of the Durable Streams protocol, or in that of the browser's own `EventSource`. Both
- * are Server-Sent Events; the response that writes them decides when.
+ * The two forms of an event stream: that of the Durable Streams protocol, and that for the browser's `EventSource`.
  */
-
 import { formatOffset, parseOffset } from "../protocol/offset.js";
 import { formatSse } from "../protocol/sse.js";
 import type { Runner } from "../runner/runner.js";
@@ -10,24 +8,30 @@ import { nextCursor } from "./cursor.js";
 import type { EncodedSlice } from "./encode.js";
 import { controlEvent } from "./response-headers.js";
 
-/** Makes the text of events. */
+/** Turns slices into the text of Server-Sent Events. The response decides when to write. */
 export interface SseForm {
   /**
-   * The text for a slice.
-   * @param opened the id of the response, in its first frame
+   * The text for one slice.
+   * @param opened the id of the response for its first frame, else `undefined`
    */
   frame(runner: Runner, read: EncodedSlice, opened: string | undefined): string | Promise<string>;
-  /** A response whose allowance is used up sooner waits until then with its end, ms. */
+  /** Minimum life of a response, in ms: one that uses up its allowance sooner waits until then with its end. */
   readonly shortestLife: number;
 }
 
-/** One event of data, if there are items, and one of control for each slice. */
+/**
+ * The form of the Durable Streams protocol: one `data` event if there are items, and a `control` event for each
+ * slice.
+ */
 export class ProtocolForm implements SseForm {
   readonly #cursor: number | undefined;
-  /** The Durable Streams client takes three in a row that have not lived for a second as the work of a broken proxy, and stops. */
+  /**
+   * The client of Durable Streams stops after three responses in a row of less than a second: it takes them for the
+   * work of a broken proxy.
+   */
   readonly shortestLife = 1100;
 
-  /** @param cursor what the client has sent */
+  /** @param cursor the cursor that the client echoes */
   constructor(cursor: number | undefined) {
     this.#cursor = cursor;
   }
@@ -39,14 +43,15 @@ export class ProtocolForm implements SseForm {
   }
 }
 
-/** A browser waits so long before it connects again, ms; without it, some seconds. */
+/** Delay before a browser reconnects, in ms. Without it a browser waits for some seconds. */
 const retry = 250;
-/** Behind the offset in the id of the last event: its client has seen the end. */
+/** Follows the offset in the id of the event `end`: a client that sends it back has seen the end. */
 const endSuffix = ".end";
 
 /**
- * An unnamed event for each item (of a process: for its newest value), whose id is the offset behind it, and at the end an event `end`
- * with the state. The HTML standard (9.2) sends the id of the latest event back as `Last-Event-ID`, also that of one without data.
+ * The form for `EventSource`: an unnamed event for each item (of a process: for its newest value) with the offset
+ * after it as id, and at the end an event `end` with the state. A browser sends the latest id back as
+ * `Last-Event-ID`, also that of an event without data, like the opening one here (HTML standard, 9.2).
  */
 export const eventSourceForm: SseForm = {
   shortestLife: 0,
@@ -62,12 +67,16 @@ export const eventSourceForm: SseForm = {
   },
 };
 
+/** Appends the event `end`, whose data is the whole state. */
 async function withEnd(runner: Runner, position: number, text: string): Promise<string> {
   const data = JSON.stringify(await runner.state());
   return text + formatSse({ type: "end", id: formatOffset(position) + endSuffix, data });
 }
 
-/** Reads the id of an event: a position, `"end"` for that of the last event, or `undefined`. */
+/**
+ * Parses the id of an event.
+ * @returns its position, `"end"` for the id of the event `end`, or `undefined` for any other text
+ */
 export function parseEventId(id: string): number | "end" | undefined {
   if (!id.endsWith(endSuffix)) return parseOffset(id);
   return parseOffset(id.slice(0, -endSuffix.length)) === undefined ? undefined : "end";

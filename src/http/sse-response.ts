@@ -1,19 +1,3 @@
-/**
- * A live response as Server-Sent Events: follows a runner from an offset on, and decides when it has lived long enough.
- *
- *     open ──the runner is closed, or the next item is gone──▶ last frame ──written──▶ closed
- *       └──no sign of life for `rotateAfter`, or the allowance is used up (*) (**)──▶ ended ──▶ closed
- *       └──the client has gone, or the session has another owner──▶ closed
- *
- * - **open**: pins the runner. The body waits at the log and writes what lies there as one data and one control event.
- * - A connection alone is no sign of life; an acknowledgement that names the response is. The rotation timer and the allowance work
- *   whatever the body does, also while it waits for a client that does not drain.
- * - (*) A client that says it acknowledges (`acks=true`) is waited for instead: its acknowledgement is on the way, and
- *   without one the rotation timer ends the response as it would end an idle one. An abort is told at once.
- * - (**) Not before it has lived for as long as its form asks.
- * - **ended**: pins nothing any more; `ended` has fired, which tells the adapter not to wait either.
- * - **closed**: timers and listeners are gone. Nothing is lost: the client comes back with its own offset.
- */
 import { randomUUID } from "node:crypto";
 import { noop, onAbort, startTimer } from "../base/async.js";
 import { ActiveSessionError } from "../base/error.js";
@@ -26,39 +10,50 @@ import type { ActiveSession } from "../session/active-session.js";
 import { type EncodedSlice, type PageLimits, readEncoded } from "./encode.js";
 import type { SseForm } from "./sse-form.js";
 
-/** At most so many items are written in one event. */
+/** Maximum number of items in one event. */
 const itemsPerEvent = 100;
-/** How one response is to be written. */
+/** Options of an {@link SseResponse}. */
 export interface SseOptions {
-  /** Where it starts. */
+  /** The first position to send. */
   readonly start: number | "tail";
+  /** Maximum number of items in one event, as the request or the router's `pageLimit` has it. */
   readonly maxItems: number;
-  /** Of one event. */
+  /** Limits of the JSON in one event. */
   readonly limits: PageLimits;
+  /** The text form of the events. */
   readonly form: SseForm;
-  /** The client acknowledges: when its allowance is used up, the response waits for that instead of ending. */
+  /** True if the client acknowledges: when its allowance is used up, the response waits instead of ending. */
   readonly acks: boolean;
-  /** A comment is written when nothing else has been for so long, ms. */
+  /** Silence after which a comment is written, in ms. `Infinity` disables. */
   readonly heartbeat: number;
-  /** The response ends so long after its last sign of life, ms. */
+  /** Time from the last sign of life to the end of the response, in ms. `Infinity` disables. */
   readonly rotateAfter: number;
-  /** Aborts when the client has gone. */
+  /** Aborts when the client has disconnected. */
   readonly signal: AbortSignal;
 }
 
-/** Only we see it; one of its own for each response would cost as much as a part of it. */
+/**
+ * The reason of `ended`, for internal use. Shared: an error for each response would be a notable part of its cost.
+ */
 const responseEnded = new ActiveSessionError("RUNNER_GONE", "The response has ended");
 
+/** The body of a response that has ended before its first frame. */
 async function* noFrames(): AsyncGenerator<string, void, undefined> {}
 
-/** Where a runner has its open responses by their ids, for the acknowledgements that arrive on other connections. */
+/**
+ * Key of a runner's open responses by their ids: acknowledgements arrive on other connections. A global symbol, so
+ * that two copies of this package share it.
+ */
 const openResponses = Symbol.for("active-session.responses");
 
+/** A runner that may have open responses. */
 type Followed = Runner & { [openResponses]?: Map<string, SseResponse> };
 
 /**
- * Tells the open responses of a runner of an acknowledgement. The one that it names is renewed; of the others, those that wait for room
- * look whether there is some now.
+ * Passes an acknowledgement on to the open responses of a runner. The response that it names is renewed; all those
+ * that wait for room check again.
+ * @param position everything before it has been received
+ * @param id the response that is named; `undefined` renews none
  */
 export function tellResponses(runner: Followed, position: number, id: string | undefined): void {
   const responses = runner[openResponses];
@@ -67,26 +62,48 @@ export function tellResponses(runner: Followed, position: number, id: string | u
   for (const response of responses.values()) response.lookForRoom();
 }
 
-/** See the top of the file. */
+/**
+ * A live response as Server-Sent Events: follows a runner from a position on, and ends when it has lived long enough.
+ *
+ *     open ──the runner closes──▶ last frame ──written──▶ ended
+ *       ├──the next item is gone or has no JSON form──▶ ended
+ *       ├──no sign of life for `rotateAfter`──▶ ended
+ *       ├──the allowance is used up (*)──▶ ended
+ *       └──the client disconnects, or the session gets another owner──▶ ended
+ *
+ * - **open**: pins the runner. The body waits at the log, and writes what it gets as one frame of its form.
+ * - **ended**: pins nothing; timers and listeners are gone. The signal `ended` has aborted, so that the adapter does
+ *   not wait for the client to drain. Nothing is lost: the client reconnects with its own offset.
+ * - An open connection is no sign of life. An acknowledgement that names the response is one.
+ * - The allowance is the runner's `aheadLimit`: so many items may be sent beyond the furthest acknowledged position.
+ * - Rotation and allowance work independently of the body, also while it waits for a client that does not drain.
+ * - (*) Not before the `shortestLife` of its form. With `acks` the response waits for an acknowledgement instead;
+ *   without one it ends by rotation. An abort is still sent at once.
+ */
 export class SseResponse {
-  /** Unguessable: it renews the response. */
+  /** Names the response in acknowledgements. Must not be guessable, because it renews the response. */
   readonly id = randomUUID();
   readonly #runner: Followed;
   readonly #options: SseOptions;
   readonly #ended = new LazySignal();
   readonly #openedAt = performance.now();
   readonly #release: () => void;
-  /** The allowance counts from here: where the response began, or what a client has acknowledged since. */
+  /**
+   * The allowance counts from here: the start of the response, or a later position that its client has acknowledged.
+   */
   #received = 0;
   #offSignal: () => void = noop;
   #offHandover: () => void = noop;
   #stopRotation: () => void = noop;
   #stopHeartbeat: () => void = noop;
-  /** The latest read that had to wait, and since when. */
+  /** The latest read that had to wait. */
   #wait: Wait | undefined;
+  /** When the latest read began. */
   #waitsSince = 0;
+  /** Resolves the wait for an acknowledgement, if there is one. */
   #onSignOfLife: () => void = noop;
 
+  /** Pins the runner and starts the timers. Every way out must call `#end`. */
   private constructor(runner: Runner, session: ActiveSession, options: SseOptions) {
     this.#runner = runner;
     this.#options = options;
@@ -100,9 +117,11 @@ export class SseResponse {
   }
 
   /**
-   * Opens a response: its first read decides whether there is one at all. If that takes too long (the runner's source does
-   * not open), the response ends like any other, without a word.
-   * @throws what a read of the runner throws, and `RESULT_NOT_SERIALIZABLE`
+   * Opens a response. Its first read decides if there is a response at all, or an error instead. If the read is not
+   * done when the response ends (the source of the runner does not open), the body is empty.
+   * @throws what a read of the runner throws, `RESULT_NOT_SERIALIZABLE`, `ITEM_TOO_LARGE`, `RUNNER_GONE` after a
+   *   handover, `CLIENT_LIMIT_REACHED`, `SERVER_LIMIT_REACHED`, or the reason of the signal
+   * @returns the id, the body, and the signal that aborts when the response ends
    */
   static async open(
     runner: Runner,
@@ -127,22 +146,22 @@ export class SseResponse {
     }
   }
 
-  /** Whether it has ended by itself. */
+  /** True if the response has ended. */
   get isTimeUp(): boolean {
     return this.#ended.aborted;
   }
 
-  /** Aborts when the response is to be ended, whatever its client does. */
+  /** Aborts when the response ends, even if its client has not drained it. */
   get ended(): AbortSignal {
     return this.#ended.signal;
   }
 
-  /** What another response's client has acknowledged may have made room for this one. */
+  /** Checks the allowance again after an acknowledgement, also one that names another response. */
   lookForRoom(): void {
     this.#onSignOfLife();
   }
 
-  /** A sign of life of its client, which has received everything before `position`: it may go on for another `rotateAfter`. */
+  /** A sign of life: the client has received everything before `position`. Restarts the rotation timer. */
   renew(position: number): void {
     if (this.#ended.aborted) return;
     this.#received = Math.max(this.#received, position);
@@ -151,7 +170,10 @@ export class SseResponse {
     this.#stopRotation = startTimer(this.#options.rotateAfter, () => this.#end());
   }
 
-  /** The body's parts. Closing them ends the response also when none has been asked for. */
+  /**
+   * The parts of the body. `return` ends the response, also if no part has been requested. No error leaves the body:
+   * the client's next request gets it as a response with a status.
+   */
   #parts(first: EncodedSlice): AsyncIterator<string, undefined> {
     let latest: EncodedSlice | undefined;
     const over = { done: true, value: undefined } as const;
@@ -166,7 +188,7 @@ export class SseResponse {
             return { done: false, value: typeof part === "string" ? part : await part };
           }
         } catch {
-          // Ended, the next item is gone or cannot be encoded: whichever it is, the client's next request gets the answer.
+          // The response has ended, or the next item is gone or has no JSON form: the next request gets the error.
         }
         this.#end();
         return over;
@@ -178,13 +200,14 @@ export class SseResponse {
     };
   }
 
-  /** What there is after what was written, once there is something; nothing at the end. */
+  /** The next slice after the one written; `undefined` at the end, `"silence"` when a heartbeat is due. */
   #after(written: EncodedSlice): EncodedSlice | undefined | Promise<EncodedSlice | "silence" | undefined> {
     const { position, closed } = written.slice;
     if (closed || this.#ended.aborted) return undefined;
     return this.#isHeldBack(position) ? this.#afterSignOfLife(written) : this.#read(position, false);
   }
 
+  /** Waits until an acknowledgement makes room, then reads on. */
   async #afterSignOfLife(written: EncodedSlice): Promise<EncodedSlice | "silence" | undefined> {
     do {
       if (!(await this.#nextSignOfLife())) return "silence";
@@ -192,11 +215,12 @@ export class SseResponse {
     return this.#after(written);
   }
 
-  /** Whether the client has to acknowledge something before it gets what is after `position`. */
+  /** True if the client must acknowledge something before it gets what follows `position`. */
   #isHeldBack(position: number): boolean {
     return this.#isAllowanceUsed(position) && !this.#isOver(position);
   }
 
+  /** The text for a slice. A slice that uses up the allowance is still written in full. */
   #part(read: EncodedSlice, isFirst: boolean): string | Promise<string> {
     const { position, closed } = read.slice;
     if (this.#isAllowanceUsed(position) && !closed && !this.#options.acks) this.#endForReconnect();
@@ -204,13 +228,19 @@ export class SseResponse {
     return this.#options.form.frame(this.#runner, read, isFirst ? this.id : undefined);
   }
 
-  /** Whether nothing that an acknowledgement could make room for will follow. */
+  /**
+   * True if there is nothing left that an acknowledgement could make room for, so that waiting for one is pointless:
+   * the runner was aborted or removed, or everything has been sent.
+   */
   #isOver(position: number): boolean {
     const { status, progress, removal, isBackgroundCompleted } = this.#runner;
     return status === "aborted" || removal.aborted || (isBackgroundCompleted && position >= progress.current);
   }
 
-  /** Whether an acknowledgement, the runner's or the response's end comes before the next heartbeat is due. */
+  /**
+   * Waits for an acknowledgement or for the end of the runner or the response.
+   * @returns false if the next heartbeat is due first
+   */
   #nextSignOfLife(): Promise<boolean> {
     return new Promise((resolve) => {
       const settle = (hasCome: boolean) => {
@@ -226,7 +256,10 @@ export class SseResponse {
     });
   }
 
-  /** The opening read takes what is there and acknowledges; the later ones wait, and acknowledge nothing. */
+  /**
+   * Reads the next slice. Only the opening read acknowledges, by the offset that the client has sent; later reads
+   * start where the server has written, which proves nothing about the client.
+   */
   #read(start: number | "tail", isOpening: boolean): EncodedSlice | Promise<EncodedSlice> {
     const max = this.#mostItems;
     const { limits } = this.#options;
@@ -236,11 +269,15 @@ export class SseResponse {
     return readEncoded(this.#runner, waiting, limits);
   }
 
+  /** Keeps the wait, so that a heartbeat or the end can settle it. */
   readonly #onWait = (wait: Wait): void => {
     this.#wait = wait;
   };
 
-  /** Ends a wait of `heartbeat`, for a comment to be written. One timer for all waits: nearly every one is over long before. */
+  /**
+   * Settles a wait of `heartbeat` ms, so that a comment is written. One timer for all waits: nearly all of them end
+   * long before.
+   */
   #beatIn(delay: number): void {
     const { heartbeat } = this.#options;
     this.#stopHeartbeat = startTimer(delay, () => {
@@ -250,7 +287,10 @@ export class SseResponse {
     });
   }
 
-  /** A process has one value. Of a sequence, some events must fit into the allowance, for the client to acknowledge between. */
+  /**
+   * Maximum number of items in an event. Of a sequence at most a quarter of the allowance, so that the client can
+   * acknowledge in between; a process has one value.
+   */
   get #mostItems(): number {
     const aheadLimit = aheadLimitOf(this.#runner);
     if (aheadLimit === undefined) return Number.POSITIVE_INFINITY;
@@ -258,13 +298,16 @@ export class SseResponse {
     return Math.min(this.#options.maxItems, itemsPerEvent, quarter);
   }
 
-  /** Whether as many items have been sent here, and not been acknowledged since, as a client may leave unacknowledged. */
+  /** True if `aheadLimit` items before `end` have been sent on this response and not been acknowledged. */
   #isAllowanceUsed(end: number): boolean {
     const aheadLimit = aheadLimitOf(this.#runner);
     return aheadLimit !== undefined && end - Math.max(this.#runner.acknowledged, this.#received) >= aheadLimit;
   }
 
-  /** Room will come with the client's next request only, unless it acknowledges before that. */
+  /**
+   * Ends the response when it is old enough for its form: only the client's next request makes room. An
+   * acknowledgement before that renews it.
+   */
   #endForReconnect(): void {
     const left = this.#options.form.shortestLife - (performance.now() - this.#openedAt);
     this.#stopRotation();
@@ -272,7 +315,7 @@ export class SseResponse {
     else this.#stopRotation = startTimer(Math.min(left, this.#options.rotateAfter), () => this.#end());
   }
 
-  /** From here on the response pins nothing, and no timer or listener of it is left. */
+  /** Ends the response: unpins the runner, and removes every timer and listener. Idempotent. */
   #end(): void {
     this.#stopRotation();
     this.#stopHeartbeat();

@@ -1,39 +1,40 @@
-/**
- * A read over HTTP that waits: a long-poll, or the first page of a creation. It settles
- *
- * - when there are as many items as it waits for, or no more will come;
- * - when what there is fills a page in bytes;
- * - when its time is up, with what there is;
- * - when the session gets another owner: it rejects with `RUNNER_GONE` in that step.
- */
 import { onAbort } from "../base/async.js";
 import type { Wait } from "../log/result-log.js";
 import type { Runner } from "../runner/runner.js";
 import { type EncodedItems, type EncodedSlice, type PageLimits, readEncoded } from "./encode.js";
 
-/** What is read, and the signal of the session's handover as it was when the request came. */
+/** The runner to be read, on behalf of one owner of its session. */
 export interface WaitingReadTarget {
   readonly runner: Runner;
+  /** The session's handover signal as of the request: a handover replaces it. */
   readonly handover: AbortSignal;
 }
 
-/** What is waited for. */
+/** Options of {@link readWaiting}. */
 export interface WaitingReadOptions {
+  /** The first position to read. */
   readonly start: number | "tail";
-  /** How many items (reports) are waited for. */
+  /** Number of items (reports of a process) to wait for. */
   readonly min: number;
-  /** At most so many are taken. */
+  /** Maximum number of items. */
   readonly max: number;
-  /** ms */
+  /** Time-out of the wait, in ms. */
   readonly timeout: number;
-  /** Aborts when the client has gone. */
+  /** Aborts when the client has disconnected. */
   readonly signal: AbortSignal;
+  /** Limits of the page in bytes. */
   readonly limits: PageLimits;
 }
 
 /**
- * Reads as the options say.
- * @throws what a read throws, `RESULT_NOT_SERIALIZABLE`, `ITEM_TOO_LARGE`, `RUNNER_GONE`
+ * Reads a long-poll or the first page of a creation. The read settles
+ *
+ * - when `min` items exist, or no more will follow;
+ * - when the existing items fill a page in bytes;
+ * - at the time-out, with what exists.
+ *
+ * If the session gets another owner, it rejects with `RUNNER_GONE` in that step.
+ * @throws what a read throws, `RESULT_NOT_SERIALIZABLE`, `ITEM_TOO_LARGE`, `RUNNER_GONE`, or the reason of the signal
  */
 export async function readWaiting(
   { runner, handover }: WaitingReadTarget,
@@ -48,7 +49,7 @@ export async function readWaiting(
     const lookAgainAt = (encoded: EncodedItems) => fullAt(encoded, limits);
     const request = { start, min, max, timeout, signal, raisesBound: false, lookAgainAt, onWait };
     const page = await readEncoded(runner, request, limits);
-    handover.throwIfAborted(); // a read that had what it waited for could not be cancelled any more
+    handover.throwIfAborted(); // `cancel` has no effect on a read that has its items already
     return page;
   } finally {
     off();
@@ -56,8 +57,9 @@ export async function readWaiting(
 }
 
 /**
- * At how many items a page might be full, if the next ones are about as large as these; 0: it is. The next look comes after half as many
- * more at the earliest, so that all looks together cost little more than the last one, and after twice as many at the latest.
+ * Estimates from the average size at how many items the page will be full; 0 if it is. The result is at least 1.5
+ * times the present count, so that all checks together cost little more than the last one, and at most twice the
+ * count.
  */
 function fullAt({ size, count, isFull }: EncodedItems, { bytes }: PageLimits): number {
   if (isFull) return 0;

@@ -1,4 +1,4 @@
-/** The routes that list runners, tell their state, acknowledge, stop and remove. */
+/** The routes that list runners, give their state, acknowledge, stop and remove. */
 import type { AbortReason } from "../../protocol/types.js";
 import type { Runner } from "../../runner/runner.js";
 import type { ActiveSessions } from "../../session/host.js";
@@ -8,14 +8,17 @@ import { addAheadLimit, addHeadHeaders } from "../response-headers.js";
 import { tellResponses } from "../sse-response.js";
 import type { Target } from "./route.js";
 
-/** `GET {mount}`: all runners of the client, in order of creation. Listing does not reset idle timers. */
+/**
+ * `GET {mount}`: the states of all runners of the client, in order of creation. An unknown client gets an empty list.
+ * Listing does not reset idle timers.
+ */
 export async function list(sessions: ActiveSessions, { identity }: WireRequest): Promise<WireResponse> {
   const runners = identity === undefined ? [] : sessions.runnersOf(identity);
   const states = await Promise.all(runners.map((runner) => runner.state()));
   return { status: 200, headers: jsonHeaders(), body: JSON.stringify(states) };
 }
 
-/** `HEAD {mount}/{key}`: the state in headers. Does not reset idle timers. */
+/** `HEAD {mount}/{key}`: the state in headers. Does not reset idle timers, and counts nothing as read. */
 export async function head({ runner }: Target): Promise<WireResponse> {
   const headers = jsonHeaders();
   addAheadLimit(headers, runner);
@@ -23,19 +26,20 @@ export async function head({ runner }: Target): Promise<WireResponse> {
   return { status: 200, headers };
 }
 
-/** `GET {mount}/{key}/state` */
+/** `GET {mount}/{key}/state`: the whole state as JSON. Does not reset idle timers. */
 export async function state({ runner }: Target): Promise<WireResponse> {
   return stateOf(runner);
 }
 
-/** The answer with the whole state of a runner. */
+/** The response with the whole state of a runner, which includes its failure. */
 export async function stateOf(runner: Runner): Promise<WireResponse> {
   return { status: 200, headers: jsonHeaders(), body: JSON.stringify(await runner.state()) };
 }
 
 /**
- * `POST {mount}/{key}/ack`. Renews only the event stream that the request names: an acknowledgement by another device of the same user
- * is no sign of life of this one.
+ * `POST {mount}/{key}/ack`: acknowledges everything before `offset`, 204. Renews only the event stream that the
+ * request names: an acknowledgement from another device of the same user is no sign of life of this one.
+ * @throws `INVALID_ARGUMENT`, `POSITION_AHEAD`, `RUNNER_GONE`
  */
 export async function acknowledge({ runner }: Target, { query }: WireRequest): Promise<WireResponse> {
   const { position, response } = parseAcknowledgement(query);
@@ -44,13 +48,19 @@ export async function acknowledge({ runner }: Target, { query }: WireRequest): P
   return noContent();
 }
 
-/** `POST {mount}/{key}/abort` */
+/**
+ * `POST {mount}/{key}/abort`: stops the work, 200 with the state. What has been handed out stays readable.
+ * Idempotent.
+ */
 export async function abort({ runner }: Target): Promise<WireResponse> {
   await runner.abort();
   return stateOf(runner);
 }
 
-/** `DELETE {mount}/{key}`: the signal of the work has fired when this answers; the clean-up may go on. */
+/**
+ * `DELETE {mount}/{key}`: stops and removes the runner, 204; later requests get 410. The signal of the work has fired
+ * when this answers; the clean-up is not awaited.
+ */
 export async function remove({ runner }: Target): Promise<WireResponse> {
   const reason: AbortReason = "stopped";
   void runner.dispose(reason);

@@ -1,12 +1,3 @@
-/**
- * Creating runners over HTTP, from the definitions that a router exposes: `POST {mount}/{name}` with the input as JSON.
- *
- * - Everything about the request is checked before there is a session for it.
- * - The answer has the first page and the state: 201 and a `Location` while there is more to come, 200 when everything has
- *   fitted; then nothing is kept, unless the request may be repeated.
- * - A request with an `Idempotency-Key` may: each one is answered with the same runner. With that key the runner can also be
- *   stopped by whoever does not know yet what it is called.
- */
 import { createHash } from "node:crypto";
 import { abortable } from "../../base/async.js";
 import { ActiveSessionError, describe } from "../../base/error.js";
@@ -21,20 +12,27 @@ import { jsonHeaders, noContent, type WireRequest, type WireResponse } from "../
 import { addReadHeaders } from "../response-headers.js";
 import { readWaiting, type WaitingReadTarget } from "../waiting-read.js";
 
-/** What limits a creation. */
+/** Limits of a creation. */
 export interface CreationSettings {
   /** Default and maximum of `max-items`. */
   readonly pageLimit: number;
+  /** Limits of the first page in bytes. */
   readonly pageLimits: PageLimits;
   /** Default of `timeout`, seconds. */
   readonly firstPageTimeout: number;
-  /** Bytes of a body. */
+  /** Maximum body, in bytes. */
   readonly bodyLimit: number;
 }
 
+/** Begins with a letter, so that no name can be taken for the key of a runner, which begins with a digit. */
 const namePattern = /^[A-Za-z][A-Za-z0-9_-]{0,63}$/;
 
-/** The definitions by name. No name can be taken for a runner's key, which begins with a digit. Throws `INVALID_OPTION`. */
+/**
+ * Checks the option `expose`.
+ * @param action completes the message of the error: "Cannot …"
+ * @returns the definitions by name
+ * @throws `INVALID_OPTION` for anything but definitions with valid, different names
+ */
 export function exposedByName(action: string, definitions: unknown): ReadonlyMap<string, RunnerDefinition> {
   const fail = (requirement: string, value: unknown): never => {
     const message = `Cannot ${action}: ${requirement}, received ${describe(value)}`;
@@ -54,7 +52,19 @@ export function exposedByName(action: string, definitions: unknown): ReadonlyMap
   return byName;
 }
 
-/** Creates a runner, and answers with its first page. */
+/**
+ * `POST {mount}/{name}`: creates a runner from an exposed definition, with the input as JSON, and answers with its
+ * first page and its state.
+ *
+ * - The whole request is checked before a session is opened for it.
+ * - 201 with a `Location` while more items follow. 200 if the page has everything: the runner is then removed at
+ *   once, unless the request may be repeated.
+ * - A request with an `Idempotency-Key` may be repeated: every repetition gets the same runner. With this key a
+ *   client can also stop the runner before it knows the runner's key; see {@link stopCreation}.
+ * @throws `UNSUPPORTED_MEDIA_TYPE`, `INVALID_ARGUMENT`, `PAYLOAD_TOO_LARGE`, `INVALID_INPUT`,
+ *   `IDEMPOTENCY_KEY_REUSED`, `RUNNER_ABORTED` if the creation was stopped before, `RUNNER_GONE`, and what opening a
+ *   session, creating a runner and reading it throw
+ */
 export async function create(
   definition: RunnerDefinition,
   request: WireRequest,
@@ -66,21 +76,28 @@ export async function create(
   const { input, text } = await readInput(definition, request, settings.bodyLimit);
   const once = key === undefined ? undefined : { key: scoped(definition, key), fingerprint: fingerprintOf(text) };
   const { session, creating } = known(request, once) ?? (await createNew(definition, request, input, once));
-  const { handover } = session; // of the owner that has asked
-  // A client that is told who it is by this very answer can neither repeat nor stop what it was not told of.
+  const { handover } = session; // taken before the await: a handover replaces the signal
+  // A client that gets its identity with this answer cannot repeat or stop the request if the answer is lost.
   const isNew = session.identity !== request.identity;
-  const runner = await abortable(creating, handover); // a source may be slow to open, and the session get another owner meanwhile
+  // A source may be slow to open; the session may move to another identity meanwhile.
+  const runner = await abortable(creating, handover);
   const options = { limits: settings.pageLimits, mayBeRepeated: once !== undefined, isNew };
   return await firstPage({ runner, handover }, request, query, options);
 }
 
-/** A creation under way, and whose it is. */
+/** A creation under way, and the session that it belongs to. */
 interface Creating {
   readonly session: ActiveSession;
   readonly creating: Promise<Runner>;
 }
 
-/** Stops what was, is being or will be created under the request's idempotency key. */
+/**
+ * `POST {mount}/{name}/abort`: stops the runner of the request's `Idempotency-Key`. The creation may have finished,
+ * be under way, or arrive later: in the last case nothing will be created.
+ * @param answer makes the response from the stopped runner
+ * @returns that response; 204 if there is no runner yet
+ * @throws `INVALID_ARGUMENT` without the header, `RUNNER_NOT_FOUND` without an identity, `RUNNER_GONE`
+ */
 export async function stopCreation(
   definition: RunnerDefinition,
   request: WireRequest,
@@ -88,19 +105,23 @@ export async function stopCreation(
 ): Promise<WireResponse> {
   const key = idempotencyKey(request.headers);
   if (key === undefined) throw invalid("Idempotency-Key", "there", undefined);
-  // Without an identity there is nothing that the creating request could have in common with this one.
+  // Keys belong to a client: without an identity no creation can match.
   if (request.identity === undefined) throw new ActiveSessionError("RUNNER_NOT_FOUND", "There is no such runner");
   const runner = request.openSession().stopCreated(scoped(definition, key));
   return runner ? answer(runner) : noContent();
 }
 
-/** What was valid when it was created need not be checked again, and may not be valid any more. */
+/**
+ * Finds the creation that an earlier request with the same idempotency key has begun. Comes before the validation: an
+ * input that was valid at first may not be valid any more.
+ */
 function known(request: WireRequest, once: Idempotency | undefined): Creating | undefined {
   const session = once && request.findSession();
   const creating = once && session?.findCreated(once);
   return session && creating && { session, creating };
 }
 
+/** Validates the input, then opens the session and begins the creation. */
 async function createNew(
   definition: RunnerDefinition,
   request: WireRequest,
@@ -108,21 +129,27 @@ async function createNew(
   once: Idempotency | undefined,
 ): Promise<Creating> {
   const checked = await validateInput(definition, input);
-  if (!once) request.signal.throwIfAborted(); // nobody could come back to what would be made
+  if (!once) request.signal.throwIfAborted(); // without a key no later request could find the runner
   const session = request.openSession();
   return { session, creating: session.createChecked(definition, checked, once) };
 }
 
 // --- the answer ------------------------------------------------------------------------------------------------------
 
+/** Options of {@link firstPage}. */
 interface FirstPageOptions {
+  /** Limits of the page in bytes. */
   readonly limits: PageLimits;
-  /** Whether the same request may come again, and gets the same runner then. */
+  /** True if the request has an idempotency key: a repetition then gets the same runner. */
   readonly mayBeRepeated: boolean;
-  /** Whether the client had no identity before. */
+  /** True if the client gets its identity with this response. */
   readonly isNew: boolean;
 }
 
+/**
+ * Reads the first page, and decides whether the runner is kept. It is removed if the page has everything and the
+ * request cannot be repeated, or if the client cannot find the runner after an error.
+ */
 async function firstPage(
   target: WaitingReadTarget,
   request: WireRequest,
@@ -132,23 +159,26 @@ async function firstPage(
   const { runner, handover } = target;
   try {
     const page = await readFirst(target, request, query, limits);
-    request.signal.throwIfAborted(); // what is there at once, a read gives to whoever has gone as well
+    request.signal.throwIfAborted(); // a read that need not wait ignores the signal
     const isKept = mayBeRepeated || !page.slice.closed;
     const body = bodyOf(runner, page, isKept);
     const headers = jsonHeaders();
     addReadHeaders(headers, runner, page.slice, nextCursor(undefined));
     if (isKept)
-      headers.Location = runner.key; // a relative reference: a proxy may have taken a part of the path away
+      headers.Location = runner.key; // a relative reference: a proxy may have stripped a prefix of the path
     else void runner.dispose("stopped");
     return { status: page.slice.closed ? 200 : 201, headers, body };
   } catch (error) {
-    // Nobody has been told of it, so nobody could come back to it; but one of another owner is left to that.
+    // The client does not know the runner and cannot find it. After a handover it belongs to the new identity.
     if ((!mayBeRepeated || isNew) && !handover.aborted) void runner.dispose("stopped");
     throw error;
   }
 }
 
-/** From the first position that is kept, which is not 0 any more when a repeated request comes late. */
+/**
+ * Reads from the first retained position. That is no longer 0 when a repeated request comes after items were
+ * acknowledged and dropped.
+ */
 async function readFirst(
   target: WaitingReadTarget,
   request: WireRequest,
@@ -166,6 +196,10 @@ async function readFirst(
   return readWaiting(target, { start, min, max, timeout, signal, limits });
 }
 
+/**
+ * The JSON body: the state, and the items spliced in as text, because they are encoded already.
+ * @param isKept adds the key: only a runner that is kept can be read again
+ */
 function bodyOf(runner: Runner, { slice, text }: EncodedSlice, isKept: boolean): string {
   const { start, position, status, progress, closed, error } = slice;
   const { abortReason, isBackgroundCompleted, kind, definition } = runner;
@@ -181,9 +215,14 @@ function bodyOf(runner: Runner, { slice, text }: EncodedSlice, isKept: boolean):
 
 // --- the request -----------------------------------------------------------------------------------------------------
 
+/** Request headers, lower-case names. */
 type Headers = WireRequest["headers"];
 
-/** Forms can be sent from any page without being asked; JSON cannot. And what is compressed, nobody here unpacks. */
+/**
+ * Requires `application/json`. A page of another site can send a form without a CORS preflight, but not JSON (Fetch
+ * standard, CORS-safelisted request-header).
+ * @throws `UNSUPPORTED_MEDIA_TYPE`
+ */
 function checkContentType(headers: Headers): void {
   const type = String(headers["content-type"] ?? "");
   if (/^application\/json\s*(;\s*charset="?utf-8"?\s*)?$/i.test(type)) return;
@@ -191,7 +230,12 @@ function checkContentType(headers: Headers): void {
   throw new ActiveSessionError("UNSUPPORTED_MEDIA_TYPE", message);
 }
 
-/** Plain as most send it, or in the quotes of a structured field, which the draft of the header asks for. */
+/**
+ * Reads the header `Idempotency-Key`: plain text, as most clients send it, or a quoted string (RFC 8941), which the
+ * draft of the header asks for.
+ * @returns 1 to 255 visible ASCII characters without `"`; `undefined` without the header
+ * @throws `INVALID_ARGUMENT`
+ */
 function idempotencyKey(headers: Headers): string | undefined {
   const text = headers["idempotency-key"];
   if (text === undefined) return undefined;
@@ -201,16 +245,21 @@ function idempotencyKey(headers: Headers): string | undefined {
   return key;
 }
 
-/** The same key may mean something else for another definition. */
+/** Scopes a key to its definition: the same key may be used with another definition. A name has no space. */
 function scoped({ name }: RunnerDefinition, key: string): string {
   return `${name} ${key}`;
 }
 
+/** Detects a key that is reused with another body. A hash, so that the session does not keep the body. */
 function fingerprintOf(text: string): string {
   return createHash("sha256").update(text).digest("base64");
 }
 
-/** An empty body is no input at all. */
+/**
+ * Reads and parses the body. An empty body is the input `undefined`.
+ * @returns the input, and the text for {@link fingerprintOf}
+ * @throws `INVALID_INPUT`, `PAYLOAD_TOO_LARGE`, `UNSUPPORTED_MEDIA_TYPE`
+ */
 async function readInput(
   definition: RunnerDefinition,
   request: WireRequest,
@@ -221,6 +270,7 @@ async function readInput(
     const message = `Cannot create ${describe(definition.name)}: its input must be valid (${problem})`;
     return new ActiveSessionError("INVALID_INPUT", message, { cause, issues: [{ message: problem }] });
   };
+  // Before `JSON.stringify`, which recurses.
   if ("value" in body && isTooDeep(body.value)) throw fail(tooDeep);
   try {
     if ("value" in body) return { input: body.value, text: JSON.stringify(body.value) ?? "" };
@@ -233,10 +283,15 @@ async function readInput(
   throw fail(tooDeep);
 }
 
-/** Validators, and the application's own code, go through an input by recursion: what is nested deeper could exhaust the stack. */
+/**
+ * Maximum nesting of an input. Validators and the application's code recurse through it; a deeper one could exhaust
+ * the stack.
+ */
 const deepest = 500;
+/** The problem that `INVALID_INPUT` names. */
 const tooDeep = `the body must not be nested more than ${deepest} deep`;
 
+/** True if the input is nested deeper than {@link deepest}. Goes level by level, without recursion. */
 function isTooDeep(input: unknown): boolean {
   let level: unknown[] = [input];
   for (let depth = 0; depth <= deepest; depth++) {
@@ -246,6 +301,7 @@ function isTooDeep(input: unknown): boolean {
   return true;
 }
 
+/** An `INVALID_ARGUMENT` for a header. */
 function invalid(name: string, requirement: string, value: unknown): ActiveSessionError {
   const received = value === undefined ? "none" : describe(value);
   return new ActiveSessionError(

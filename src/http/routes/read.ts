@@ -15,17 +15,27 @@ import { type SseOptions, SseResponse } from "../sse-response.js";
 import { readWaiting } from "../waiting-read.js";
 import type { Answer, Target } from "./route.js";
 
-/** `GET {mount}/{key}` */
+/**
+ * `GET {mount}/{key}`: a page; with `live=long-poll` or `live=sse` a read that waits (Durable Streams
+ * protocol, draft 1.0).
+ * @returns a plain response for a page of a runner that has been started, else a promise
+ * @throws `INVALID_ARGUMENT`, `POSITION_GONE`, `POSITION_AHEAD`, `RUNNER_GONE`, `RUNNER_START_FAILED`,
+ *   `RESULT_NOT_SERIALIZABLE`, `ITEM_TOO_LARGE`, `CLIENT_LIMIT_REACHED`, `SERVER_LIMIT_REACHED`
+ */
 export function read(target: Target, request: WireRequest, settings: RouterSettings): Answer {
   const query = parseReadQuery(request.query, settings);
   if (query.live === "sse") return unlessGone(request, () => tail(target, request, query, settings));
   if (query.live === "long-poll") return unlessGone(request, () => poll(target, request, query, settings));
-  // A page does not wait, unless its runner has to be started first.
+  // Only the start of its runner can make a page wait.
   if (target.runner.needsStart) return unlessGone(request, () => pageOnceStarted(target, request, query, settings));
   return page(target.runner, request, query, settings, undefined);
 }
 
-/** Answers 204 instead of an error to a client that has gone away meanwhile. */
+/**
+ * Answers 204 instead of an error if the client has disconnected meanwhile: its abort is no failure of the
+ * application. Errors of this library are rethrown all the same.
+ * @param answerIt makes the response; may throw or reject
+ */
 export async function unlessGone(request: WireRequest, answerIt: () => Answer): Promise<WireResponse> {
   try {
     return await answerIt();
@@ -35,13 +45,17 @@ export async function unlessGone(request: WireRequest, answerIt: () => Answer): 
   }
 }
 
-/** A page that waits for the start of its runner; the session may get another owner meanwhile. */
+/**
+ * A page of a runner that has to be started first. The wait ends when the client disconnects, or when the
+ * session moves to another identity.
+ */
 async function pageOnceStarted(
   { runner, session: { handover } }: Target,
   request: WireRequest,
   query: ReadQuery,
   settings: RouterSettings,
 ): Promise<WireResponse> {
+  // One signal for both; the listeners are removed when the page is done, as the handover signal lives on.
   const over = new AbortController();
   const offs = [request.signal, handover].map((signal) => onAbort(signal, () => over.abort(signal.reason)));
   try {
@@ -52,7 +66,10 @@ async function pageOnceStarted(
   }
 }
 
-/** What is there, at once. */
+/**
+ * A page of what exists now, without waiting for more. Synchronous where the log has the items at hand.
+ * @param signal cancels the wait for the runner's start; `undefined` if the runner has been started
+ */
 function page(
   runner: Runner,
   request: WireRequest,
@@ -66,6 +83,7 @@ function page(
   return read instanceof Promise ? read.then(answerWith) : answerWith(read);
 }
 
+/** The response to a page: 304 if `If-None-Match` has its `ETag`. A page from the tail has no `ETag`. */
 function pageOf(
   runner: Runner,
   request: WireRequest,
@@ -74,6 +92,7 @@ function pageOf(
 ): WireResponse {
   const headers = jsonHeaders();
   addReadHeaders(headers, runner, slice, nextCursor(cursor));
+  // The same URL would give another slice next time.
   if (offset === "tail") return { status: 200, headers, body: text };
   const etag = etagOf(runner, slice);
   headers.ETag = etag;
@@ -81,7 +100,11 @@ function pageOf(
   return { status: 200, headers, body: text };
 }
 
-/** What is there once enough is, or when the time is up. */
+/**
+ * A long-poll: answers when `min-items` exist, when the page is full, at the end of the runner, or at the
+ * time-out. 204 if there is nothing.
+ * @throws `RUNNER_GONE` if the session moves to another identity, and what {@link read} throws
+ */
 async function poll(
   { runner, session: { handover } }: Target,
   { signal }: WireRequest,
@@ -99,7 +122,7 @@ async function poll(
   return { status: 200, headers, body: read.text };
 }
 
-/** Streams new items over SSE, as the protocol has it. */
+/** Streams new items over SSE, in the form of the Durable Streams protocol. */
 function tail(
   target: Target,
   { signal }: WireRequest,
@@ -112,7 +135,15 @@ function tail(
   return stream(target, { start, form, maxItems, limits, acks, heartbeat, rotateAfter, signal });
 }
 
-/** Streams them as the browser's own `EventSource` takes them; a status other than 200 makes it give up, 204 without an error. */
+/**
+ * `GET {mount}/{key}/events`: streams items over SSE, in the form for the browser's `EventSource`. It gives
+ * up at any status other than 200; 204, after the end, is the standard's way to stop it from reconnecting
+ * (HTML standard, 9.2).
+ *
+ * A browser does not acknowledge: the response ends when its allowance is used up, and the reconnect, with
+ * its `Last-Event-ID`, makes room.
+ * @throws `INVALID_ARGUMENT`, and what {@link read} throws
+ */
 export function events(target: Target, request: WireRequest, settings: RouterSettings): Answer {
   const { query, headers, signal } = request;
   const offset = parseEventsQuery(query, headers["last-event-id"] as string | undefined);
@@ -124,39 +155,55 @@ export function events(target: Target, request: WireRequest, settings: RouterSet
   );
 }
 
+/**
+ * Opens the SSE response, and keeps proxies from buffering it.
+ * @throws what the first read of {@link SseResponse} throws: the client then gets an error with a status, not
+ *   an empty stream
+ */
 async function stream({ runner, session }: Target, options: SseOptions): Promise<WireResponse> {
   const { id, body, ended } = await SseResponse.open(runner, session, options);
   const headers = commonHeaders();
   headers[headerNames.response] = id;
   headers["Content-Type"] = "text/event-stream";
-  headers["Cache-Control"] += ", no-transform"; // a proxy that compresses would collect events
-  headers["X-Accel-Buffering"] = "no";
+  headers["Cache-Control"] += ", no-transform"; // a proxy that compresses would buffer events
+  headers["X-Accel-Buffering"] = "no"; // nginx
   addAheadLimit(headers, runner);
   return { status: 200, headers, body, ended };
 }
 
+/** The position at which a read starts; the beginning is 0. */
 function startOf({ offset }: Pick<ReadQuery, "offset">): number | "tail" {
   return offset === "beginning" ? 0 : offset;
 }
 
-/** A process has one value, whatever the limit; and whoever asks for a page from the tail on gets none. */
+/**
+ * The maximum number of items of a read. A process has one value, whatever `max-items` is; a page from the
+ * tail is empty.
+ */
 function maxOf(runner: Runner, { maxItems }: ReadQuery, start: number | "tail"): number {
   if (start === "tail") return 0;
   return runner.kind === "process" ? Number.POSITIVE_INFINITY : maxItems;
 }
 
-/** The status belongs to it: a stream that closes without a further item must not look unchanged. */
+/**
+ * The `ETag` of a slice. It has the status, because a stream that closes without a further item must not look
+ * unchanged.
+ */
 function etagOf(runner: Runner, { start, position, status }: Slice<unknown>): string {
   return `"${runner.key}:${start}:${position}:${status}"`;
 }
 
+/** True if the header `If-None-Match` has the tag or is `*`; weak comparison (RFC 9110, section 13.1.2). */
 function matches(ifNoneMatch: string | string[] | undefined, etag: string): boolean {
   if (ifNoneMatch === undefined) return false;
   const tags = String(ifNoneMatch).split(",");
   return tags.some((tag) => tag.trim() === "*" || plainTag(tag) === etag);
 }
 
-/** Apache's mod_deflate makes an `ETag` its own: `"x"` becomes `"x-gzip"`. */
+/**
+ * A tag without its weakness mark, and without the suffix of Apache's `mod_deflate`, which turns `"x"` into
+ * `"x-gzip"`.
+ */
 function plainTag(tag: string): string {
   return tag
     .trim()

@@ -1,13 +1,17 @@
-/** What all routes have in common. */
+/** Types shared by the routes. */
 import type { Runner } from "../../runner/runner.js";
 import type { ActiveSession } from "../../session/active-session.js";
 import type { WireResponse } from "../request-context.js";
 
-/** A runner, and the session in which the request has found it. */
+/** The runner that a request addresses. */
 export interface Target {
   readonly runner: Runner;
+  /** The runner's session. Its `handover` aborts when the session moves to another identity. */
   readonly session: ActiveSession;
 }
 
-/** Synchronous where nothing has to be waited for, as with most pages. Throws, or rejects. */
+/**
+ * The result of a route. A plain response where nothing has to be awaited, as for most pages. Errors are thrown or
+ * rejected.
+ */
 export type Answer = WireResponse | Promise<WireResponse>;
