@@ -1,5 +1,3 @@
-/** The browser's (or any `fetch` user's) side of the routes of runners. */
-
 import { abortable, noop } from "../base/async.js";
 import type { CodedError } from "../base/coded-error.js";
 import type { RunnerStateBody } from "../protocol/types.js";
@@ -9,60 +7,83 @@ import type { Definitions, InputOf, NameOf, ResultOf, Untyped } from "./definiti
 import { type FollowOptions, RunnerFollower, type RunnerUpdate, toUpdate } from "./follower.js";
 import { type ClientOptions, queryOf, request, requestJson } from "./request.js";
 
-/** How to ask. */
+/** Options of one request. */
 export interface RequestOptions {
-  /** Gives up waiting for the answer; what has been asked for may be done all the same. */
+  /**
+   * Stops waiting for the response: the method rejects with the signal's reason. The server may still carry the request out.
+   * Default: none.
+   */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What to read. */
+/** Options of reading a page. */
 export interface PageOptions extends RequestOptions {
-  /** Where to begin. Default: the beginning. */
+  /** Where the page begins. Default: the beginning. */
   readonly offset?: number | undefined;
-  /** At most so many items. Default: the server's page limit. */
+  /** The most items on the page. Default: the server's `pageLimit`, which is also the maximum. */
   readonly maxItems?: number | undefined;
-  /** Waits until so many items lie behind `offset`, the end has come, or the time is up. Default: it does not wait. */
+  /** Waits until so many items lie behind `offset`, the runner has ended, or the time is up. Default: does not wait. */
   readonly minItems?: number | undefined;
-  /** How long it waits, s, at most 60. Default: as the server says. */
+  /** How long to wait for `minItems`, in whole seconds, 0 to 60. Default: the server's `longPollTimeout`, 25. */
   readonly timeout?: number | undefined;
 }
 
-/** How to create. */
+/** Options of a creation. Those of following apply to the new runner, which is followed from the beginning. */
 export interface CreateOptions extends Omit<FollowOptions, "offset"> {
-  /** What the creation is known by: repeated with the same key it gives the same runner. Default: a new one. */
+  /**
+   * Identifies the creation: repeated with the same key and input it returns the same runner. 1 to 255 visible ASCII characters.
+   * The runner then stays available after its first page. Default: a random key.
+   */
   readonly idempotencyKey?: string | undefined;
-  /** The answer waits for so many items. Default: as many as a read of the runner asks for. */
+  /** The response waits for so many items. Default: the runner's `defaultAdvance`. */
   readonly minItems?: number | undefined;
-  /** The answer brings at most so many items. Default: the server's page limit. */
+  /** The most items in the response. Default: the server's `pageLimit`. */
   readonly maxItems?: number | undefined;
-  /** How long the answer waits for them, s, at most 60. Default: as the server says, 1. */
+  /** How long the response waits for `minItems`, in whole seconds, 0 to 60. Default: the server's `firstPageTimeout`, 1. */
   readonly timeout?: number | undefined;
 }
 
-/** The whole state of a runner. */
+/** The complete state of a runner. */
 export type RunnerState = RunnerStateBody;
 
-/** The body of the answer to a creation. */
+/** The body of the response to a creation. */
 interface FirstPage<T> extends RunnerState {
+  /** The position of the first of `items`. */
   readonly offset: number;
+  /** The first items; for a process its newest value, if it has one. */
   readonly items: T[];
+  /** True if nothing follows. */
   readonly closed: boolean;
 }
 
-/** How often a request is made that may be repeated, if no answer comes: a creation, a stop, a removal. */
+/** How often a creation, a stop or a removal is sent in all if the server cannot be reached. */
 const tries = 6;
-/** How long further creations wait for the first one, ms. */
+/** How long further creations wait for the response to the first one, ms. */
 const longestHold = 5000;
 
 /**
- * Creates, reads, follows and stops the runners behind one URL. Every method throws `RUNNER_GONE` for a runner that is not
- * there, `SERVER_UNAVAILABLE` (or the server's own code) where another try may help, and `UNEXPECTED_RESPONSE`.
+ * Creates, lists, reads, follows and stops the runners behind one URL, in a browser or wherever there is a `fetch`. Made by
+ * {@link createClient}.
+ *
+ * All methods that send a request reject with `RUNNER_GONE` if the runner does not exist (any more), with `SERVER_UNAVAILABLE` or
+ * the server's own code and the status 503 if a further attempt may help, with `UNEXPECTED_RESPONSE` if the response is not one of
+ * the protocol's, and with the reason of `signal`.
+ * @typeParam D the definitions that the server exposes
+ * @example
+ * const client = createClient("/runners");
+ * for (const { key, name, status } of await client.list()) console.log(key, name, status);
  */
 export class RunnerClient<D extends Definitions = Untyped> {
+  /** Without a slash at the end. */
   readonly #url: string;
+  /** How requests are sent. */
   readonly #options: ClientOptions;
-  /** The first creation, while it is not answered: each further one would be given a session, and a cookie, of its own. */
+  /**
+   * The first creation until it is answered. Creations sent at the same time would each be given a session and a cookie of their
+   * own, and the last cookie would win.
+   */
   #first: Promise<unknown> | undefined;
+  /** True once a creation has succeeded: from then on nothing is held back. */
   #hasSession = false;
 
   /** @internal */
@@ -72,11 +93,21 @@ export class RunnerClient<D extends Definitions = Untyped> {
   }
 
   /**
-   * Creates a runner from a definition that the server exposes, and resolves with its first page: iterate what you get for that
-   * and everything that follows. A creation whose answer is lost is repeated, and still makes one runner. If `signal` aborts
-   * before the answer, the runner is stopped, also if it has not been created yet. Creations wait for the answer to the client's
-   * first one, 5 s at most: a user who is new has no session before it.
-   * @throws `INVALID_INPUT`, `CLIENT_LIMIT_REACHED` and the other codes of the server, `RUNNER_ABORTED`, the reason of `signal`
+   * Creates a runner from a definition that the server exposes, and resolves with its follower once the first page has arrived.
+   * Iterating the follower yields that page and everything after it.
+   *
+   * A creation whose response is lost is repeated and still creates one runner. If `signal` aborts before the response, the runner
+   * is stopped, even if the server has not created it yet. Concurrent creations wait for the client's first one, 5 s at most,
+   * because a new user has no session before that. A runner that ends within its first page is removed once that has been taken,
+   * unless `idempotencyKey` or `onPlace` is given.
+   * @param name the definition's name
+   * @param input the definition's input, sent as JSON
+   * @param options see {@link CreateOptions}
+   * @throws `INVALID_INPUT`, `CLIENT_LIMIT_REACHED` and other codes of the server; `IDEMPOTENCY_KEY_REUSED` with another input;
+   *   `RUNNER_ABORTED` if the creation with this key was stopped before; the reason of `signal`
+   * @example
+   * const report = await client.create("report", { year: 2025 }, { idempotencyKey: "report-2025" });
+   * await report.forEach(({ items, progress }) => console.log(progress.current, items));
    */
   async create<N extends NameOf<D>>(
     name: N,
@@ -88,10 +119,12 @@ export class RunnerClient<D extends Definitions = Untyped> {
     const { signal } = following;
     signal?.throwIfAborted();
     const url = this.#urlOf(name);
+    // One key for all attempts: it makes the creation idempotent and lets it be stopped without the runner's key.
     const key = { "idempotency-key": idempotencyKey ?? randomKey() };
     const headers = { ...key, "content-type": "application/json" };
     const details = { method: "POST", body: JSON.stringify(input) ?? "", headers, signal };
     const query = queryOf({ "min-items": minItems, "max-items": maxItems, timeout });
+    // A loop: when the first creation fails, one of those that wait becomes the next first one.
     while (this.#first !== undefined) await abortable(this.#first, signal);
     const asking = this.#repeat<Received<FirstPage<ResultOf<D, N>>>>(
       () => requestPage(url + query, this.#options, details),
@@ -99,23 +132,29 @@ export class RunnerClient<D extends Definitions = Untyped> {
     );
     this.#holdOthers(asking);
     const { body, control } = await asking.catch((error) => {
+      // Not awaited: the caller has given up, and `keepalive` lets the request outlive the page. The idempotency key names the
+      // runner, whose own key is unknown.
       if (signal?.aborted) {
-        // Nobody waits for this one, and it may outlive the page.
         request(`${url}/abort`, this.#options, { method: "POST", headers: key, keepalive: true }).catch(noop);
       }
       throw error;
     });
+    // All items have been taken and the place was not kept: free the server's memory.
     const onTaken = () => {
-      // It has been taken as a whole. Whoever wants to come back to it has said so.
       if (!idempotencyKey && !following.onPlace) this.#remove(body.key, {}).catch(noop);
     };
     const created = { first: toUpdate(body?.items, control), offset: body.offset, onTaken };
     return new RunnerFollower(this.#urlOf(body.key), body.key, this.#options, following, created);
   }
 
+  /**
+   * Holds further creations back until this one is answered, or for {@link longestHold}. Does nothing once the client has a
+   * session.
+   */
   #holdOthers(asking: Promise<unknown>): void {
     if (this.#hasSession) return;
     const answered = new AbortController();
+    // Another creation may have become the first one after the time was up: leave that alone.
     const first = pause(longestHold, answered.signal)
       .catch(noop)
       .then(() => {
@@ -129,48 +168,61 @@ export class RunnerClient<D extends Definitions = Untyped> {
       .then(() => answered.abort());
   }
 
-  /** Follows a runner from an offset on; nothing happens before it is iterated. */
+  /**
+   * Follows a runner. Nothing is requested before the follower is iterated.
+   * @param key the runner's key
+   * @param options see {@link FollowOptions}
+   * @typeParam T type of an item, or of a process's value
+   */
   follow<T>(key: string, options: FollowOptions = {}): RunnerFollower<T> {
     return new RunnerFollower<T>(this.#urlOf(key), key, this.#options, options);
   }
 
-  /** Reads one page of what is there, or, with `minItems`, waits for one. Its status is final only on the last page. */
+  /**
+   * Reads one page: what is there at once or, with `minItems`, what arrives in time. A final status comes with the last page only.
+   * Reading from an offset acknowledges everything before it.
+   * @throws `POSITION_GONE`, `POSITION_AHEAD`, `RESULT_NOT_SERIALIZABLE` and what all methods throw
+   */
   async read<T>(
     key: string,
     { offset = -1, maxItems, minItems, timeout, signal }: PageOptions = {},
   ): Promise<RunnerUpdate<T>> {
     const query = queryOf({
       ...{ offset, "max-items": maxItems },
+      // `min-items` and `timeout` apply to long-polls only.
       ...(minItems !== undefined && { live: "long-poll", "min-items": minItems, timeout }),
     });
     const { body, control } = await requestPage<T[]>(this.#urlOf(key) + query, this.#options, { signal });
     return toUpdate(body, control);
   }
 
-  /** The client's runners, in order of creation; asking is no use of them. */
+  /** Lists the client's runners in order of creation. Does not reset their idle timers. */
   list(options: RequestOptions = {}): Promise<RunnerState[]> {
     return requestJson(this.#url, this.#options, options);
   }
 
-  /** The runner's state; asking is no use of the runner. */
+  /** Returns the state of a runner. Does not reset its idle timer. */
   state(key: string, options: RequestOptions = {}): Promise<RunnerState> {
     return requestJson(`${this.#urlOf(key)}/state`, this.#options, options);
   }
 
-  /** Stops the work. The producer's signal has fired when this resolves, with the state that the runner then has. */
+  /**
+   * Stops the work of a runner, which stays readable. Idempotent: repeated if the server cannot be reached.
+   * @returns the state after the stop; the producer's signal has fired by then
+   */
   abort(key: string, options: RequestOptions = {}): Promise<RunnerState> {
     const details = { ...options, method: "POST" };
     return this.#repeat(() => requestJson(`${this.#urlOf(key)}/abort`, this.#options, details), options.signal);
   }
 
-  /** Stops the work and removes the runner. A request whose answer is lost is repeated, as with {@link abort}. */
+  /** Stops the work of a runner and removes the runner. Repeated if the server cannot be reached. */
   async remove(key: string, options: RequestOptions = {}): Promise<void> {
     let isRepeated = false;
     const ask = async () => {
       try {
         await this.#remove(key, options);
       } catch (error) {
-        // The one whose answer was lost has done it.
+        // An earlier attempt, whose response was lost, has removed it.
         if (!isRepeated || (error as CodedError)?.code !== "RUNNER_GONE") throw error;
       } finally {
         isRepeated = true;
@@ -179,11 +231,15 @@ export class RunnerClient<D extends Definitions = Untyped> {
     await this.#repeat(ask, options.signal);
   }
 
+  /** One attempt to remove a runner. `keepalive` lets it outlive the page. */
   async #remove(key: string, options: RequestOptions): Promise<void> {
     await request(this.#urlOf(key), this.#options, { ...options, method: "DELETE", keepalive: true });
   }
 
-  /** Makes a request that may be repeated, again and again while the server cannot be reached; rejects with its last error. */
+  /**
+   * Sends an idempotent request again while the server cannot be reached, with a back-off between the attempts.
+   * @throws the error of the last attempt; any other error at once; the reason of `signal`
+   */
   async #repeat<R>(ask: () => Promise<R>, signal: AbortSignal | undefined): Promise<R> {
     for (let attempt = 0; ; attempt++) {
       try {
@@ -195,20 +251,23 @@ export class RunnerClient<D extends Definitions = Untyped> {
     }
   }
 
+  /** The URL of a runner, or of a definition by its name. Encoded, so that a key cannot reach another address. */
   #urlOf(key: string): string {
     return `${this.#url}/${encodeURIComponent(key)}`;
   }
 }
 
-/** Pages that are not served securely have no `randomUUID`. */
+/** A random idempotency key of 128 bits. `crypto.randomUUID` exists in secure contexts only. */
 function randomKey(): string {
   return String(crypto.getRandomValues(new Uint32Array(4)));
 }
 
 /**
- * Makes a client for the runners served at `url`.
- * @param url where the server has mounted its `runnerRouter`; outside of a page requests throw a `TypeError` unless it is absolute
- * @typeParam D what the server exposes, for `create` to know names, inputs and results: `typeof definitions`
+ * Creates a client for the runners served at `url`.
+ * @param url where the server mounts its `runnerRouter`. Outside of a page it must be absolute unless `options.fetch` is given:
+ *   requests throw a `TypeError` otherwise
+ * @param options apply to every request
+ * @typeParam D what the server exposes, as `typeof definitions`: gives `create` its names, inputs and results
  * @example
  * const client = createClient<typeof definitions>("/runners");
  * const search = await client.create("search", { word: "needle" });

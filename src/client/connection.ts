@@ -1,9 +1,4 @@
-/**
- * One connection to a runner: asks from an offset on and gives what arrives as pieces, until the answer ends.
- *
- * A piece of an event stream is complete only with its control event: data whose control event was cut off is as good as not
- * received, the next connection asks for it again. A connection on which nothing arrives for too long is cut here.
- */
+/** Connections to a runner: event streams, long-polls and pages, read into items and control data. */
 import type { CodedError } from "../base/coded-error.js";
 import type { ControlEvent } from "../protocol/headers.js";
 import { sseParser } from "../protocol/sse.js";
@@ -17,32 +12,51 @@ import {
   temporary,
 } from "./request.js";
 
-/** What holds for a piece: the fields of a control event, or, all of them as text, the headers of an answer. */
+/**
+ * The control data of a piece: the fields of a control event, or the response headers under the same names. From headers all values
+ * are text, so consumers convert them.
+ */
 export type Control = { readonly [K in keyof ControlEvent]?: ControlEvent[K] | string } & {
+  /** The header `Stream-Up-To-Date`; a control event calls it `upToDate`. */
   readonly streamUpToDate?: string;
 };
 
-/** What has arrived in one piece: items, or, of a creation, the runner with its first ones. */
+/** A piece that has arrived in full. */
 export interface Received<B> {
+  /** Items; for a creation the runner's state with its first items. */
   readonly body: B;
+  /** Offset, status and progress after `body`. */
   readonly control: Control;
 }
 
-/** The first bytes of an SSE response come at once; where they do not, something on the way collects the whole answer. */
+/**
+ * How long an event stream may take to its first bytes, ms. The server sends some at once; if they do not arrive, a proxy buffers
+ * the whole response.
+ */
 const firstBytesWithin = 10_000;
-/** Three heartbeats of a server with the default settings. */
+/** After so long without a byte an event stream is cut, ms: three heartbeats of a server with the default settings. */
 const silentAtMost = 45_000;
-/** The longest long-poll there is, and some time for the way. */
+/** How long a long-poll may take, ms: the longest time-out that the server grants, 60 s, and some more. */
 const pollAtMost = 75_000;
 
-/** Event streams do not get through here. */
+/** The error for an event stream that does not get through. Compared by identity: a follower changes to long-polls for good. */
 export const noStream = temporary("No stream");
+/** The error for a connection that was cut because nothing arrived. */
 const silence = temporary("Silence");
 
 /**
- * Makes a connection and gives what arrives.
- * @param cut ends it; it is aborted when the connection is over, too
- * @param onBytes is told that something has arrived, if only a heartbeat
+ * Opens one connection to a runner and yields what arrives, until the response ends.
+ *
+ * - An event stream yields a piece at its control event. Data without one, from a connection that was cut, is dropped: the next
+ *   connection asks for it again.
+ * - A long-poll or a page yields one piece.
+ * - A connection on which nothing arrives for too long is cut.
+ * - Leaving the loop cancels the request.
+ * @param url includes the query
+ * @param isStream true for an event stream
+ * @param cut aborts the connection, with the error to be thrown; it is also aborted when the connection is over
+ * @param onBytes called whenever bytes arrive, heartbeats included
+ * @throws what {@link request} throws; `noStream`; the reason of `cut`
  */
 export async function* connect<T>(
   url: string,
@@ -53,6 +67,7 @@ export async function* connect<T>(
 ): AsyncGenerator<Received<T[]>, void, undefined> {
   const { signal } = cut;
   let timer: ReturnType<typeof setTimeout> | undefined;
+  /** Starts the timer that cuts the connection. It runs only while bytes are awaited. */
   const expectWithin = (delay: number, otherwise: CodedError) => {
     timer = setTimeout(() => cut.abort(otherwise), delay);
   };
@@ -66,12 +81,13 @@ export async function* connect<T>(
     const { headers, body } = await request(url, options, { signal });
     if (!headers.get("Content-Type")?.startsWith("text/event-stream") || !body) throw noStream;
     const parse = sseParser();
+    /** Data events wait here for their control event. */
     let items: T[] = [];
     const reader = body.getReader();
     const decoder = new TextDecoder();
     for (;;) {
       const { done, value } = await receive(() => reader.read(), signal);
-      clearTimeout(timer); // while the application has the turn, nobody listens
+      clearTimeout(timer); // the application may take its time with a piece
       if (done) return;
       onBytes();
       for (const { type, data } of parse(decoder.decode(value, { stream: true }))) {
@@ -84,11 +100,16 @@ export async function* connect<T>(
     }
   } finally {
     clearTimeout(timer);
+    // Cancels the request if the consumer has left the loop, and removes the listeners of `cut.signal`.
     cut.abort();
   }
 }
 
-/** Makes a request that is answered with a page. */
+/**
+ * Sends a request whose response is a page, and reads its headers and its body.
+ * @throws what {@link request} throws; `UNEXPECTED_RESPONSE` if the headers are not those of a read; a temporary error if the body
+ *   was cut off
+ */
 export async function requestPage<B>(
   url: string,
   options: ClientOptions,
@@ -96,12 +117,15 @@ export async function requestPage<B>(
 ): Promise<Received<B>> {
   const response = await request(url, options, details);
   const control = controlOf(response.headers);
-  // What is ours, and no JSON, has been cut off.
+  // The headers are the server's own, so a body that is not JSON has been cut off. 204 is a long-poll whose time was up.
   const body = response.status === 204 ? [] : await receive(() => response.json(), details.signal);
   return { body: body as B, control };
 }
 
-/** What the headers of an answer say, in the form of a control event: `Runner-Status` is its `runnerStatus`. */
+/**
+ * Converts response headers into the form of a control event: `Runner-Status` becomes `runnerStatus`. The error message is
+ * percent-encoded, because headers have no Unicode.
+ */
 function controlOf(headers: Headers): Control {
   const control: Record<string, string> = {};
   headers.forEach((value, name) => {
@@ -111,6 +135,7 @@ function controlOf(headers: Headers): Control {
   return checked(control);
 }
 
+/** Rejects responses without a valid offset: they come from something else than the runner. */
 function checked(control: Control | null): Control {
   if (/^\d+$/.test(control?.streamNextOffset as string)) return control!;
   throw notOfARunner();

@@ -1,18 +1,32 @@
-/** What the types of a server's definitions say to its client. Types only: nothing of the server comes along. */
+/** Types that carry a server's definitions to its client. No code of the server is imported. */
 
-/** A definition, seen from its client. */
+/**
+ * A definition as the client's types see it: the common shape of `SequenceDefinition` and `ProcessDefinition`. `item`, `value` and
+ * `given` exist only for the compiler; no object has them.
+ */
 interface Definition {
+  /** Decides whether the result is `item` or `value`. */
   readonly kind: "sequence" | "process";
+  /** The last segment of the URL that creates such runners. */
   readonly name: string;
+  /** Type of the items of a sequence. */
   readonly item?: unknown;
+  /** Type of the value of a process. */
   readonly value?: unknown;
+  /** Takes an input of the type that clients send. */
   readonly given?: (input: never) => void;
 }
 
-/** What a server exposes: `typeof` the array that its router is given, or of an object (a module, say) of definitions. */
+/**
+ * The definitions that a server exposes: `typeof` the array that its router takes as `expose`, or `typeof` an object whose values
+ * are definitions, such as a module.
+ * @example
+ * import type * as definitions from "../server/definitions.js";
+ * const client = createClient<typeof definitions>("/runners");
+ */
 export type Definitions = readonly Definition[] | { readonly [name: string]: Definition };
 
-/** Where nothing is known of the server: any name, any input. */
+/** The definitions of an unknown server: any name, any input, results of type `any`. */
 export type Untyped = readonly {
   readonly kind: "sequence";
   readonly name: string;
@@ -22,18 +36,22 @@ export type Untyped = readonly {
 }[];
 
 type One<D extends Definitions> = D extends readonly (infer Each)[] ? Each : D[keyof D];
+/** The definition with the name `N`. */
 type Named<D extends Definitions, N> = NamedOne<One<D>, N>;
-/** Those of a client that knows nothing of its server have any name. */
+/**
+ * Distributes over the union. It tests `N extends Own`, not the reverse, because the name of `Untyped` is `string` and has to match
+ * every name.
+ */
 type NamedOne<Each, N> = Each extends { readonly name: infer Own } ? (N extends Own ? Each : never) : never;
 
-/** The names that can be created. */
+/** The names of the definitions that a client can create runners from. */
 export type NameOf<D extends Definitions> = Extract<One<D>, Definition>["name"];
 
-/** What a creation takes. */
+/** The input of the definition with the name `N`; `unknown` if it declares none. */
 export type InputOf<D extends Definitions, N> =
   Named<D, N> extends { readonly given?: (input: infer Given) => void } ? Given : unknown;
 
-/** What a runner gives, after it has been JSON. */
+/** The results of the definition with the name `N`, as they arrive: the items of a sequence or the value of a process, after JSON. */
 export type ResultOf<D extends Definitions, N> =
   Named<D, N> extends { readonly kind: "sequence"; readonly item?: infer Item }
     ? AsJson<Item>
@@ -41,7 +59,15 @@ export type ResultOf<D extends Definitions, N> =
       ? AsJson<Value>
       : unknown;
 
-/** What is left of a value that has been sent as JSON: a `Date` is a text, what has no JSON form is gone. */
+/**
+ * The type of a value after `JSON.parse(JSON.stringify(value))`, by the rules of ECMA-262:
+ *
+ * - an object with `toJSON` becomes what that returns; a `Date` becomes a string
+ * - `undefined`, functions and symbols become `null`, or are left out if they are properties
+ * - a `Map` or a `Set` becomes an empty object
+ * - a `bigint` becomes `never`: it cannot be serialized
+ * - `any` stays `any`; it is the only type for which `0 extends 1 & T` holds
+ */
 export type AsJson<T> = 0 extends 1 & T
   ? T
   : T extends { toJSON(key: string): infer Form }
@@ -60,10 +86,11 @@ export type AsJson<T> = 0 extends 1 & T
                 ? { [K in keyof T as PropertyOf<K, T[K]>]: AsJsonProperty<T[K]> }
                 : T;
 
+/** Values without a JSON form. */
 type Formless = symbol | ((...args: never[]) => unknown);
 
-/** A property whose name or value has no JSON form is left out. */
+/** Drops a property whose name is a symbol or whose value has no JSON form. */
 type PropertyOf<K, V> = K extends symbol ? never : Exclude<V, undefined> extends Formless ? never : K;
 
-/** A property that is `undefined` is left out. */
+/** Keeps `undefined` in the type of a property: JSON leaves the property out. */
 type AsJsonProperty<T> = undefined extends T ? AsJson<Exclude<T, undefined>> | undefined : AsJson<T>;

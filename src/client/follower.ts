@@ -1,17 +1,3 @@
-/**
- * Following a runner: one connection after the other, each from where the last one came to, until the runner has ended.
- *
- *     idle ──iterated──▶ connecting ⇄ open ──the end has arrived, or the runner is gone──▶ closed
- *                            ▲          │
- *                            └─ waiting ┘   (a connection failed: back-off, or what the server asks for)
- *
- * - The offset of the next connection is that of the last complete update, so that a cut neither loses nor repeats an item.
- * - What the application has seen is acknowledged, when it asks for more: what it has not seen is never given up. While it
- *   works its way through what has arrived, acknowledgements are also what tells the server that somebody is here.
- * - Where an acknowledgement does not get through, the connection is made anew: its offset says the same.
- * - Where SSE does not get through, long-polls take over from the same offset.
- */
-
 import { CodedError } from "../base/coded-error.js";
 import type { AbortReason, RunnerProgress, RunnerStatus } from "../protocol/types.js";
 import { backOff, onPageChange, pause } from "./backoff.js";
@@ -19,106 +5,148 @@ import { type Control, connect, noStream } from "./connection.js";
 import { takePlace } from "./connection-slots.js";
 import { type ClientOptions, isTemporary, notOfARunner, queryOf, request, temporary } from "./request.js";
 
-/** What has arrived in one piece, and what holds for it. */
+/** A piece of a runner's results, with the state after it. */
 export interface RunnerUpdate<T> {
-  /** New items, in order; of a process the newest value, if it is new; often none. */
+  /** New items in order; often none. For a process the newest value, if it has changed. */
   readonly items: readonly T[];
-  /** The offset to go on from. */
+  /** The offset behind `items`, where the next update begins. */
   readonly position: number;
+  /** The runner's status at `position`. */
   readonly status: RunnerStatus;
+  /** How far the work has come, also beyond `position`. */
   readonly progress: RunnerProgress;
-  /** Nothing will follow. */
+  /** True for the last update: nothing follows. */
   readonly closed: boolean;
-  /** Why the runner failed; with the status `failed`. */
+  /** With the status `failed`: why, as an error with the code `RUNNER_FAILED`. */
   readonly error?: CodedError;
-  /** Why the runner was stopped; with the status `aborted`. */
+  /** With the status `aborted`: why. */
   readonly abortReason?: AbortReason;
 }
 
-/** What the connection does: it is being made, it stands, it waits for the next try, or it is over. */
+/**
+ * The state of a follower's connection:
+ *
+ * - `connecting`: a request is sent, nothing has arrived yet
+ * - `open`: bytes have arrived
+ * - `waiting`: for the next attempt, or for a hidden page to be shown
+ * - `closed`: not iterated now
+ */
 export type ConnectionState = "connecting" | "open" | "waiting" | "closed";
 
-/** A runner, and where to go on with it. */
+/** A runner and an offset in it, from which it can be followed again. */
 export interface RunnerPlace {
+  /** The runner's key. */
   readonly key: string;
+  /** The offset behind the items that the application has taken. */
   readonly offset: number;
 }
 
-/** How to follow. */
+/** Options of following a runner. */
 export interface FollowOptions {
-  /** Where to begin: a position, or `"now"` for only what comes. Default: the beginning. */
+  /** Where to begin: a position, or `"now"` for new items only. Default: the beginning. */
   readonly offset?: number | "now" | undefined;
-  /** Ends the following: the iteration throws the signal's reason. The runner goes on. */
+  /** Ends the following: the iteration throws the signal's reason. The runner goes on. Default: none. */
   readonly signal?: AbortSignal | undefined;
-  /** `"sse"` (the default): SSE, and long-polls where that does not get through. `"long-poll"`: long-polls from the first. */
+  /**
+   * `"sse"` uses Server-Sent Events, and long-polls where those do not get through; `"long-poll"` uses long-polls from the start.
+   * Default: `"sse"`.
+   */
   readonly live?: "sse" | "long-poll" | undefined;
   /**
-   * What happens while the page is hidden: `"follow"` (the default) goes on; `"pause"` holds no connection, only tells the server
-   * now and then that somebody will come back, and catches up when the page is seen again.
+   * Behaviour while the page is hidden: `"follow"` goes on; `"pause"` keeps no connection, sends a sign of life every 20 s so that
+   * the runner does not idle out, and catches up when the page is shown. Default: `"follow"`.
    */
   readonly whenHidden?: "follow" | "pause" | undefined;
   /**
-   * Is told where to go on after a reload, before what lies before that is given up; `saveAs` of `active-session/resume` keeps it
-   * for the tab.
+   * Called with the place to continue from after a reload, before the server may drop the items before it. `saveAs` of
+   * `active-session/resume` stores it for the tab. Default: none.
    */
   readonly onPlace?: ((place: RunnerPlace) => void) | undefined;
-  /** Is told whenever the connection changes; `error` says why it waits. */
+  /** Called when the state of the connection changes. `error` is the reason for `waiting` after a failure. Default: none. */
   readonly onConnection?: ((state: ConnectionState, error?: unknown) => void) | undefined;
 }
 
-/** At least so long lies between two acknowledgements that only say that somebody is here, ms. */
+/** Interval of the acknowledgements that only keep the runner alive, ms. Below the server's default `rotateAfter` of 60 s. */
 const signOfLifeEvery = 20_000;
-/** A connection that lasted so long and was alive, or brought items, is followed by the next one at once, ms. */
+/** From this age on, ms, a connection on which bytes arrived counts as steady: the next one needs no back-off. */
 const steadyAfter = 1000;
-/** Without a place for a connection, so long lies between two requests, ms. */
+/** Interval of the short requests of a follower without a place for a connection, ms. */
 const turnEvery = 1000;
 /**
- * A runner that answered before and is gone may be there again so much later, ms: a login ends what was opened by the former cookie, and
- * the new one comes with its answer.
+ * Delay before a runner that answered before and is now gone is asked for once more, ms. A login ends the connections opened with
+ * the former cookie; the new cookie arrives with the login's response.
  */
 const goneRetryAfter = 2000;
-/** Ends the following without an error. */
+/** The reason of a round that `close` ends; the iteration returns instead of throwing it. */
 const closed = new Error("closed");
 
-/** What a follower is told of a runner that has just been created. */
+/** The response to a creation, for the follower of the new runner. @internal */
 export interface Created<T> {
-  /** Where its first update begins. */
+  /** Where the first update begins. */
   readonly offset: number;
+  /** The first page, already received. */
   readonly first: RunnerUpdate<T>;
-  /** Is called when the first update has been taken, and was the last one. */
+  /** Called when the first update was also the last one and has been taken. */
   readonly onTaken: () => void;
 }
 
-/** See the top of the file. Iterate it for items, or {@link updates} for items with status and progress. */
+/**
+ * Follows a runner over any number of connections, each from where the last one ended, until the runner has ended. Iterate it for
+ * items, or {@link updates} for items with status and progress.
+ *
+ *     idle ──iterated──▶ connecting ⇄ open ──the end has arrived, or the runner is gone──▶ closed
+ *                            ▲          │
+ *                            └─ waiting ┘   (a connection failed: back-off, or what the server asks for)
+ *
+ * - The next connection starts at the offset of the last complete update: a cut neither loses nor repeats an item.
+ * - Items are acknowledged after the application has asked for more, never before. While the application works through what has
+ *   arrived, acknowledgements also keep the runner alive.
+ * - If an acknowledgement fails, the connection is replaced: its opening offset acknowledges the same.
+ * - If SSE does not get through, long-polls take over at the same offset.
+ * @typeParam T type of an item, or of a process's value
+ * @example
+ * const follower = client.follow<string>(key, { onConnection: (state) => console.log(state) });
+ * for await (const { items, status, progress } of follower.updates()) {
+ *   console.log(status, progress.current, items);
+ * }
+ */
 export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
   /** The runner's key. */
   readonly key: string;
   readonly #url: string;
   readonly #client: ClientOptions;
   readonly #options: FollowOptions;
-  /** Ends what is going on: a connection, or the wait for the next one. */
+  /** Aborts the current step: a connection with its acknowledgements, or the wait before the next one. */
   #round = new AbortController();
+  /** Set by `close`, reset by the next iteration. */
   #isClosed = false;
-  /** Where the next connection begins, behind what has been given out; -1 is the beginning. */
+  /** Opening offset of the next connection, behind what has been yielded; -1 is the beginning. */
   #from: number | "now";
+  /** False for good once SSE has failed to get through. */
   #isStream: boolean;
-  /** What came with the creation and has not been taken. */
+  /** The response to the creation, until it is yielded. */
   #created: Created<T> | undefined;
+  /** The latest update that was yielded. */
   #last: RunnerUpdate<T> | undefined;
-  /** What came with it. */
+  /** The control data of {@link #last}: its cursor and its limit are needed later. */
   #control: Control = {};
+  /** State last reported to `onConnection`. */
   #connection: ConnectionState = "closed";
-  /** Which event stream it is that acknowledgements keep open. */
+  /** Id of the open event stream; acknowledgements that carry it keep the stream open. */
   #response: string | undefined;
-  /** Behind what the application has taken: it has asked for more since. */
+  /** Everything before this position has been taken: the application has asked for more since. */
   #taken = 0;
+  /** The server has confirmed the acknowledgement up to this position. */
   #acknowledged = 0;
+  /** When the last request that acknowledges was sent, ms since the epoch. */
   #acknowledgedAt = Date.now();
+  /** True while an acknowledgement is under way: there is one at a time. */
   #acknowledging = false;
-  /** Whether anything has come in this round. */
+  /** True if anything has arrived on the current connection. */
   #hasBytes = false;
-  /** Whether anything has been given out since the runner was gone. */
+  /** True if the runner has answered since the last time it was gone. Only then is it asked for again. */
   #isKnown = false;
+  /** Guards against two iterations at once. */
   #iterating = false;
 
   /** @internal */
@@ -130,47 +158,50 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
     this.#isStream = options.live !== "long-poll";
     this.#created = created;
     this.#from = created?.offset ?? options.offset ?? -1;
-    if (created) this.#tellPlace(this.position); // nobody else knows of the runner
+    if (created) this.#tellPlace(this.position); // only this response names the new runner
   }
 
-  /** The latest status; `undefined` before the first answer. */
+  /** The latest status; `undefined` before the first response. */
   get status(): RunnerStatus | undefined {
     return this.#last?.status;
   }
 
-  /** The latest progress; `undefined` before the first answer. */
+  /** The latest progress; `undefined` before the first response. */
   get progress(): RunnerProgress | undefined {
     return this.#last?.progress;
   }
 
-  /** The position after everything that has been given out. */
+  /** The position after everything that has been yielded; 0 at first. */
   get position(): number {
     return Math.max(0, Number(this.#from) || 0);
   }
 
-  /** Why the runner failed, if it did. */
+  /** Why the runner failed; `undefined` unless it did. */
   get error(): CodedError | undefined {
     return this.#last?.error;
   }
 
-  /** What the connection does at the moment. */
+  /** The state of the connection; `"closed"` while the follower is not iterated. */
   get connection(): ConnectionState {
     return this.#connection;
   }
 
   /**
-   * The items, one by one. Ends when the runner is completed.
-   * @throws `RUNNER_FAILED` after the last item, `RUNNER_ABORTED`, and what {@link updates} throws
+   * Yields the items one by one, and returns when the runner is completed. If the loop is left, the next iteration continues with
+   * the next item.
+   * @throws `RUNNER_FAILED` after the last item; `RUNNER_ABORTED`; what {@link updates} throws
    */
   async *[Symbol.asyncIterator](): AsyncGenerator<T, void, undefined> {
     let last: RunnerUpdate<T> | undefined;
     for await (const update of this.updates()) {
       last = update;
+      // The items of an update end at its position, so its first one lies `items.length` before.
       let next = update.position - update.items.length;
       for (const item of update.items) {
+        // `close` and `signal` take effect between two items of one update.
         if (this.#isClosed) return;
         this.#options.signal?.throwIfAborted();
-        this.#from = ++next; // whoever leaves here goes on with the next item
+        this.#from = ++next; // a loop left here continues with the next item
         yield item;
         if (next < update.position) this.#take(next); // the last one is taken with the update
       }
@@ -181,31 +212,40 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
     }
   }
 
-  /** Calls back for each update, awaits what that returns, and resolves after the last one. Rejects as {@link updates} throws. */
+  /**
+   * Calls `callback` for each update, awaits its result, and resolves after the last update.
+   * @throws what {@link updates} and `callback` throw
+   */
   async forEach(callback: (update: RunnerUpdate<T>) => unknown): Promise<void> {
     for await (const update of this.updates()) await callback(update);
   }
 
-  /** Ends the iteration under way, as if there were nothing more. The runner goes on. */
+  /**
+   * Ends the iteration under way as if the runner had ended. The runner goes on, and the follower may be iterated again. Has no
+   * effect on a follower that is not iterated.
+   */
   close(): void {
     this.#isClosed = true;
     this.#round.abort(closed);
   }
 
   /**
-   * What arrives, piece by piece, the last one with a final status, whichever it is. May be iterated again after an error, or
-   * when the loop was left: it goes on behind what has been given out.
-   * @throws `RUNNER_GONE` (removed, its session ended, or never there), `POSITION_GONE`, `RESULT_NOT_SERIALIZABLE`,
-   *   `UNEXPECTED_RESPONSE`, `READ_CONFLICT` if it is being iterated already, or the reason of `signal`
+   * Yields updates as they arrive; the last one has a final status, including `failed` and `aborted`. May be iterated again after
+   * an error or after the loop was left: it continues behind what has been yielded. Nothing is requested before the first
+   * iteration.
+   * @throws `RUNNER_GONE` if the runner was removed, its session ended, or it never existed; `POSITION_GONE`;
+   *   `RESULT_NOT_SERIALIZABLE`; `UNEXPECTED_RESPONSE`; `READ_CONFLICT` if it is iterated already; the reason of `signal`
    */
   async *updates(): AsyncGenerator<RunnerUpdate<T>, void, undefined> {
     if (this.#iterating) throw new CodedError("READ_CONFLICT", 409, "Followed already");
     this.#iterating = true;
     this.#isClosed = false;
     try {
+      // Check `signal` and `close` before the first page is yielded.
       this.#begin();
       const created = this.#created;
       this.#created = undefined;
+      // The first page has been received with the creation: no request is needed for it.
       if (created) {
         yield this.#give(created.first);
         if (created.first.closed) {
@@ -213,19 +253,23 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
           return created.onTaken();
         }
       }
+      // One round of the loop is one connection. `attempt` counts the rounds in a row that brought nothing.
       for (let attempt = 0; ; attempt++) {
         const began = Date.now();
         let problem: CodedError | undefined;
         let isGone = false;
         let place: (() => void) | undefined;
         try {
+          // A paused follower holds no place. Its acknowledgement is a sign of life at the current position.
           while (this.#isUnseen) {
             const { signal } = this.#begin();
             this.#setConnection("waiting");
-            this.#take(this.position); // somebody will come back
+            this.#take(this.position);
             await pause(signOfLifeEvery, signal);
           }
+          // Taken for each connection and given back after it, so that followers without a place get a turn.
           place = await takePlace(this.#client.connections);
+          // Between two updates the application has the turn; the place is reported once it has asked for more.
           for await (const update of this.#connect(place !== undefined)) {
             if (update.items.length > 0) attempt = 0;
             yield update;
@@ -233,14 +277,19 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
             if (update.closed) return;
           }
         } catch (error) {
+          // A known runner that is gone is asked for once more: it may just have changed its cookie.
           isGone = this.#isKnown && (error as CodedError | undefined)?.code === "RUNNER_GONE";
           if (!isTemporary(error) && !isGone) throw error;
           problem = error as CodedError;
+          // The same offset is asked for by long-poll next, after a short back-off.
           if (error === noStream) this.#isStream = false;
         } finally {
           place?.();
         }
+        // A connection that stood for a while is no sign of trouble: connect again without a delay.
         if (this.#hasBytes && Date.now() - began >= steadyAfter) attempt = 0;
+        // After an error, or a fruitless connection, back off. Without a place, wait for the next turn, unless the last page was
+        // not the newest one.
         if (isGone) {
           this.#isKnown = false;
           this.#setConnection("waiting", problem);
@@ -257,13 +306,18 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
       if (error === closed) return;
       throw error;
     } finally {
+      // Cancels an acknowledgement under way and removes the listener from `signal`.
       this.#round.abort();
       this.#iterating = false;
       this.#setConnection("closed");
     }
   }
 
-  /** One round ends, the next one begins. Throws where the following ends. */
+  /**
+   * Ends the current round and starts the next one. Every wait and every request belongs to a round, so that `close`, `signal` and
+   * a page change can end it.
+   * @throws the reason of `signal`, or {@link closed}
+   */
   #begin(): AbortController {
     const { signal } = this.#options;
     this.#round.abort();
@@ -275,15 +329,18 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
     return round;
   }
 
-  /** @param mayStand whether the connection may stay open */
+  /**
+   * Opens one connection and yields its updates.
+   * @param mayStand true if the connection may stay open: a place was free
+   */
   async *#connect(mayStand: boolean): AsyncGenerator<RunnerUpdate<T>, void, undefined> {
     const cut = this.#begin();
     this.#setConnection("connecting");
     this.#hasBytes = false;
     this.#response = undefined;
     const isStream = mayStand && this.#isStream;
+    // A frozen page would hold its connection, and with it the runner, until the server ends that.
     onPageChange(({ type }) => {
-      // Frozen, it would hold its connection, and with it the runner, until the server ends that.
       if (type === "pagehide" || this.#isUnseen) cut.abort(temporary("Hidden"));
     }, cut.signal);
     const onBytes = () => {
@@ -294,16 +351,23 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
     const url = this.#url + this.#ask(mayStand && (isStream ? "sse" : "long-poll"));
     for await (const { body, control } of connect<T>(url, isStream, this.#client, cut, onBytes)) {
       const update = toUpdate(body, control);
+      // One chunk may hold several updates; stop between them if the round has ended meanwhile.
       cut.signal.throwIfAborted();
+      // What lies before the tail was never received: acknowledgements count from here.
       if (this.#from === "now") this.#acknowledged = this.#taken = update.position - body.length;
       this.#control = control;
+      // Only the first control event of a stream names it.
       this.#response = control.runnerResponse ?? this.#response;
       yield this.#give(update);
-      if (isStream) this.#take(update.position); // the next request of the others says it itself
+      if (isStream) this.#take(update.position); // of a poll or a page, the next request says it
     }
   }
 
-  /** The query of the next request. Asking from an offset on is an acknowledgement and a sign of life in itself. */
+  /**
+   * The query of the next request. The opening offset acknowledges everything before it and is a sign of life, so the counters
+   * start again here.
+   * @param live how the server waits; `false` for a page at once
+   */
   #ask(live: "sse" | "long-poll" | false): string {
     this.#acknowledged = this.#taken = this.position;
     this.#tellPlace(this.position);
@@ -311,7 +375,7 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
     return queryOf({ offset: this.#from, ...(live && { live, cursor: this.#control.streamCursor, acks: true }) });
   }
 
-  /** From here on it counts as given out. */
+  /** Records the update as yielded: the next connection starts behind it. */
   #give(update: RunnerUpdate<T>): RunnerUpdate<T> {
     this.#last = update;
     this.#isKnown = true;
@@ -319,32 +383,43 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
     return update;
   }
 
+  /** Reports the place to `onPlace`, always before any request that lets the server drop what lies before. */
   #tellPlace(offset: number): void {
-    if (this.#from === "now") return; // nobody knows yet where that is
+    if (this.#from === "now") return; // the position is unknown until the first response
     this.#options.onPlace?.({ key: this.key, offset });
   }
 
   // --- acknowledgement ---------------------------------------------------------------------------------------------
 
-  /** The application has taken everything before `position`; the server is told before the allowance is used up, or in time. */
+  /**
+   * Records that the application has taken everything before `position`, and acknowledges it if due: early enough that the server's
+   * allowance is not used up and the stream does not stop.
+   */
   #take(position: number): void {
     this.#taken = position;
     this.#acknowledgeIfDue();
   }
 
+  /**
+   * True if half of the server's allowance has been taken since the last acknowledgement. Event streams only: with long-polls the
+   * next request acknowledges.
+   */
   get #isDue(): boolean {
-    const limit = Number(this.#control.runnerAheadLimit); // NaN, which nothing exceeds, of a process
+    const limit = Number(this.#control.runnerAheadLimit); // absent for a process: NaN, which nothing exceeds
     return this.#isStream && this.#taken - this.#acknowledged >= Math.max(1, limit / 2);
   }
 
+  /** Acknowledges if the allowance or the time since the last sign of life requires it. */
   #acknowledgeIfDue(): void {
     const isDue = this.#isDue || Date.now() - this.#acknowledgedAt >= signOfLifeEvery;
     if (isDue && !this.#acknowledging) void this.#acknowledge(this.#round);
   }
 
   /**
-   * Acknowledges what the application has taken; one such request after the other. The server may be waiting for just this one:
-   * where it does not get through, for whatever reason, the connection is made anew, which says the same.
+   * Acknowledges what the application has taken, with one request at a time. The server may be waiting for this very
+   * acknowledgement: if it fails for any reason, the connection is replaced, whose opening offset acknowledges the same. Never
+   * rejects.
+   * @param round of the connection that is to be replaced on failure; its end cancels the request
    */
   async #acknowledge(round: AbortController): Promise<void> {
     this.#acknowledging = true;
@@ -365,11 +440,12 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
 
   // --- waiting -----------------------------------------------------------------------------------------------------
 
-  /** Whether the page is hidden, and is not to be followed then. */
+  /** True if the page is hidden and `whenHidden` is `"pause"`. */
   get #isUnseen(): boolean {
     return this.#options.whenHidden === "pause" && globalThis.document?.hidden;
   }
 
+  /** Changes the state and reports it; repeated states are not reported. */
   #setConnection(state: ConnectionState, error?: unknown): void {
     if (state === this.#connection) return;
     this.#connection = state;
@@ -377,7 +453,10 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
   }
 }
 
-/** What holds for what has arrived. */
+/**
+ * Converts a piece into an update. Headers carry every value as text, so numbers and flags are converted.
+ * @throws `UNEXPECTED_RESPONSE` if `items` is not an array
+ */
 export function toUpdate<T>(items: T[], control: Control): RunnerUpdate<T> {
   const { runnerEstimatedEnd: end, runnerErrorMessage, runnerProgress, streamNextOffset, streamClosed } = control;
   if (!Array.isArray(items)) throw notOfARunner();

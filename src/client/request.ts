@@ -1,49 +1,58 @@
-/** Requests to the routes of runners, and what their answers mean for whoever asked. */
+/** Requests to the routes of runners, and the errors that their responses turn into. */
 import { type ActiveSessionErrorOptions, CodedError } from "../base/coded-error.js";
 import type { ErrorCode } from "../base/error-codes.js";
 import type { ErrorBody } from "../protocol/headers.js";
 
-/** How a client makes its requests. */
+/** Options of a client; they apply to all of its requests. */
 export interface ClientOptions {
-  /** Default: the global `fetch`. */
+  /** Replaces `fetch`; relative URLs are passed to it as they are. Default: the global `fetch` at the time of the request. */
   readonly fetch?: typeof fetch | undefined;
   /**
-   * Headers for every request, or a function that gives them, which may be async: it is called for each request, and once more after a
-   * 401, for a token that has expired.
+   * Headers of every request, or a function that returns them or a promise of them. The function is called for each request, and a
+   * second time after a 401, to replace an expired token. Default: none.
    */
   readonly headers?: RequestHeaders | (() => RequestHeaders | Promise<RequestHeaders>) | undefined;
-  /** As for `fetch`. Default: that of `fetch`, which sends cookies to the page's own origin. */
+  /** The `credentials` option of `fetch`. Default: that of `fetch`, `"same-origin"`, which sends cookies to the page's own origin. */
   readonly credentials?: RequestInit["credentials"] | undefined;
   /**
-   * How many connections may stand open at once, in all tabs of the origin together. Runners beyond that are read by short
-   * requests, every second. Default: 4 in a page that came over HTTP/1.1, where a browser has six for each server, else `Infinity`.
+   * How many connections may stay open at once, in all tabs of the origin together. Runners beyond that are read by short requests,
+   * one a second. `Infinity` disables the limit, 0 keeps no connection open. Default: 4 in a page that came over HTTP/1.1, where a
+   * browser has six for each server (2 in each tab where Web Locks are missing), else `Infinity`.
    */
   readonly connections?: number | undefined;
 }
 
-/** What `fetch` takes for headers, in a page and in Node; Node's types have no global name for it. */
+/** The type of `RequestInit["headers"]`, in browsers and in Node; Node's types have no global name for it. */
 type RequestHeaders = NonNullable<RequestInit["headers"]>;
 
-/** Something that another try may mend: the network, a proxy, a server that is busy or restarting. */
+/**
+ * Creates an error that another attempt may overcome: the network failed, a proxy answered, the server is busy or restarting. Its
+ * status is always 503, which {@link isTemporary} checks.
+ * @param code Default: `SERVER_UNAVAILABLE`
+ */
 export function temporary(message: string, facts?: ActiveSessionErrorOptions, code?: ErrorCode | null): CodedError {
   return new CodedError(code ?? "SERVER_UNAVAILABLE", 503, message, facts);
 }
 
+/** True if the error is {@link temporary}, so that a further attempt makes sense. */
 export function isTemporary(error: unknown): error is CodedError {
   return (error as CodedError | undefined)?.status === 503;
 }
 
-/** What is particular to one request. */
+/** Options of one request, besides those of the client. */
 export interface RequestDetails extends Omit<RequestInit, "signal" | "headers"> {
-  /** They replace those of the client; in lower case, for one and the same not to be sent twice. */
+  /** Replace headers of the client with the same name. Names must be in lower case: otherwise both would be sent. */
   readonly headers?: Record<string, string>;
+  /** Aborts the request; it then rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Makes a request and returns its answer if that is a success.
- * @throws `RUNNER_GONE` (404 and 410), the code of the server's error, `UNEXPECTED_RESPONSE`; with the status 503
- *   what is {@link temporary}; the reason of `signal`
+ * Sends a request and returns its response if that is a success. After a 401 it is sent once more if the client's headers come from
+ * a function.
+ * @throws `RUNNER_GONE` for 404 and 410; the error code of the server; `UNEXPECTED_RESPONSE` for other responses; a
+ *   {@link temporary} error, recognizable by its status 503; the reason of `signal`; a `TypeError` for a relative URL outside of a
+ *   page
  */
 export async function request(
   url: string,
@@ -51,10 +60,12 @@ export async function request(
   details: RequestDetails,
 ): Promise<Response> {
   const { signal } = details;
-  // A relative URL outside of a page, `fetch` could not tell from a network that fails: this throws a TypeError.
+  // Resolve the URL here. `fetch` would reject a relative one outside of a page with a `TypeError`, like a network failure, and the
+  // client would try again for ever.
   const target = given ? url : new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href);
   const ask = async () => {
     const always = new Headers(typeof headers === "function" ? await headers() : headers);
+    // `always` has its names in lower case, so those of `details` replace them.
     const init = {
       ...(credentials && { credentials }),
       ...(details as RequestInit),
@@ -68,6 +79,11 @@ export async function request(
   throw errorOf(response, await receive(() => response.text(), signal));
 }
 
+/**
+ * The error for a response that is no success. `Runner-Error-Code` tells the server's own errors from those of a framework or a
+ * proxy. 404 and 410 both mean that the runner is gone.
+ * @param text the body: {@link ErrorBody} as JSON if the error is the server's own
+ */
 function errorOf({ status, headers }: Response, text: string): CodedError {
   const code = headers.get("Runner-Error-Code") as ErrorCode | null;
   if ((status === 404 || status === 410) && code !== "POSITION_GONE") {
@@ -76,7 +92,7 @@ function errorOf({ status, headers }: Response, text: string): CodedError {
   const { message, issues }: ErrorBody = (code && decode<ErrorBody>(text)) || {
     message: `Status ${status}`,
   };
-  // What one of our own says with 500 is for good.
+  // A 500 with an error code is final. Without a code any 5xx may come from a proxy or a server that restarts.
   if (status > (code ? 500 : 499) || status === 408 || status === 425 || status === 429) {
     return temporary(message, retryAfter(headers), code);
   }
@@ -87,7 +103,11 @@ function errorOf({ status, headers }: Response, text: string): CodedError {
   });
 }
 
-/** Waits for the network; what goes wrong there is temporary. */
+/**
+ * Awaits a step of `fetch`: the response, its body or a chunk. Network errors become {@link temporary} errors with the original one
+ * as `cause`.
+ * @throws a {@link temporary} error; the reason of `signal`
+ */
 export async function receive<R>(read: () => Promise<R>, signal?: AbortSignal): Promise<R> {
   try {
     return await read();
@@ -97,13 +117,20 @@ export async function receive<R>(read: () => Promise<R>, signal?: AbortSignal): 
   }
 }
 
-/** Makes a request and reads its answer, JSON that the server itself has written. */
+/**
+ * Sends a request and parses the body as JSON.
+ * @throws what {@link request} throws; `UNEXPECTED_RESPONSE` for a body that is not JSON
+ */
 export async function requestJson<R>(url: string, options: ClientOptions, details: RequestDetails): Promise<R> {
   const response = await request(url, options, details);
   return decode(await receive(() => response.text(), details.signal));
 }
 
-/** Reads JSON, or another form of text; throws `UNEXPECTED_RESPONSE` for what is none. */
+/**
+ * Decodes text as JSON, or by another function.
+ * @param by Default: `JSON.parse`
+ * @throws `UNEXPECTED_RESPONSE` if `by` throws
+ */
 export function decode<R>(text: string, by: (text: string) => R = JSON.parse): R {
   try {
     return by(text);
@@ -112,16 +139,26 @@ export function decode<R>(text: string, by: (text: string) => R = JSON.parse): R
   }
 }
 
+/**
+ * Creates the error for a response that is not one of the protocol's: of a captive portal or a single-page application's fallback,
+ * for example.
+ */
 export function notOfARunner(): CodedError {
   return new CodedError("UNEXPECTED_RESPONSE", 502, "No runner answered");
 }
 
-/** What is `undefined` is left out, as in JSON. */
+/**
+ * Formats a query string with its `?`. Parameters that are `undefined` are left out: the way through JSON drops them, where
+ * `URLSearchParams` would write the word.
+ */
 export function queryOf(parameters: Record<string, string | number | boolean | undefined>): string {
   return `?${new URLSearchParams(JSON.parse(JSON.stringify(parameters)))}`;
 }
 
-/** Given in seconds or as a date. */
+/**
+ * The delay of `Retry-After`, seconds: RFC 9110, section 10.2.3, allows a number or a date. Empty if the header is absent,
+ * malformed or in the past.
+ */
 function retryAfter(headers: Headers): { retryAfter?: number } {
   const value = headers.get("Retry-After");
   const delay = Number(value) || (Date.parse(value as string) - Date.now()) / 1000;

@@ -1,70 +1,81 @@
-/** The hooks: what a component sees of runners, over one client. */
 import { useEffect, useMemo, useState, useSyncExternalStore } from "react";
 import type { RunnerClient } from "../client/client.js";
 import type { Definitions, InputOf, NameOf, ResultOf } from "../client/definitions.js";
 import { RunnersStore, type RunnersView } from "./runner-list-store.js";
 import { type RunnerHookOptions, RunnerStore, type RunnerView, type Target } from "./runner-store.js";
 
-/** A runner that the component creates. The input may be left out where the definition can do without, or `start` may be given it. */
+/**
+ * A runner for the component to create. `input` may be omitted if the definition's input may be `undefined`, or if `start` is
+ * `"manual"` and receives it.
+ */
 export type CreateTarget<Name, Input> = Creation<Name, Input> &
   (undefined extends Input ? unknown : { readonly input: Input } | { readonly start: "manual" });
 
+/** The properties that every creation has. */
 interface Creation<Name, Input> {
-  /** The name of the definition that the server exposes. */
+  /** Name of a definition that the server exposes. */
   readonly create: Name;
-  /** Another input (as JSON) is another runner: the one before is stopped. */
+  /** The definition's input. Compared as JSON: a different input stops the runner and creates another one. */
   readonly input?: Input;
-  /** `"now"` (the default): when the component is there; `"manual"`: when `start` is called. */
+  /** `"now"` creates the runner when the component is mounted, `"manual"` when `start` is called. Default: `"now"`. */
   readonly start?: "now" | "manual" | undefined;
 }
 
-/** How a component uses a runner. */
+/** Options of `useRunner`. */
 export interface UseRunnerOptions extends RunnerHookOptions {
   /**
-   * Suspends the component until the first answer, and throws into its error boundary what prevents that. All components that ask
-   * for the same runner in this way share it. What is started by hand is neither waited for nor shared. Default: false.
+   * Suspends the component until the first response, and throws errors before that into its error boundary. Components with
+   * the same target share one runner. Has no effect with `start: "manual"`, without a key, and on a server. Default: false.
    */
   readonly suspense?: boolean | undefined;
 }
 
-/** What `useRunner` gives: what is known of the runner, and what can be done with it. */
+/** The result of `useRunner`: the state of the runner, and functions that stay the same while the target does. */
 export interface RunnerHandle<T, Input = never> extends RunnerView<T> {
   /**
-   * Creates the runner, or creates it anew, with this input or that of the component; the one before is stopped. Does nothing for
-   * what is followed by its key, and when the component has gone.
+   * Creates the runner with this input, or else with that of the component. The previous runner is stopped and its items are
+   * dropped. Does nothing for a runner that is followed by its key, or after the component was unmounted.
    */
   readonly start: (input?: Input) => void;
-  /** Stops the work; what has arrived stays. */
+  /** Stops the work; the items stay. A failure to stop is shown as `error`. */
   readonly stop: () => void;
 }
 
-/** What `useRunners` gives. */
+/** The result of `useRunners`. */
 export interface RunnersHandle extends RunnersView {
-  /** Looks now. */
+  /** Requests the list now. Resolves once the response is shown; never rejects: a failure is shown as `error`. */
   readonly refresh: () => Promise<void>;
 }
 
 /** The hooks of one client. */
 export interface RunnerHooks<D extends Definitions> {
-  /** Follows the runner with this key; without a key, nothing. */
+  /** Follows the runner with this key. Without a key it does nothing. */
   useRunner<T>(key: string | null | undefined, options?: UseRunnerOptions): RunnerHandle<T>;
-  /** Creates a runner and follows it. */
+  /**
+   * Creates a runner when the component is mounted, and follows it. By default the runner is stopped when the component is
+   * unmounted.
+   */
   useRunner<N extends NameOf<D>>(
     target: CreateTarget<N, InputOf<D, N>>,
     options?: UseRunnerOptions,
   ): RunnerHandle<ResultOf<D, N>, InputOf<D, N>>;
   /**
-   * The client's runners, looked at again every `interval` ms (default 5000; `Infinity`: only by `refresh`) while the page is seen,
-   * and whenever it is shown again.
+   * Lists the client's runners. The list is requested on mount, every `interval` ms while the page is visible (default 5000;
+   * `Infinity` disables), and when the page is shown again or the network comes back.
    */
   useRunners(options?: { readonly interval?: number | undefined }): RunnersHandle;
 }
 
-/** So long a suspended component has to come back for what it has asked for, ms; half-way it is reminded. */
+/**
+ * How long a suspended component has to render again before its store falls asleep, ms. Half-way its promise resolves, so
+ * that a component that still exists renders and extends the time.
+ */
 const patience = 10_000;
 
 /**
- * Makes the hooks for a client.
+ * Creates the hooks for a client. They work with strict mode (one runner, not two), suspense and server rendering, where
+ * nothing is requested.
+ * @typeParam D the definitions that the server exposes
  * @example
  * const { useRunner } = createRunnerHooks(createClient<typeof definitions>("/runners"));
  * function Search({ word }: { word: string }) {
@@ -74,8 +85,10 @@ const patience = 10_000;
  */
 export function createRunnerHooks<D extends Definitions>(client: RunnerClient<D>): RunnerHooks<D> {
   const untyped = client as unknown as RunnerClient<Definitions>;
+  /** The stores of suspended components, by the id of their target. */
   const shared = new Map<string, RunnerStore<unknown>>();
 
+  // Creates one store per target: another target means another store, so nothing of the former runner is ever rendered.
   function useRunner(asked: string | null | undefined | CreateTarget<string, unknown>, options: UseRunnerOptions = {}) {
     const target: Target = typeof asked === "object" && asked !== null ? asked : { key: asked };
     const id = idOf(target);
@@ -85,6 +98,7 @@ export function createRunnerHooks<D extends Definitions>(client: RunnerClient<D>
     function make() {
       return new RunnerStore<unknown>(untyped, target, options);
     }
+    // Passes the latest input and callbacks after each render, without another store.
     useEffect(() => store.use(target, options));
     if (isAwaited) suspend(store);
     const view = useSyncExternalStore(store.subscribe, store.snapshot, store.firstSnapshot);
@@ -101,14 +115,20 @@ export function createRunnerHooks<D extends Definitions>(client: RunnerClient<D>
   return { useRunner: useRunner as RunnerHooks<D>["useRunner"], useRunners };
 }
 
-/** What makes two targets the same runner. A `start` by hand has its own input. */
+/**
+ * Identifies a target: two targets with the same id are the same runner. The input of a manual start is not part of it,
+ * because `start` may receive another one.
+ */
 function idOf(target: Target): string {
   if (!("create" in target)) return `key ${target.key ?? ""}`;
   const { create, start, input } = target;
   return start === "manual" ? `manual ${create}` : `create ${create} ${JSON.stringify(input)}`;
 }
 
-/** A component that suspends before it was there loses what it has made, so it must be kept here. */
+/**
+ * Finds or creates the store of a suspended component. React discards the state of a component that suspends before its first
+ * commit, so the store is kept outside of it, until it falls asleep.
+ */
 function sharedStore(
   shared: Map<string, RunnerStore<unknown>>,
   id: string,
@@ -122,18 +142,22 @@ function sharedStore(
   return found;
 }
 
-/** Whether there will be one by itself: not on a server, not without a key, and not before somebody starts what is started by hand. */
+/** True if a first response will arrive without further action: in a browser, with a key or an automatic start. */
 function hasFirstAnswer(target: Target): boolean {
   if (typeof document === "undefined") return false;
   return "create" in target ? target.start !== "manual" : Boolean(target.key);
 }
 
+/**
+ * Throws the promise of the first response, for `Suspense`, or the error that prevents it, for the error boundary. Returns
+ * once there is something to render.
+ */
 function suspend(store: RunnerStore<unknown>): void {
   store.rouse(patience);
   const { status, error, isRunning } = store.snapshot();
   if (status !== undefined) return;
   if (error) {
-    store.release(); // whoever tries again begins anew
+    store.release(); // when the boundary is reset, a new store makes a new attempt
     throw error;
   }
   if (isRunning) throw store.firstAnswer;

@@ -1,13 +1,3 @@
-/**
- * One runner as a component sees it: followed while somebody looks at it, from where it was left when somebody looks again.
- *
- *     idle ──start──▶ starting ──its first answer──▶ running ──its end, an error──▶ over
- *       ▲                                                                            │
- *       └──────────────── start: what ran is stopped, everything begins anew ────────┘
- *
- * Items are shown in batches, at most once a frame. When the page cannot keep up, no more are asked for.
- */
-
 import { createDeferred, type Deferred, noop } from "../base/async.js";
 import type { CodedError } from "../base/coded-error.js";
 import type { RunnerClient } from "../client/client.js";
@@ -17,71 +7,106 @@ import type { AbortReason, RunnerProgress, RunnerStatus } from "../protocol/type
 import { batch } from "./frame.js";
 import { Store } from "./store.js";
 
-/** What is known of a runner. */
+/** The state of a runner, as a component renders it. */
 export interface RunnerView<T> {
-  /** The items that have arrived, in order; of a process its values. */
+  /** The items that have arrived, in order; for a process its values. At most `keep` of them. */
   readonly items: readonly T[];
-  /** The newest of them. */
+  /** The last of `items`; `undefined` if there is none. */
   readonly latest: T | undefined;
-  /** `undefined` before the first answer. */
+  /** The runner's status; `undefined` before the first response. */
   readonly status: RunnerStatus | undefined;
+  /** How far the work has come; `undefined` before the first response. */
   readonly progress: RunnerProgress | undefined;
-  /** Why there is nothing more: the runner failed, is gone, could not be created. */
+  /**
+   * Why nothing more comes: the runner failed, is gone or could not be created. Also set if it could not
+   * be stopped.
+   */
   readonly error: CodedError | undefined;
-  /** Why it was stopped, if it was. */
+  /** Why the runner was aborted; `undefined` unless it was. */
   readonly abortReason: AbortReason | undefined;
-  /** Whether an answer is on its way, or more may come. */
+  /** True while a response is awaited or more items may come. */
   readonly isRunning: boolean;
-  /** `undefined` before there is one. */
+  /** The runner's key; `undefined` before it is known. */
   readonly key: string | undefined;
 }
 
-/** What a component may say of how it follows. */
+/**
+ * Options of following a runner in a component. Callbacks are those of the latest render. `offset`
+ * applies to a runner followed by its key.
+ */
 export interface RunnerHookOptions
   extends Pick<FollowOptions, "live" | "whenHidden" | "offset" | "onPlace" | "onConnection"> {
-  /** Keeps only so many of the newest items; another number holds for what comes then. Default: all. */
+  /**
+   * The most items to keep; older ones are dropped. A change applies from the next update on. Default:
+   * all.
+   */
   readonly keep?: number | undefined;
   /**
-   * What happens to a runner that the component has created when it goes: `"stop"` (the default) stops the work, `"leave"` lets it
-   * go on for as long as the server keeps what nobody looks at.
+   * When the component is unmounted, for a runner that it has created: `"stop"` stops the work, `"leave"`
+   * lets it go on for as long as the server keeps a runner without readers. A runner followed by its key
+   * always goes on. Default: `"stop"`.
    */
   readonly onUnmount?: "stop" | "leave" | undefined;
 }
 
-/** What is to be followed. */
+/** The runner of a component: one that exists, by its key, or one to create. */
 export type Target =
   | { readonly key: string | null | undefined }
   | { readonly create: string; readonly input?: unknown; readonly start?: "now" | "manual" | undefined };
 
-/** So many items wait to be shown before no more are asked for. */
+/** Back-pressure: with so many items not yet shown, no more are taken until the next frame. */
 const waitingAtMost = 10_000;
 
+/** The view before the start. */
 const nothing: RunnerView<never> = {
   ...{ items: [], latest: undefined, status: undefined, progress: undefined, error: undefined, abortReason: undefined },
   ...{ isRunning: false, key: undefined },
 };
 
-/** See the top of the file. */
+/**
+ * One runner, as a component renders it: followed while the store has subscribers, and continued from the
+ * same place when it has some again.
+ *
+ *     idle ──start──▶ starting ──its first response──▶ running ──its end, an error──▶ over
+ *       ▲                                                                               │
+ *       └──────────────── start: the former runner is stopped, the view is reset ───────┘
+ *
+ * - Items are shown in batches, at most once a frame. If the page cannot keep up, no more are taken.
+ * - Only the latest follower and the latest creation change the view; late responses of former ones are
+ *   dropped.
+ * @typeParam T type of an item, or of a process's value
+ */
 export class RunnerStore<T> extends Store<RunnerView<T>> {
   readonly #client: RunnerClient<Definitions>;
+  /** Of the latest render. */
   #target: Target;
   #options: RunnerHookOptions;
+  /** Schedules {@link #flush}. */
   readonly #batch = batch(() => this.#flush());
+  /** Items not yet shown. */
   #waiting: T[] = [];
+  /** Changes of the view not yet shown, apart from its items. */
   #changes: Partial<RunnerView<T>> = {};
+  /** Resume the loop that waits for room, after the next flush. */
   #onFlushed: (() => void)[] = [];
-  /** What is being followed; of the one before, nothing is shown any more. */
+  /** The current follower. Updates of any other are dropped. */
   #follower: RunnerFollower<T> | undefined;
-  /** Settles when the loop under way has been left: only then the next one may begin. */
+  /**
+   * Settles when the current loop has been left. The next one waits for it: a follower allows one
+   * iteration at a time.
+   */
   #following: Promise<void> = Promise.resolve();
-  /** Ends the trying of a stop that has become needless. */
+  /** Cancels the retries of a stop once the runner has ended. */
   #stopping: AbortController | undefined;
+  /** Cancels the creation under way. */
   #creation: AbortController | undefined;
+  /** True once `start` was called; reset when the store falls asleep and stops the runner. */
   #isStarted = false;
-  /** Somebody has looked, and nobody does any more. */
+  /** True while the store is asleep after having been awake: `start` then does nothing. */
   #isLeft = false;
+  /** Exists only while a component is suspended. */
   #firstAnswer: Deferred<void> | undefined;
-  /** Is called when nobody looks any more. */
+  /** Called when the store falls asleep. */
   onSleep: () => void = noop;
 
   constructor(client: RunnerClient<Definitions>, target: Target, options: RunnerHookOptions) {
@@ -91,19 +116,26 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
     this.#options = options;
   }
 
-  /** What the component says by now: the same runner, perhaps with another input for the next start. */
+  /**
+   * Takes target and options of the latest render. The target is the same runner, perhaps with another
+   * input for the next start.
+   */
   use(target: Target, options: RunnerHookOptions): void {
     this.#target = target;
     this.#options = options;
   }
 
-  /** Resolves when there is something to be seen, or when whoever waits has to look again. */
+  /** Resolves when there is something to render, or when a waiting component has to look again. */
   get firstAnswer(): Promise<void> {
     this.#firstAnswer ??= createDeferred();
     return this.#firstAnswer.promise;
   }
 
-  /** Begins anew, with this input or that of the component. What ran before is stopped. For a component that has gone, nothing. */
+  /**
+   * Creates the runner with this input or that of the component. A former one is stopped, and nothing of
+   * it is shown any more. Does nothing for a runner followed by its key, or after the component was
+   * unmounted.
+   */
   readonly start = (input?: unknown): void => {
     if (!("create" in this.#target) || this.#isLeft) return;
     this.stop();
@@ -114,7 +146,10 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
     void this.#create(this.#target.create, input === undefined ? this.#target.input : input);
   };
 
-  /** Stops the work; what has arrived stays. */
+  /**
+   * Stops the work; the items stay. Before the first response the creation is cancelled. Does nothing if
+   * the runner is not running.
+   */
   readonly stop = (): void => {
     const { key, isRunning } = this.snapshot();
     if (!isRunning) return;
@@ -122,9 +157,11 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
     else this.#stopRunner(key);
   };
 
+  /** Starts, or continues with the runner that was left. */
   protected wake(): void {
     this.#isLeft = false;
     const target = this.#target;
+    // Back from sleep: the follower continues behind what it has yielded.
     if (this.#follower) {
       if (this.snapshot().isRunning) this.#follow(this.#follower);
     } else if ("create" in target) {
@@ -135,11 +172,13 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
     }
   }
 
+  /** Resolves the promise of suspended components; the next call of {@link firstAnswer} makes a new one. */
   protected override remind(): void {
     this.#firstAnswer?.resolve();
     this.#firstAnswer = undefined;
   }
 
+  /** Closes the connection. A created runner is stopped unless it is to be left. */
   protected sleep(): void {
     this.#isLeft = true;
     this.onSleep();
@@ -148,14 +187,14 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
       this.#showWaiting();
       return;
     }
-    // Whoever comes back to what was stopped begins anew.
+    // A component that comes back after the stop starts from the beginning.
     this.stop();
     this.#forget();
     this.#isStarted = false;
     this.show(nothing);
   }
 
-  /** Nothing of what has been followed so far is shown any more. */
+  /** Drops the follower and everything that is not yet shown. */
   #forget(): void {
     this.#follower?.close();
     this.#follower = undefined;
@@ -165,13 +204,13 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
     this.#showWaiting();
   }
 
-  /** Now, without waiting for a frame. */
+  /** Shows what waits at once, without a frame. */
   #showWaiting(): void {
     this.#batch.cancel();
     this.#flush();
   }
 
-  /** The callbacks are those that the component names by the time. */
+  /** Options for the client. The callbacks look up those of the latest render at the time of the call. */
   get #followOptions(): FollowOptions {
     const { live, whenHidden, onPlace } = this.#options;
     return {
@@ -181,7 +220,10 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
     };
   }
 
-  /** Tried again while the server cannot be reached, until the runner has ended. A stop that fails for good is shown. */
+  /**
+   * Stops the runner; repeated while the server cannot be reached, until the runner has ended. A final
+   * failure is shown as `error`.
+   */
   #stopRunner(key: string): void {
     const stopping = new AbortController();
     this.#stopping = stopping;
@@ -191,35 +233,43 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
     });
   }
 
+  /**
+   * Creates the runner and follows it. Never rejects: an error is shown if this is still the latest
+   * creation.
+   */
   async #create(name: string, input: unknown): Promise<void> {
     const creation = new AbortController();
     this.#creation = creation;
     const options = { ...this.#followOptions, signal: creation.signal };
     try {
       const follower = (await this.#client.create(name as never, input as never, options)) as RunnerFollower<T>;
-      if (creation.signal.aborted) this.#stopRunner(follower.key); // a moment too late for the client to do it
+      if (creation.signal.aborted) this.#stopRunner(follower.key); // too late for the client to stop it: the response had arrived
       creation.signal.throwIfAborted();
       this.#follower = follower;
       this.show({ key: follower.key });
-      if (this.isAwake) this.#follow(follower);
+      if (this.isAwake) this.#follow(follower); // otherwise `wake` does it
     } catch (error) {
       if (this.#creation === creation) this.#end(creation.signal.aborted ? { abortReason: "stopped" } : { error });
     }
   }
 
+  /** Follows after the loop under way has been left. */
   #follow(follower: RunnerFollower<T>): void {
     this.#follower = follower;
     this.show({ key: follower.key });
     this.#following = this.#following.then(() => this.#takeAll(follower));
   }
 
+  /** Takes updates to the end, or until another follower is current. Never rejects. */
   async #takeAll(follower: RunnerFollower<T>): Promise<void> {
     try {
+      // Several calls may be queued; only one that is still wanted opens a connection.
       const isOver = !(this.#changes.isRunning ?? this.snapshot().isRunning);
       if (this.#follower !== follower || !this.isAwake || isOver) return;
       for await (const update of follower.updates()) {
         if (this.#follower !== follower) return;
         this.#take(update);
+        // Until the loop goes on, the follower neither reads nor acknowledges.
         if (this.#waiting.length >= waitingAtMost) await new Promise<void>((resolve) => this.#onFlushed.push(resolve));
       }
     } catch (error) {
@@ -227,6 +277,10 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
     }
   }
 
+  /**
+   * Records an update for the next flush. Progress that is the same keeps its object, so that nothing is
+   * rendered for it.
+   */
   #take({ items, status, progress, closed, error, abortReason }: RunnerUpdate<T>): void {
     for (const item of items) this.#waiting.push(item);
     const known = this.#changes.progress ?? this.snapshot().progress;
@@ -236,6 +290,10 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
     this.#batch.soon();
   }
 
+  /**
+   * Records the end without a further update. Without subscribers it is shown at once: no frame is
+   * scheduled.
+   */
   #end({ error, abortReason }: { readonly error?: unknown; readonly abortReason?: AbortReason }): void {
     this.#changes = { ...this.#changes, error: error as CodedError | undefined, abortReason, isRunning: false };
     this.#stopping?.abort();
@@ -243,6 +301,7 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
     else this.#showWaiting();
   }
 
+  /** Shows everything that waits in one change of the snapshot, and lets a paused loop go on. */
   #flush(): void {
     const { keep = Number.POSITIVE_INFINITY } = this.#options;
     const { items } = this.snapshot();

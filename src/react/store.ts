@@ -1,30 +1,42 @@
 /**
- * What the stores behind the hooks have in common: a snapshot that changes, those who look at it, and what goes on only while
- * somebody does.
+ * A store for `useSyncExternalStore`: an immutable snapshot, its subscribers, and work that goes on only
+ * while there are any.
  *
- *     asleep ──somebody subscribes──▶ awake ──nobody is left, one turn later──▶ asleep
+ *     asleep ──a subscriber──▶ awake ──no subscriber is left, one turn later──▶ asleep
  *
- * React (in its strict mode, above all) takes subscribers away and brings them back in the same turn; that changes nothing.
+ * React, in strict mode above all, removes subscribers and adds them again in the same turn. The delay
+ * keeps the store awake then.
+ * @typeParam View the type of the snapshot
  */
-
-/** See the top of the file. */
 export abstract class Store<View> {
+  /** Called after each change of the snapshot. */
   readonly #listeners = new Set<() => void>();
+  /** The snapshot before anything has happened. */
   readonly #first: View;
+  /** The snapshot; replaced, never modified. */
   #view: View;
+  /** True between `wake` and `sleep`. */
   #isAwake = false;
+  /** The timer that puts the store to sleep. */
   #falling: ReturnType<typeof setTimeout> | undefined;
 
   constructor(view: View) {
     this.#view = this.#first = view;
   }
 
-  /** What there was to be seen at first: on a server, and in the page that takes over what a server has rendered. */
+  /**
+   * The initial snapshot, for rendering on a server and for hydration of what a server has rendered: both
+   * must be the same.
+   */
   readonly firstSnapshot = (): View => this.#first;
 
-  /** What there is to be seen; a new object whenever it has changed. */
+  /** The current snapshot; the same object as long as nothing has changed. */
   readonly snapshot = (): View => this.#view;
 
+  /**
+   * Adds a listener and wakes the store.
+   * @returns a function that removes the listener
+   */
   readonly subscribe = (listener: () => void): (() => void) => {
     this.#listeners.add(listener);
     this.rouse();
@@ -34,14 +46,15 @@ export abstract class Store<View> {
     };
   };
 
-  /** Lets it fall asleep one turn later, if nobody has subscribed. */
+  /** Puts the store to sleep one turn later, unless it has subscribers. */
   release(): void {
     if (this.#listeners.size === 0) this.#fallAsleepSoon(0);
   }
 
   /**
-   * Wakes it although nobody has subscribed yet; whoever wants to has so long, ms. Those who still wait for something to see are
-   * reminded in between, and rouse it again.
+   * Wakes the store, also before it has subscribers.
+   * @param patience how long to wait for a subscriber, ms; half-way `remind` is called, so that waiting
+   *   components can call again. Default: the store stays awake until {@link release}
    */
   rouse(patience?: number): void {
     clearTimeout(this.#falling);
@@ -56,22 +69,28 @@ export abstract class Store<View> {
     }, patience / 2);
   }
 
+  /** True while the store has subscribers, or waits for one. */
   protected get isAwake(): boolean {
     return this.#isAwake;
   }
 
+  /** Changes the snapshot and calls the listeners, unless all values are the same. */
   protected show(changes: Partial<View>): void {
     const names = Object.keys(changes) as (keyof View)[];
     if (names.every((name) => Object.is(changes[name], this.#view[name]))) return;
     this.#view = { ...this.#view, ...changes };
+    // A copy: listeners may unsubscribe while they are called.
     for (const listener of [...this.#listeners]) listener();
   }
 
-  /** Whoever waits for something to see looks again. */
+  /** Lets components that wait for the first snapshot look again. */
   protected remind(): void {}
+  /** Starts the work: called when the store wakes. */
   protected abstract wake(): void;
+  /** Ends the work: called when the store falls asleep. */
   protected abstract sleep(): void;
 
+  /** Replaces the timer, so that only the latest decision counts. */
   #fallAsleepSoon(delay: number): void {
     clearTimeout(this.#falling);
     this.#falling = setTimeout(() => {

@@ -1,6 +1,6 @@
 /**
- * What the suite for adapters works with: applications that an adapter's author opens as the suite plans them, and browsers that
- * talk to them over real sockets.
+ * Applications under test, opened by the author of an adapter as the suite plans them, and clients that talk to them
+ * over real sockets.
  */
 import { once } from "node:events";
 import { Agent, createServer, type IncomingMessage, request as requestHttp, type ServerResponse } from "node:http";
@@ -13,66 +13,97 @@ import type { RunnerRouterOptions } from "../http/router.js";
 import type { ActiveSession } from "../session/active-session.js";
 import { type ActiveSessions, createActiveSessions } from "../session/host.js";
 
-/** A route of an application: `session` gives what the adapter gives, at the moment it is called. */
+/**
+ * A route of an application. It resolves with the body of its response.
+ * @param request as the framework passes it to handlers
+ * @param session returns the session that the adapter gives at the moment of the call; throws what the adapter throws
+ */
 export type AdapterRoute<Request = object> = (request: Request, session: () => ActiveSession) => Promise<object>;
 
-/** An application that the suite wants to talk to. */
+/** An application that the suite asks an adapter's author to open. */
 export interface AdapterPlan<Request extends object = object> {
+  /** The host of all sessions. The suite closes it. */
   readonly sessions: ActiveSessions;
-  /** For the adapter's `activeSession`, which is to be in front of everything. */
+  /** Options of the adapter's `activeSession`, which must run before everything else. */
   readonly options: IdentityOptions<Request>;
-  /** For the adapter's `runnerRouter`. */
+  /** Options of the adapter's `runnerRouter`. */
   readonly router: RunnerRouterOptions;
-  /** The path at which that is to serve, `"/runners"` for example. */
+  /** Path at which `runnerRouter` serves, without a slash at the end: `"/runners"`, for example. */
   readonly mount: string;
   /**
-   * What is to be done at `POST` of each path, which has one segment: the answer is 201 and what the route resolves with, as JSON. What
-   * it rejects with is left to the framework. At `GET /hello`, the application answers `hello` and uses no session.
+   * Handlers of `POST` by path; each path has one segment. The response is 201 with the resolved value as JSON.
+   * Rejections are left to the framework's error handling. Besides, `GET /hello` must answer with the text `hello` and
+   * use no session.
    */
   readonly routes: Readonly<Record<string, AdapterRoute<Request>>>;
-  /** The sessions of the framework are to be in front of ours, kept only when something is written to them. */
+  /**
+   * True if the framework's sessions must run before the adapter. They must be saved only once something is written to
+   * them.
+   */
   readonly withFrameworkSession: boolean;
-  /** `X-Forwarded-Proto` is to be believed. */
+  /** True if the application must trust `X-Forwarded-Proto`. */
   readonly behindProxy: boolean;
 }
 
-/** An application that listens. */
+/** An application that accepts connections. */
 export interface AdapterApplication {
-  /** Its address, without a slash at the end. */
+  /** Its origin, and a path prefix if there is one, without a slash at the end. */
   readonly url: string;
-  /** Ends it, and the connections that are open. */
+  /** Stops the application and closes open connections. May return a promise. */
   close(): unknown;
 }
 
-/** An adapter, as the suite needs to know it. `Request` is what it calls a request, or a context. */
+/**
+ * An adapter, described for the suite.
+ * @typeParam Request what the framework passes to handlers: a request, or a context
+ */
 export interface AdapterUnderTest<Request extends object = object> {
-  /** Opens an application, on a free port of the loopback interface. */
+  /** Opens an application on a free port of the loopback interface. */
   open(plan: AdapterPlan<Request>): Promise<AdapterApplication>;
-  /** A header of a request, by its lower-case name. */
+  /** Returns a header of a request by its lower-case name. */
   header(request: Request, name: string): string | undefined;
-  /** Whether the framework reads bodies before the adapter can, and so refuses itself what is too long or no JSON. */
+  /**
+   * True if the framework parses bodies before the adapter, and so itself rejects those that are too long or not JSON.
+   * Default: false.
+   */
   readonly readsBodies?: boolean | undefined;
-  /** Whether the framework believes `X-Forwarded-Proto` where it is told to. */
+  /** True if the framework can be set to trust `X-Forwarded-Proto`. Default: false. */
   readonly knowsProxies?: boolean | undefined;
-  /** Where the framework has sessions of its own: gives a request's session a new id, or new data, as after a login; ends it. */
+  /**
+   * Set if the framework has sessions of its own. Both functions may return a promise. Default: none; scenarios about
+   * such sessions are skipped.
+   */
   readonly frameworkSession?: {
+    /** Gives the request's session a new id, or new data, as a login does. */
     renew(request: Request): unknown;
+    /** Ends the request's session, as a logout does. */
     destroy(request: Request): unknown;
   };
 }
 
-/** What a scenario may ask for besides its routes. */
+/** The parts of a plan that a scenario sets; the others have defaults. */
 export type Wishes = Partial<Omit<AdapterPlan, "sessions">>;
 
-/** An application, and the host behind it. */
+/** An open application, as a scenario sees it. */
 export interface Stage {
+  /** The host behind the application, for looking at its state. */
   readonly sessions: ActiveSessions;
+  /** The application's origin. */
   readonly url: string;
+  /** The path of the routes of runners. */
   readonly mount: string;
+  /**
+   * Creates a client without cookies.
+   * @param headers sent with each of its requests
+   */
   browser(headers?: Readonly<Record<string, string>>): Browser;
 }
 
-/** Opens an application, acts, and ends it, whatever happens. */
+/**
+ * Opens an application, runs `act`, and closes host and application, even after a failure.
+ * @param wishes what the application needs besides the defaults
+ * @throws what `act` and the adapter's `open` throw
+ */
 export async function onStage(
   adapter: AdapterUnderTest,
   wishes: Wishes,
@@ -88,21 +119,30 @@ export async function onStage(
   try {
     await act({ sessions, url, mount: plan.mount, browser: (headers) => new Browser(url, plan.mount, headers) });
   } finally {
+    // The host first: it ends open responses, which a server would wait for.
     await sessions.close();
     await close();
   }
 }
 
-/** As much of a browser as it takes: it keeps cookies. */
+/**
+ * A minimal browser for one application: `fetch` with a cookie jar. It ignores the attributes of cookies, apart from
+ * their expiry.
+ */
 export class Browser {
-  /** Name and value of each cookie. */
+  /** The cookies' values by name. */
   readonly cookies = new Map<string, string>();
-  /** The client of the runners, with the cookies as they are at each request. */
+  /** A client for the application's runners. It sends the cookies of the moment, but does not store new ones. */
   readonly client: RunnerClient;
   readonly #url: string;
   readonly #mount: string;
   readonly #headers: Readonly<Record<string, string>>;
 
+  /**
+   * @param url the application's origin
+   * @param mount path of the routes of runners
+   * @param headers sent with each request
+   */
   constructor(url: string, mount: string, headers: Readonly<Record<string, string>> = {}) {
     this.#url = url;
     this.#mount = mount;
@@ -110,20 +150,23 @@ export class Browser {
     this.client = createClient(url + mount, { headers: () => this.headers });
   }
 
-  /** What every request carries. */
+  /** The headers of the next request, cookies included. */
   get headers(): Record<string, string> {
     if (this.cookies.size === 0) return { ...this.#headers };
     return { ...this.#headers, cookie: [...this.cookies].map((pair) => pair.join("=")).join("; ") };
   }
 
-  /** Another browser that knows what this one does. */
+  /** Creates another browser with the same cookies, like an attacker that has copied them. */
   copy(): Browser {
     const copy = new Browser(this.#url, this.#mount, this.#headers);
     for (const [name, value] of this.cookies) copy.cookies.set(name, value);
     return copy;
   }
 
-  /** Sends a request, and keeps the cookies of the answer. */
+  /**
+   * Sends a request and stores the cookies of its response.
+   * @param path relative to the application's origin
+   */
   async ask(path: string, init: RequestInit = {}): Promise<Response> {
     const response = await fetch(new URL(path, this.#url), {
       ...init,
@@ -133,13 +176,15 @@ export class Browser {
     return response;
   }
 
-  /** Posts to a route, and gives what it answers. */
+  /** Posts to a route and returns the parsed body of the response. */
   async post<Answer>(path: string): Promise<Answer> {
     return (await this.ask(path, { method: "POST" })).json() as Promise<Answer>;
   }
 
+  /** Stores the cookie of one `Set-Cookie` line, or removes it if the line makes it expire or leaves it empty. */
   #keep(line: string): void {
     const [pair = "", ...attributes] = line.split(";");
+    // Split at the first `=` only: the value may contain others.
     const [name, value] = [pair.slice(0, pair.indexOf("=")), pair.slice(pair.indexOf("=") + 1)];
     const isOver = attributes.some((one) => /^\s*(expires=Thu, 01 Jan 1970|max-age=0)/i.test(one));
     if (isOver || value === "") this.cookies.delete(name);
@@ -147,16 +192,24 @@ export class Browser {
   }
 }
 
-/** A connection that several clients share, as those behind a proxy do. */
+/**
+ * One keep-alive connection for requests of several clients, as a proxy opens it to a server. An adapter must not keep
+ * identities with the connection.
+ */
 export class SharedConnection {
   readonly #url: string;
+  /** One socket: requests follow each other on it. */
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
 
+  /** @param url the application's origin */
   constructor(url: string) {
     this.#url = url;
   }
 
-  /** Posts to a route as the client that sends `cookie`; gives what it answers, the cookie that it is to send from then on. */
+  /**
+   * Posts to a route as the client with this cookie.
+   * @returns the parsed body, and the cookie for the client's next request: a new one from the response, else the same
+   */
   async post<Answer>(path: string, cookie?: string): Promise<{ answer: Answer; cookie: string | undefined }> {
     const headers = cookie === undefined ? {} : { cookie };
     const asked = requestHttp(new URL(path, this.#url), { method: "POST", agent: this.#agent, headers }).end();
@@ -165,21 +218,29 @@ export class SharedConnection {
     return { answer, cookie: response.headers["set-cookie"]?.[0]?.split(";")[0] ?? cookie };
   }
 
+  /** Closes the connection. */
   close(): void {
     this.#agent.destroy();
   }
 }
 
-/** Opens a proxy that serves what is at `target` below a prefix of its own, and knows nothing of what it carries. */
+/**
+ * Opens a proxy that serves `target` under a path prefix and forwards everything else unchanged, as reverse proxies do.
+ * Paths and `Location` headers in responses are not rewritten.
+ * @param target the application's origin
+ * @param prefix begins with a slash; removed from the path of each request
+ */
 export async function openProxy(target: string, prefix: string): Promise<AdapterApplication> {
   const forward = (incoming: IncomingMessage, outgoing: ServerResponse) => {
     const url = new URL(target + (incoming.url ?? "").slice(prefix.length));
+    // A proxy names the target as the host. The public host, and the prefix, are unknown to the application.
     const headers = { ...incoming.headers, host: url.host };
     const further = requestHttp(url, { method: incoming.method, headers }, (answer) => {
       outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
       answer.pipe(outgoing);
     });
     further.on("error", () => outgoing.destroy());
+    // When the client goes away, the application must see it, too.
     outgoing.on("close", () => further.destroy());
     incoming.pipe(further);
   };
