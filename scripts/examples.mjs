@@ -50,7 +50,7 @@ async function tryOut(copy, name, script) {
       `http://127.0.0.1:${port}`,
       name === "next" ? () => useNext(copy, `http://127.0.0.1:${port}`) : undefined,
     );
-    process.kill(-server.pid, "SIGTERM"); // as whoever stops a service does: npm does not pass it on
+    process.kill(-server.pid, "SIGTERM"); // to the whole group, as a service manager does: npm does not pass it on
     const isOver = await Promise.race([exited.then(() => true), wait(patience, false, { ref: false })]);
     if (!isOver) throw new Error("It did not end");
     if (/error|exception/i.test(output.join(""))) throw new Error("It complained");

@@ -1,5 +1,5 @@
 // `npm run interop`: how we get on with what others have made for the protocol we speak, its conformance suite and its clients.
-// They live in `interop/`, a package of its own: nobody who works on active-session, or uses it, has to install them.
+// They live in `interop/`, a package of its own, so neither work on active-session nor its use requires them.
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { basename, resolve } from "node:path";

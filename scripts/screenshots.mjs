@@ -1,5 +1,5 @@
 // `npm run screenshots`: builds, serves the demo, and photographs each page at work and at its end, on a phone (light) and on a
-// desktop (dark), into the folder screenshots/. To be looked at by whoever has changed a page.
+// desktop (dark), into the folder screenshots/. To be looked at after a change to a page.
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { chromium } from "playwright-core";

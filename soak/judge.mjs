@@ -61,7 +61,7 @@ function* ofCrowd({ settled: { peaks } }) {
   }
 }
 
-/** At the end there is nobody. */
+/** At the end nothing may be left. */
 function* ofRest({ settled, baseline, before, objects, closed }) {
   for (const stats of settled.held) {
     for (const [name, count] of Object.entries(stats)) if (count > 0) yield `${count} ${name} are left`;

@@ -120,7 +120,7 @@ async function stopClients(parts) {
   return figures;
 }
 
-/** Nobody is there any more: everything must end by itself. */
+/** All clients have gone: everything must end by itself. */
 async function settle(server, baseline) {
   const until = elapsed() + roomy.options.idleTimeout / 1000 + 25;
   let sample = await server.ask("sample");

@@ -19,7 +19,7 @@ export const roomy = {
   },
 };
 
-/** Where there is never enough for all: whoever is idle makes room, and sessions end of age. */
+/** Where there is never enough for all: what is idle makes room, and sessions end of age. */
 export const tight = {
   path: "/tight",
   options: {

@@ -1,5 +1,5 @@
-// What runs in the server of the soak: item `i` of the runner with the seed `s` is a function of both, so that whoever gets it can tell
-// whether it is the right one without asking anybody.
+// What runs in the server of the soak: item `i` of the runner with the seed `s` is a function of both, so that a client can
+// check by itself whether it is the right one.
 import { defineProcessRunner, defineSequenceRunner } from "../dist/index.js";
 
 /** How many sources are open: each one that was opened must be closed. */

@@ -70,7 +70,7 @@ test.each(["__proto__", "", "a:b", "ä"])("any name will do: %j", (name) => {
 });
 
 describe("a storage", () => {
-  test("that is full keeps what it has, and nobody hears of it", () => {
+  test("that is full keeps what it has, and throws no error", () => {
     const storage = openStorage();
     saveAs("search").onPlace(place);
     storage.problem = new DOMException("The quota has been exceeded", "QuotaExceededError");

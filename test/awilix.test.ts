@@ -71,7 +71,7 @@ describe("a session's service", () => {
     expect(await ask("/out")).toEqual({ isFromSession: false });
   });
 
-  test("is looked for anew each time: after the session's end it is the request's (parity 193)", async () => {
+  test("is looked for again each time: after the session's end it is the request's (parity 193)", async () => {
     const { ask, scopes } = await open(async (request) => {
       const before = scopes.sessionService(request, "counter").isFromSession;
       await request.activeSession.terminate();
@@ -195,7 +195,7 @@ describe("an exclusive service", () => {
     expect(await first).toEqual({ isReallyLocked: true });
   });
 
-  test("without a session is the request's own: nobody waits, and it says so (parity 197)", async () => {
+  test("without a session is the request's own: no request waits, and it says so (parity 197)", async () => {
     const { ask } = await openLocking();
     const answers = await Promise.all([ask("/out?name=a"), ask("/out?name=b")]);
     expect(answers).toEqual(Array(2).fill({ service: { number: 0 }, isReallyLocked: false }));
@@ -241,7 +241,7 @@ describe("an exclusive service", () => {
     expect(await ask("/in")).toMatchObject({ key: expect.any(String) });
   });
 
-  test("is rejected for all who wait when the session ends (parity 200, 201)", async () => {
+  test("is rejected for all waiting calls when the session ends (parity 200, 201)", async () => {
     const { take, release, order, sessions } = await openLocking();
     const answers = [take("a"), take("b"), take("c")];
     await waitUntil(() => order.length === 1);

@@ -28,7 +28,7 @@ beforeEach(() => {
     // Every connection of `fetch` that is kept has a timer, too, until it finds that the server has closed it.
     for (let turn = 0; turn < 200 && (turn < 10 || vi.getTimerCount() > 0); turn++) await turns(1);
     process.off("unhandledRejection", note);
-    expect(unhandled, "rejected, and nobody has listened").toEqual([]);
+    expect(unhandled, "unhandled rejections").toEqual([]);
   });
   vi.useFakeTimers();
 });
@@ -125,7 +125,7 @@ describe("where event streams stop getting through in the middle of a run, long-
     const { url } = await listen(forward);
     return {
       ...{ url, asked, collecting: collecting.promise },
-      /** From now on; who has a stream loses it. */
+      /** From now on. Closes the streams that are open. */
       treat(treatment: Treatment) {
         proxy.treatment = treatment;
         for (const stream of streams) stream.destroy();
@@ -346,7 +346,7 @@ describe("in a page a relative URL is that of the server the page came from", ()
 });
 
 describe("no rejection is left unhandled", () => {
-  test("when the server goes away while the client reads, acknowledges and waits, and nobody takes what it has", async () => {
+  test("when the server goes away while the client reads, acknowledges and waits, and its items are not taken", async () => {
     const { app, user } = await open();
     let isBroken = false;
     const proxy = await openCuttingProxy(app.url, () => (isBroken ? { after: -1, how: "destroy" } : undefined));

@@ -49,7 +49,7 @@ const idle = defineProcessRunner({ name: "idle", run: async () => {} });
 const filled = defineSequenceRunner({
   name: "filled",
   produce: (_to: number, _sink: SequenceSink<Date>): Producer => {
-    throw new Error("nobody makes one here");
+    throw new Error("never called");
   },
 });
 
@@ -92,7 +92,7 @@ test("names and inputs are checked", async () => {
     client.create("search", {}),
     // @ts-expect-error a number is no text
     client.create("search", { word: 5 }),
-    // @ts-expect-error nobody knows of that
+    // @ts-expect-error an unknown property
     client.create("search", { word: "tea", wrod: "tea" }),
     // @ts-expect-error a text is no number
     client.create("plain", "5"),
@@ -204,7 +204,7 @@ describe("as JSON", () => {
     expectTypeOf<AsJson<Either>>().toEqualTypeOf<{ kind: "a"; at: string } | { kind: "b"; by: string }>();
   });
 
-  test("a Map and a Set are empty objects, and nobody is told that they have a size", () => {
+  test("a Map and a Set are empty objects, without a size", () => {
     expectTypeOf<AsJson<Map<string, Date>>>().toEqualTypeOf<Record<string, never>>();
     expectTypeOf<AsJson<ReadonlySet<number>>>().toEqualTypeOf<Record<string, never>>();
     expectTypeOf<AsJson<{ byWord: Map<string, number> }>>().toEqualTypeOf<{ byWord: Record<string, never> }>();

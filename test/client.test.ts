@@ -233,7 +233,7 @@ describe.each(modes)("following by %s", (live) => {
         if (items.length > 0) await client.remove(key);
       }
     };
-    // Its abort still reaches the reader who waits; one who asks afterwards finds nothing.
+    // Its abort still reaches a read that waits; a later request finds nothing.
     const end = await loop().then(
       () => "the end",
       (error: ActiveSessionError) => error.code,
@@ -319,7 +319,7 @@ describe.each(modes)("following by %s", (live) => {
     const { key } = await user.session.createSequenceRunner<number>(source);
     let isDown = true;
     const { fetch: send, asked } = recording(async (url, init) => {
-      if (isDown) return fetch("http://127.0.0.1:9/", init ?? {}); // nobody listens there
+      if (isDown) return fetch("http://127.0.0.1:9/", init ?? {}); // no server listens there
       return fetch(url, init);
     });
     const { options, reached } = connections();
@@ -515,7 +515,7 @@ describe("the other requests", () => {
     await expect(client.remove(runner.key)).rejects.toMatchObject({ code: "RUNNER_GONE" });
   });
 
-  test("headers are asked for anew with every request", async () => {
+  test("headers are asked for again with every request", async () => {
     const app = await openApp();
     const user = await app.user("ann");
     const { key } = await user.session.createSequenceRunner([1]);

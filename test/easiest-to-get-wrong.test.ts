@@ -464,7 +464,7 @@ describe("13: a group lives as long as a session of it, or a request that holds 
     expect(disposed).toHaveBeenCalledTimes(1);
   });
 
-  test("a session that lives on keeps it, whoever else has gone", async () => {
+  test("a session that lives on keeps it, whatever else has ended", async () => {
     const sessions = openHost();
     const [plain, other] = [await sessions.get("ann"), await sessions.get("ann", "other")];
     const { group } = plain;
@@ -477,7 +477,7 @@ describe("13: a group lives as long as a session of it, or a request that holds 
 });
 
 describe("14: the first accepting scope with a suffix decides, not the first accepting one", () => {
-  test("the empty text ends the search and means none; who is not accepted has none (#171, #172)", async () => {
+  test("the empty text ends the search and means none; without an accepting scope there is none (#171, #172)", async () => {
     const asked: string[] = [];
     const scope = (name: string, answer: unknown) => ({
       when: () => {

@@ -260,7 +260,7 @@ test("a login that gives the client a new framework session gives it a new activ
   expect((await (await ask("/who")).json()).id).toBe(after);
 });
 
-test("after a logout nothing is started anew within the request", async () => {
+test("after a logout nothing is started again within the request", async () => {
   const { url, sessions } = await open({
     routes: (app) => {
       app.post("/logout", async (request, response) => {

@@ -117,7 +117,7 @@ describe("the session cookie", () => {
     expect(sessions.stats().sessions).toBe(2);
   });
 
-  test("opens the client's runners, and nobody else's", async () => {
+  test("opens the client's runners, and no other client's", async () => {
     const { url } = await open(byCookie);
     const { cookie, body } = await get(`${url}/start`, {}, "POST");
     const { cookie: other } = await get(`${url}/start`, {}, "POST");
@@ -148,7 +148,7 @@ describe("the session cookie", () => {
     expect((await get(`${url}/session`, { ...https, cookie })).body.id).not.toBe(first.body.id);
   });
 
-  test("is not secure because somebody says so whom the application does not trust", async () => {
+  test("is not secure because of a header that the application does not trust", async () => {
     const { url } = await open(byCookie);
     const { cookies } = await get(`${url}/session`, { "x-forwarded-proto": "https" });
     expect(cookies).toEqual([expect.stringMatching(/^active-session=[^;]+; Path=\/; HttpOnly; SameSite=Lax$/)]);
@@ -366,7 +366,7 @@ describe("identify", () => {
     expect(new Set([named.body.id, plain.body.id, guest.body.id]).size).toBe(3);
   });
 
-  test("is asked once for each request, also where nobody uses the session", async () => {
+  test("is asked once for each request, also where the session is not used", async () => {
     let asked = 0;
     const identify = () => {
       asked++;

@@ -1,6 +1,6 @@
 /**
  * Requests of every kind to the handler of runners, most of them nearly right: whatever is asked, the answer is one of those that
- * docs/protocol.md knows, within its limits, and nobody gets anything that is not in the source.
+ * docs/protocol.md knows, within its limits, and never has anything that is not in the source.
  */
 import { connect } from "node:net";
 import fc from "fast-check";
@@ -192,7 +192,7 @@ interface Answer {
   readonly parts: readonly string[];
 }
 
-/** Waits for nothing: who still has no answer after some turns, or only a part of one, goes away. */
+/** Does not wait for long: a request without an answer after some turns, or with only a part of one, is cancelled. */
 async function answerTo(
   handle: (request: WireRequest) => Promise<WireResponse>,
   sessions: ActiveSessions,

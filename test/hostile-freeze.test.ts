@@ -58,7 +58,7 @@ describe("an alarm whose timer comes late", () => {
 });
 
 describe("after a freeze", () => {
-  test("a session ends that nobody asks for, and one stays that a request asks for within two seconds", async () => {
+  test("a session ends that is not asked for, and one stays that a request asks for within two seconds", async () => {
     vi.useFakeTimers();
     const sessions = openHost({ idleTimeout: 60_000, runnerIdleTimeout: 60_000 });
     const [asked, left] = [await sessions.get("ann"), await sessions.get("ben")];

@@ -1,4 +1,4 @@
-/** Making room where a limit is reached: who fills a host must not make each further request look at everything there is. */
+/** Making room where a limit is reached: a full host must not make each further request look at everything there is. */
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { createDeferred } from "../src/base/async.js";
 import { activeSession } from "../src/fetch.js";

@@ -80,7 +80,7 @@ async function expectGone({ runner, source, sessions }: Work, after = idle) {
 }
 
 describe("a user who leaves for good ends the work", () => {
-  test("that nobody has ever read", async () => {
+  test("that has never been read", async () => {
     await expectGone(await open());
   });
 
@@ -157,7 +157,7 @@ describe("a client that vanishes leaves nothing behind", () => {
     opened.source.push("a");
     await once(exchange.socket, "data");
     await leave(exchange);
-    opened.source.push("b"); // pushed into a body that nobody reads
+    opened.source.push("b"); // pushed into a body that is not read
     await expectGone(opened);
   });
 

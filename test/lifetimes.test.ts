@@ -328,7 +328,7 @@ describe("a pending read", () => {
     await expectEndAfter(5 * second, () => session.isAvailable);
   }
 
-  it("keeps runner and session for as long as it waits; then their time starts anew (parity 136)", async () => {
+  it("keeps runner and session for as long as it waits; then their time starts again (parity 136)", async () => {
     const all = await openRunner(short);
     await pass(9 * second);
     const read = all.runner.getRequired({ advance: 2 });

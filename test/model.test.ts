@@ -148,7 +148,7 @@ class SequenceModel extends Model {
           moved = true;
         }
       }
-      // Who gets just what there is waits for a turn, in which others may make room for more.
+      // A read of just what there is waits for a turn, in which other reads may make room for more.
       const canWait = ({ start, advance }: ModelRead) => !this.outcome && start + advance >= this.progress;
       const isRipe = (one: ModelRead) => one === immediate || this.outcome || one.start + one.advance <= this.progress;
       const ripe = this.pending.filter(isRipe);

@@ -65,13 +65,13 @@ test("behind a proxy that ends TLS the cookie is secure when the application say
 
 test("an application that knows its users says so, and what it throws is its own to answer", async () => {
   const identify = (request: { headers: Record<string, unknown> }) => {
-    if (request.headers["x-user"] === "nobody") throw Object.assign(new Error("Who?"), { status: 401, code: "WHO" });
+    if (request.headers["x-user"] === "mallory") throw Object.assign(new Error("Who?"), { status: 401, code: "WHO" });
     return request.headers["x-user"];
   };
   const { url, sessions } = await open({ identify });
   await fetch(url, { method: "POST", headers: { "x-user": "ann" } });
   expect(await sessions.find("ann")).toBeDefined();
-  const refused = await fetch(url, { headers: { "x-user": "nobody" } });
+  const refused = await fetch(url, { headers: { "x-user": "mallory" } });
   expect([refused.status, await refused.json()]).toEqual([401, { code: "WHO" }]);
 });
 

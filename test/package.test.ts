@@ -53,7 +53,7 @@ describe("the package", () => {
     expect(installed.sort()).toEqual([...built, ...explains].sort());
   });
 
-  test("brings no other package, and Express only to who asks for it", () => {
+  test("brings no other package, and frameworks only as optional peers", () => {
     const { packages } = JSON.parse(readFileSync(join(folder, "package-lock.json"), "utf8")) as {
       packages: Record<string, { dependencies?: object; peerDependenciesMeta?: Record<string, { optional: boolean }> }>;
     };

@@ -203,7 +203,7 @@ describe("the example with EventSource", () => {
   });
 });
 
-test("P83, P87: an EventSource that is left to itself begins anew after as many items as the ahead limit says", async () => {
+test("P83, P87: an EventSource that is left to itself begins again at the old offset after as many items as the ahead limit says", async () => {
   const { at, source, runner } = await open({ aheadLimit: 3 });
   await annsFetch(at, { method: "HEAD" }); // the first request makes a timer that stays
   vi.useFakeTimers();

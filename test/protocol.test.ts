@@ -189,7 +189,7 @@ describe("addresses", () => {
     }
   });
 
-  test("P12: parameters that nobody knows are ignored", async () => {
+  test("P12: unknown parameters are ignored", async () => {
     const { ann, count } = await open();
     const key = await count(3);
     for (const live of ["", "&live=long-poll", "&live=sse"]) {
@@ -314,7 +314,7 @@ describe("reading", () => {
 });
 
 describe("creation", () => {
-  test("P2, P130: takes JSON only, which nobody has compressed; nothing is no input", async () => {
+  test("P2, P130: takes JSON only, uncompressed; nothing is no input", async () => {
     const { ann, create } = await open();
     const types = [
       "text/plain",
@@ -523,7 +523,7 @@ describe("errors", () => {
       await ann("GET", `/${key}?offset=x`),
       await ann("GET", `/${key}?offset=9`),
       await ann("POST", `/${key}/abort`, { headers: { "sec-fetch-site": "cross-site" } }),
-      await ann("GET", "/nobody"),
+      await ann("GET", "/unknown"),
       await ann("PUT", `/${key}`),
       await create("/count", 1, { "content-type": "text/plain" }),
       await create("/count", 1),

@@ -206,7 +206,7 @@ describe("rule 4, back-pressure", () => {
       expect(runner.progress.current).toBe(3);
       await runner.getAvailable();
       await turns();
-      expect(runner.progress.current).toBe(3); // handed out, but nobody has said that it arrived
+      expect(runner.progress.current).toBe(3); // handed out, but not acknowledged
       await runner.getAvailable({ start: 2, advance: 1 });
       await turns();
       expect(runner.progress.current).toBe(5);
@@ -411,7 +411,7 @@ describe("rule 7, abort", () => {
     await expect(runner.getRequired({ start: 6 })).rejects.toMatchObject({ code: "POSITION_AHEAD" });
   });
 
-  test("of a runner whose end nobody has read drops its data and its error (#34)", async () => {
+  test("of a runner whose end is unread drops its data and its error (#34)", async () => {
     const { runner, source, give } = await openSequence();
     await give(0);
     source.fail(new Error("broken"));
@@ -595,7 +595,7 @@ describe("rule 10, open reads", () => {
 
   test("a connection alone is no sign of life: the response ends and unpins, whatever its body does, and the work ends", async () => {
     const { runner, response } = await openResponse("offset=0&live=sse");
-    const { ended } = await response; // nobody takes any of its parts
+    const { ended } = await response; // none of its parts is taken
     await vi.advanceTimersByTimeAsync(59_999);
     expect([ended!.aborted, runner.status]).toEqual([false, "stalled"]);
     await vi.advanceTimersByTimeAsync(1);

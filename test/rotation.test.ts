@@ -6,7 +6,7 @@ import type { ActiveSession } from "../src/session/active-session.js";
 import { openHost } from "./support/control.js";
 import { openApp } from "./support/server.js";
 
-/** An application where a visitor is known by the name that it gives itself, and logs in as whoever it likes. */
+/** An application where a visitor is known by the name that it gives itself, and can log in under any name. */
 async function open(options: Parameters<typeof rotateSession>[2] = {}, host = openHost()) {
   const users = new WeakMap<Request, string>();
   const failures: unknown[] = [];
@@ -71,7 +71,7 @@ describe("a client that gets another identity", () => {
     expect([formerGroup.isAvailable, group.isAvailable]).toEqual([false, true]);
   });
 
-  test("gives the group that it has to whoever has none", async () => {
+  test("gives its group to an identity that has none", async () => {
     const { host, post } = await open();
     await post("/start", "ann");
     await post("/start", "visitor");
@@ -116,7 +116,7 @@ describe("a client that gets another identity", () => {
   });
 });
 
-test("the lifetime of a session that changes hands begins anew, and the others' ends in time", async () => {
+test("the lifetime of a session that changes hands starts again, and the others' ends in time", async () => {
   vi.useFakeTimers();
   const host = openHost({ maxLifetime: 1000, idleTimeout: 1000 });
   const ended: string[] = [];

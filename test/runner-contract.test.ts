@@ -146,7 +146,7 @@ describe.each([
     expect((result.error as Error).cause).toEqual(new Error("broken"));
   });
 
-  test("stops when it is aborted: who waits gets what there is, the signal fires, nothing is added any more", async () => {
+  test("stops when it is aborted: a waiting read gets what there is, the signal fires, nothing is added any more", async () => {
     const { runner, steering } = await openOne();
     steering.push(1);
     const waiting = runner.getRequired({ advance: 5 });

@@ -217,7 +217,7 @@ describe.each(Object.entries(adapters))("scopes of %s", (_adapter, open) => {
     expect([seen["/a"], asked.mock.calls.length]).toEqual([null, 1]); // a function could still have supplied one
   });
 
-  test("that take nobody leave the request without a session and a cookie: OUT_OF_SCOPE at the first use (parity 161, 170)", async () => {
+  test("that accept no request leave it without a session and a cookie: OUT_OF_SCOPE at the first use (parity 161, 170)", async () => {
     const { sessions } = openLoggedHost();
     const { url } = await open(sessions, [{ when: "/shop" }]);
     expect(await see(`${url}/other`)).toEqual({ status: 500, body: { code: "OUT_OF_SCOPE" }, cookies: [] });
@@ -574,7 +574,7 @@ describe("a lock with requestSignal", () => {
     return { ...app, session };
   }
 
-  test("is released at the end of the request, though nobody disposed it (parity 203)", async () => {
+  test("is released at the end of the request, though it was not disposed (parity 203)", async () => {
     const { url, session } = await openLocking((_session, _lock, response) => response.json({ isLocked: true }));
     expect(await json(`${url}/a/lock`)).toEqual({ isLocked: true });
     const next = await session.lock("db");

@@ -86,7 +86,7 @@ describe("a source without end stops at the ahead limit", () => {
     expect(sessions.stats().items).toBe(aheadLimit);
   });
 
-  test("while nobody reads at all, and goes on with the first acknowledgement", async () => {
+  test("while it is not read at all, and goes on with the first acknowledgement", async () => {
     const { ann, runner, figures, isFull } = await openEndless();
     await isFull;
     await turns(50);

@@ -111,7 +111,7 @@ describe("two copies of the package", () => {
     vi.advanceTimersByTime(60_000); // connections that are kept alive
   });
 
-  test("a session is rotated, a lock handed over, and an error recognised, whichever copy it is of", async () => {
+  test("a session is rotated, a lock handed over, and an error recognised, from either copy", async () => {
     const { ask, sessions } = await open();
     const locked = await ask("/locked", { method: "POST" });
     expect(locked.status).toBe(200);

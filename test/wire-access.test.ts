@@ -45,7 +45,7 @@ async function openWithRunner(options: TestAppOptions = {}) {
   return { ...app, ann, runner, source, askAnn: as("ann"), askBob: as("bob"), as };
 }
 
-/** What nobody but Ann may move. */
+/** What only Ann may move. */
 function standing({ status, position, progress, isBackgroundCompleted }: Runner) {
   return { status, position, progress: progress.current, isBackgroundCompleted };
 }
@@ -105,14 +105,14 @@ describe("a key of another client", () => {
   });
 
   test.each(requests)(
-    "is answered so also to who has no session, or no identity at all: %s (P16, P17)",
+    "is answered so also without a session, or without any identity: %s (P16, P17)",
     async (_, method, rest) => {
       const { url, runner, sessions, askBob } = opened;
       const known = await askBob(method, rest);
-      const nobody = await send(url, method, `/runners/${runner.key}${rest}`);
+      const anonymous = await send(url, method, `/runners/${runner.key}${rest}`);
       expect(known.status).toBe(404);
-      expect(comparable(nobody)).toEqual(comparable(known));
-      expect(nobody.headers["set-cookie"]).toBeUndefined();
+      expect(comparable(anonymous)).toEqual(comparable(known));
+      expect(anonymous.headers["set-cookie"]).toBeUndefined();
       expect(standing(runner)).toEqual(untouched);
       expect(sessions.stats().sessions).toBe(1);
     },
@@ -287,7 +287,7 @@ describe("a request that changes something", () => {
   });
 
   test.each(changes)(
-    "tells a stranger, or who comes too late, nothing about sites: %s (P19)",
+    "tells a stranger, or a client that comes too late, nothing about sites: %s (P19)",
     async (_, method, rest) => {
       const { askAnn, askBob, runner } = await openWithRunner();
       expect((await askBob(method, rest, runner.key, foreign)).status).toBe(404);

@@ -113,7 +113,7 @@ describe("pages", () => {
     expect((await get(runner, "?offset=0&max-items=5")).code).toBe(400);
   });
 
-  test("hold 1000 items if nobody says anything (P41)", async () => {
+  test("hold 1000 items by default (P41)", async () => {
     const { get, ended } = await open();
     const runner = await ended(range(0, 1500), { aheadLimit: 2000 });
     expect((await get(runner, "?offset=0")).body).toEqual(range(0, 1000));
@@ -399,7 +399,7 @@ describe("a process", () => {
     return { ...opened, runner, report, end: end.resolve, fail: end.reject };
   }
 
-  test("gives its newest value to whoever has not seen it, else nothing (P100, P101, P103)", async () => {
+  test("gives its newest value to a read from an earlier offset, else nothing (P100, P101, P103)", async () => {
     const { get, runner, report, end } = await openProcess();
     expect(await get(runner, "?offset=0")).toMatchObject({ code: 200, body: [], "next-offset": offset(0) });
     report("one", 4);

@@ -100,7 +100,7 @@ export function createDemo(options: DemoOptions): Express {
     const runner = await session.createSequenceRunner(({ signal: stop }) => work.compress(path, stop), {
       ...{ retain: "all", holds: [lock], data: titleOf(`Compression of ${name}`, "/exclusive") },
     });
-    if (signal.aborted) await runner[Symbol.asyncDispose](); // nobody is left to learn its key
+    if (signal.aborted) await runner[Symbol.asyncDispose](); // no client receives its key
     sendStarted(response, runner, await runner.getRequired({ advance: 1 }));
   });
 
@@ -115,7 +115,7 @@ export function createDemo(options: DemoOptions): Express {
 /** What the library refuses, in words for the user. */
 const sayWhatIsWrong: ErrorRequestHandler = (error, request, response, next) => {
   if (!ActiveSessionError.is(error)) {
-    if (!requestSignal(request).aborted) next(error); // else it is the end of a request that nobody waits for
+    if (!requestSignal(request).aborted) next(error); // otherwise the client has gone: there is no answer to send
     return;
   }
   const sentences: Partial<Record<typeof error.code, string>> = {

@@ -17,7 +17,7 @@ const tries = [
 export async function turn(visitor) {
   const { key } = await visitor.createQuietly("kept", { count: 50, every: 100 });
   const stranger = visitor.stranger();
-  check((await stranger.client.list()).length === 0, "somebody without a session has runners");
+  check((await stranger.client.list()).length === 0, "a client without a session has runners");
   await visitor.pause(visitor.random(1000));
   const foreign = visitor.foreignKey();
   for (const [method, rest] of tries) {

@@ -41,11 +41,14 @@ async function tooManyReads(visitor) {
     visitor.ask([200, 204, 429], `${slow}?live=long-poll&offset=0&min-items=10000&timeout=1`),
   );
   const statuses = (await Promise.all(waits)).map(({ status }) => status);
-  // Once the work is over nobody waits any more, and nothing is refused.
+  // Once the work is over no read waits any more, and nothing is refused.
   check(statuses.includes(429) || statuses.includes(200), `${waits.length} reads at once, and none is refused`);
 }
 
-/** Sessions end of age there, too: with 200 the answer tells the end of what was begun. Its own runners, and those of others, go where nobody uses them; what it reads is right all the same. */
+/**
+ * Sessions end of age there, too: with 200 the answer tells the end of what was begun. Idle runners, its own and others', are ended
+ * to make room; what it reads is right all the same.
+ */
 async function whereRoomIsMade(visitor) {
   const waits = [];
   for (let i = 0; i < 10; i++) {

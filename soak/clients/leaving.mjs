@@ -17,5 +17,5 @@ export async function turn(visitor) {
   if (Math.random() < 0.5) return;
   await visitor.pause(roomy.options.idleTimeout + 2_500);
   if (wasFrozenSince(leftAt)) return;
-  check((await visitor.client.list()).length === 0, "a session that nobody used still has runners");
+  check((await visitor.client.list()).length === 0, "an unused session still has runners");
 }

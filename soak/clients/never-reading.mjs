@@ -21,7 +21,7 @@ export async function turn(visitor) {
   const text = await untilClosed(stream.resume());
   visitor.signal.throwIfAborted();
   const isWhole = text.endsWith("\r\n0\r\n\r\n");
-  check(!isWhole || wasFrozenSince(since), `who read nothing for ${tooLong} ms was not cut off`);
+  check(!isWhole || wasFrozenSince(since), `a client that read nothing for ${tooLong} ms was not cut off`);
 }
 
 function openUnread(visitor, text) {

@@ -1,5 +1,5 @@
-// Reads a little and then nothing for a while: what it does not take must not pile up, and who takes nothing for too long is cut off.
-// It comes back with its offset.
+// Reads a little and then nothing for a while: what it does not take must not pile up, and a connection that
+// takes nothing for too long is cut off. It comes back with its offset.
 import { wasFrozenSince } from "../lib/frozen.mjs";
 import { readEvents } from "../lib/stream.mjs";
 import { check } from "../lib/wrong.mjs";
@@ -19,7 +19,7 @@ export async function turn(visitor) {
     const isInTime = !wasFrozenSince(since);
     check(
       place.isCut || !isInTime,
-      `who took nothing for ${tooLong} ms was not cut off, and has come to ${place.offset}`,
+      `a client that took nothing for ${tooLong} ms was not cut off, and has come to ${place.offset}`,
     );
   }
   try {

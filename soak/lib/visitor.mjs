@@ -31,7 +31,7 @@ export class Visitor {
     this.tight = createClient(this.#origin + tight.path, { fetch });
   }
 
-  /** Begins a turn; from time to time it is somebody else. */
+  /** Begins a turn, from time to time as a new client. */
   begin(signal) {
     this.signal = signal;
     if (performance.now() - this.#bornAt > identityAge || Math.random() < 0.2) this.forget();
@@ -55,7 +55,7 @@ export class Visitor {
     return tab;
   }
 
-  /** Somebody else, while this one is there, too. */
+  /** Another client, beside this one. */
   stranger() {
     const stranger = new Visitor(this.port);
     stranger.signal = this.signal;
@@ -138,7 +138,7 @@ export class Visitor {
     return this.client.follow(key, { signal: this.signal, ...options });
   }
 
-  /** A key that is somebody else's. */
+  /** A key of another client. */
   foreignKey() {
     return this.pick(lastKeys.filter(({ owner }) => owner !== this.#cookie))?.key;
   }

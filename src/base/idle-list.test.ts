@@ -8,7 +8,7 @@ class Item extends IdleEntry {
   }
 }
 
-/** A list that writes down who has expired, and when. */
+/** A list that records which entries have expired, and when. */
 function openList(duration: number, onExpire: (item: Item) => void = () => {}) {
   const expired: string[] = [];
   const times: number[] = [];
@@ -41,7 +41,7 @@ describe("an expiry list", () => {
     expect(expired).toEqual(["a"]);
   });
 
-  it("starts the time anew with each touch", async () => {
+  it("restarts the time with each touch", async () => {
     const { list, expired, times } = openList(100);
     const start = performance.now();
     const entry = a();
@@ -214,7 +214,7 @@ describe("expiry lists for many durations", () => {
     vi.useFakeTimers();
   });
 
-  it("are one for each duration, shared by all who join it", async () => {
+  it("are one for each duration, shared by all that join it", async () => {
     const expired: string[] = [];
     const lists = new IdleLists<Item>((item) => expired.push(item.name));
     const [short, alsoShort, long] = [lists.join(100), lists.join(100), lists.join(200)];
@@ -242,7 +242,7 @@ describe("expiry lists for many durations", () => {
     expect(lists.join(100)).not.toBe(list);
   });
 
-  it("do not mind that somebody leaves who never joined", () => {
+  it("ignore a leave without a join", () => {
     expect(() => new IdleLists<Item>(() => {}).leave(100)).not.toThrow();
   });
 });

@@ -443,7 +443,7 @@ describe("follow", () => {
     expect(asked).toEqual([]);
   });
 
-  test("asks the headers function anew for each connection", async () => {
+  test("asks the headers function again for each connection", async () => {
     let count = 0;
     const { client, asked } = clientOf(() => page([count], count < 3 ? {} : { [headerNames.closed]: "true" }), {
       headers: () => ({ authorization: `token ${++count}` }),

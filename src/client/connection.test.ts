@@ -303,7 +303,7 @@ describe("poll", () => {
 describe.each([
   ["stream", true, "text/event-stream"],
   ["poll", false, "application/json"],
-] as const)("%s, whichever way it ends,", (_name, isStream, type) => {
+] as const)("%s, in whatever way it ends,", (_name, isStream, type) => {
   const reason = new Error("the user has left");
   const headers = { "Stream-Next-Offset": "0000000000000005" };
 
@@ -338,7 +338,7 @@ describe.each([
     }
   });
 
-  test("gives its request up when whoever takes from it leaves", async () => {
+  test("gives its request up when its consumer leaves", async () => {
     const { exchange, pieces } = new Connection(isStream);
     const first = pieces.next();
     if (type === "text/event-stream") exchange.open().send(dataFrame("a") + controlFrame(4));

@@ -129,7 +129,7 @@ describe("a creation whose answer is lost", () => {
   test.each<[string, () => Response | Promise<Response>]>([
     ["a network error", () => Promise.reject(new TypeError("fetch failed"))],
     ["a body that is cut", () => cutBody("error")],
-    ["a body that ends early, and nobody has said how long it is", () => cutBody("end")],
+    ["a body that ends early, without a stated length", () => cutBody("end")],
     ["502 of a proxy", () => new Response("<h1>Bad gateway</h1>", { status: 502 })],
     ["503 of a proxy", () => new Response(null, { status: 503 })],
     ["504 of a proxy", () => new Response(null, { status: 504 })],
@@ -262,7 +262,7 @@ describe("a signal that aborts before the answer", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
-  test("rejects with the reason also where the runner cannot be stopped, and nobody hears of that", async () => {
+  test("rejects with the reason also where the runner cannot be stopped, which is not reported", async () => {
     for (const fail of [() => Promise.reject(new TypeError("offline")), () => new Response(null, { status: 500 })]) {
       const { runner, create } = open();
       runner.instead = (asked) => (asked.path === "/count" ? unanswered(asked) : fail());
@@ -436,7 +436,7 @@ describe("a first page that is the last one", () => {
   test.each<[string, CreateOptions]>([
     ["a key of its own", { idempotencyKey: "order-7" }],
     ["a place that is kept", { onPlace: noop }],
-  ])("leaves the runner to whoever may come back to it, by %s", async (_name, options) => {
+  ])("leaves the runner for a later return to it, by %s", async (_name, options) => {
     const { runner, follower } = await createClosed(options);
     expect(await collect(follower)).toEqual(["a", "b"]);
     await turns();

@@ -90,7 +90,7 @@ describe("a follower that pauses while its page is hidden", () => {
     expect(taken).toEqual(["a", "b", "c", "d"]);
   });
 
-  test("tells every 20 s that somebody will come back, at the position of what was taken", async () => {
+  test("tells every 20 s that the page will come back, at the position of what was taken", async () => {
     const { runner, news } = follow();
     runner.push("a", "b");
     await vi.advanceTimersByTimeAsync(2000);

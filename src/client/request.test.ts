@@ -57,7 +57,7 @@ describe("what is sent", () => {
     expect((await initOf({ headers: { "x-user": "ann" } })).headers).toEqual({ "x-user": "ann" });
   });
 
-  test("a function gives the headers anew for each request", async () => {
+  test("a function gives the headers again for each request", async () => {
     const { fetch, inits } = answering(() => new Response("ok"));
     let count = 0;
     const options: ClientOptions = { fetch, headers: () => ({ "x-count": String(++count) }) };
@@ -154,7 +154,7 @@ describe("what an answer means", () => {
     ["404 of ours", () => json(404, { code: "RUNNER_NOT_FOUND", message: "There is no such runner" })],
     ["410 of ours", () => json(410, { code: "RUNNER_GONE", message: "gone" })],
     ["410 of an ended session", () => json(410, { code: "SESSION_ENDED", message: "ended" })],
-    ["404 of somebody else", () => new Response("<h1>Not found</h1>", { status: 404 })],
+    ["404 of another server", () => new Response("<h1>Not found</h1>", { status: 404 })],
     ["410 without a body", () => new Response(null, { status: 410 })],
   ])("%s: the runner is gone", async (_name, answer) => {
     expect(await rejection(answer)).toMatchObject({ code: "RUNNER_GONE", name: "ActiveSessionError" });

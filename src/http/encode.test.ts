@@ -124,7 +124,7 @@ describe("readers that wait at the same place", () => {
     },
   });
 
-  test("share one encoding; who may have less text has another one", async () => {
+  test("share one encoding; a read with less room has another one", async () => {
     const calls: unknown[] = [];
     const session = await openHost().get("ann");
     const source = new PushSource<object>();
@@ -136,7 +136,7 @@ describe("readers that wait at the same place", () => {
     source.end();
     const [both, first] = ['["one","two"]', '["one"]'];
     expect((await reads).map(({ text }) => text)).toEqual([both, both, first, first, both]);
-    expect(calls.filter((value) => value === "two")).toHaveLength(2); // for those with room, before and after those with less, who never come to it
+    expect(calls.filter((value) => value === "two")).toHaveLength(2); // once before and once after the small reads
   });
 
   test("of a process have the value of their moment", async () => {

@@ -104,7 +104,7 @@ describe("options", () => {
   });
 });
 
-test("nobody known has no runners", async () => {
+test("a client without an identity has no runners", async () => {
   const { ask, push } = open();
   const { runner } = await push();
   expect(await ask(runner, "", { identity: undefined })).toMatchObject({ status: 404 });
@@ -209,7 +209,7 @@ describe("the rotation of a live response", () => {
     await body.return!();
   });
 
-  test("works although nobody has begun to read the body", async () => {
+  test("works although the body has not been read yet", async () => {
     vi.useFakeTimers();
     const { ask, push } = open({ rotateAfter: 60_000 }, { runnerIdleTimeout: 10_000 });
     const { runner } = await push();
@@ -756,7 +756,7 @@ describe("a long-poll's time", () => {
     expect(await byDefault).toMatchObject({ status: 204, headers: { "Stream-Next-Offset": "0000000000000000" } });
   });
 
-  test("is 25 seconds if nobody says anything (P62)", async () => {
+  test("is 25 seconds by default (P62)", async () => {
     vi.useFakeTimers();
     const { ask, push } = open();
     const { runner } = await push();

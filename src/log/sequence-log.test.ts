@@ -61,7 +61,7 @@ describe("an accept that refuses", () => {
 });
 
 describe("a deliver", () => {
-  test("is called when the position has moved: who reads in there goes on behind", async () => {
+  test("is called when the position has moved: a read in there continues behind it", async () => {
     const { log } = openLog();
     const delivered: unknown[] = [];
     let next: Promise<Slice<number[]>> | undefined;
@@ -326,7 +326,7 @@ describe("the one turn that the source gets", () => {
     expect(slice.error?.cause).toEqual(new Error("late"));
   });
 
-  test("is given to each read: who gets what it asked for later is answered when a turn of its own is over", async () => {
+  test("is given to each read: one that is satisfied later is answered when a turn of its own is over", async () => {
     const { log } = openLog();
     const answered: string[] = [];
     const ask = (name: string, min: number) =>
@@ -871,7 +871,7 @@ describe("abort", () => {
     expect(log.current).toMatchObject({ position: 3, status: "aborted", progress: { current: 3, estimatedEnd: 3 } });
   });
 
-  test("drops what nobody has been handed", async () => {
+  test("drops what has not been handed out", async () => {
     const { log } = openLog();
     produce(log, 10);
     await required(log, 4);
@@ -937,7 +937,7 @@ describe("abort", () => {
     expect(seen).toMatchObject([{ status: "aborted", position: 0, progress: { current: 0 } }]);
   });
 
-  test("of an ended log whose items nobody has read makes it aborted, without the failure", async () => {
+  test("of an ended log whose items are unread makes it aborted, without the failure", async () => {
     const { log } = openLog();
     produce(log, 2);
     log.fail(new Error("x"));

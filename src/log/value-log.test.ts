@@ -126,7 +126,7 @@ describe("cancelling a read", () => {
     expect(log.current.position).toBe(0);
     log.report("a");
     expect(await other).toMatchObject({ result: "a", position: 1 });
-    log.report("b"); // for which nobody waits any more
+    log.report("b"); // for which no read waits any more
     expect(log.current).toMatchObject({ position: 1, status: "progressed" });
   });
 
@@ -251,7 +251,7 @@ describe("abort", () => {
     expect(log.current).toMatchObject({ position: 2, progress: { current: 2, estimatedEnd: 2 } });
   });
 
-  test("makes an ended log that nobody has read aborted, without the failure", async () => {
+  test("makes an ended log that is unread aborted, without the failure", async () => {
     const { log } = openLog();
     log.report("a");
     log.fail(new Error("x"));

@@ -128,7 +128,7 @@ describe("a line", () => {
     for (let at = 0; at <= bytes.length; at++) expect(parse(cut(bytes, [at])), `cut at ${at}`).toEqual(events);
   });
 
-  test("that ends with CR ends at once: nobody waits for an LF that may never come", () => {
+  test("that ends with CR ends at once, without waiting for an LF that may never come", () => {
     expect(eventsOf("data: 1\r\r")).toEqual([{ type: "", data: "1" }]);
   });
 
@@ -176,7 +176,7 @@ describe("a line", () => {
     expect(eventsOf("data::a:b: c\n\n")).toEqual([{ type: "", data: ":a:b: c" }]);
   });
 
-  test("of a field that nobody knows is ignored: names are exact", () => {
+  test("of an unknown field is ignored: names are exact", () => {
     expect(eventsOf("Data: 1\n data: 2\ndata : 3\nid: 4\nretry: 5\ndatax: 6\ndata: 7\n\n")).toEqual([
       { type: "", data: "7" },
     ]);

@@ -244,7 +244,7 @@ describe("a component that creates by hand", () => {
     expect(text()).toBe("a aborted stopped");
   });
 
-  test("begins anew: what ran is stopped, and nothing of it is shown, however late it answers", async () => {
+  test("starts again: what ran is stopped, and nothing of it is shown, however late it answers", async () => {
     const { all, asked, answer, press, text } = open();
     await press("start");
     await press("start");
@@ -439,7 +439,7 @@ describe("the list of runners", () => {
     expect(text()).toBe("3");
   });
 
-  test("is not looked at when nobody is there to see it", async () => {
+  test("is not looked at after the component has unmounted", async () => {
     const { asked, answer, unmount } = open();
     await answer("GET", list("1"));
     unmount();

@@ -99,7 +99,7 @@ test("starting and stopping by hand does so, and nothing after the component has
   expect(it.server.asked).toHaveLength(asked);
 });
 
-test("suspense waits for one answer, however long it takes, and lets go of what nobody waits for", async () => {
+test("suspense waits for one answer, however long it takes, and lets go of what no component waits for", async () => {
   const it = open({ suspense: true });
   const { container, unmount } = mount(h(react.Fragment, null, it.all(search("a")), it.all(search("a"))));
   await settle();

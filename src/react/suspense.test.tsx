@@ -1,5 +1,5 @@
 // @vitest-environment happy-dom
-/** Components that wait in a boundary for the first answer: who asks, who shares, who is let go, and what the boundary is told. */
+/** Components that wait in a boundary for the first answer: which requests are made, shared and given up, and what the boundary gets. */
 import { act, cleanup, render } from "@testing-library/react";
 import { Component, type ReactNode, StrictMode, Suspense } from "react";
 import { expect, test, vi } from "vitest";
@@ -124,7 +124,7 @@ test("components with the same target share one runner, until the last of them h
   expect(it.server.asked.filter((what) => what.includes("abort"))).toEqual(["POST /2/abort", "POST /1/abort"]);
 });
 
-test("another target is waited for anew, and the one before is stopped", async () => {
+test("another target suspends again, and the one before is stopped", async () => {
   const it = open([search("a")]);
   await it.settle();
   it.server.find("POST /search").respond(firstPage(["a"], {}, "1"), 201);
@@ -138,7 +138,7 @@ test("another target is waited for anew, and the one before is stopped", async (
   expect(it.server.asked).toContain("POST /1/abort");
 });
 
-test("an error reaches the boundary, and whoever tries again asks again", async () => {
+test("an error reaches the boundary, and another try asks again", async () => {
   const it = open([search("a")]);
   await it.settle();
   it.server.find("POST /search").refuse(422, "INVALID_INPUT");
@@ -174,7 +174,7 @@ test("a creation that is given up before its answer is stopped 10 s later, and l
   expect(vi.getTimerCount()).toBe(0);
 });
 
-test("a runner whose answer comes when nobody waits any more is stopped", async () => {
+test("a runner whose answer comes when no component waits any more is stopped", async () => {
   const it = open([search("a")]);
   await it.settle();
   it.unmount();
@@ -226,7 +226,7 @@ test("without a key nothing is waited for, nor asked", async () => {
   expect(it.server.asked).toEqual([]);
 });
 
-test("what is started by hand is not waited for, and is nobody else's", async () => {
+test("what is started by hand is not waited for, and is not shared", async () => {
   const it = open([manual, manual]);
   await it.settle();
   expect(it.seen).toEqual(["<b></b>", "<b></b>"]);

@@ -46,7 +46,7 @@ function open(first: Target, options: UseRunnerOptions = {}, client?: Partial<Ru
     async change(changes: Partial<Props>) {
       props = { ...props, ...changes };
       rerender(all(props));
-      await act(() => vi.advanceTimersByTimeAsync(0)); // who goes is asleep a turn later
+      await act(() => vi.advanceTimersByTimeAsync(0)); // after unmounting, the store falls asleep a turn later
       await settle();
     },
     /** Lets what was asked for last, and begins so, be answered. */
@@ -71,7 +71,7 @@ const search = (word: string) => ({ create: "search", input: { word } }) as cons
 const manual = { create: "search", start: "manual" } as const;
 
 describe("a component that goes", () => {
-  test("and comes back in the same place begins anew, and shows nothing of before", async () => {
+  test("and comes back in the same place starts again, and shows nothing of before", async () => {
     const it = open(search("a"));
     await it.answer("POST /search", firstPage(["old"]));
     await it.send(piece(["older"], 2));
@@ -397,7 +397,7 @@ describe("starting by hand", () => {
     expect(it.server.find("POST /search").body).toEqual({ word: "c" });
   });
 
-  test("three times in a row shows only the third, in whichever order they are answered", async () => {
+  test("three times in a row shows only the third, in whatever order they are answered", async () => {
     const it = open(manual);
     await it.do(() => {
       for (const word of ["a", "b", "c"]) it.now.start({ word });
@@ -539,7 +539,7 @@ describe("what goes wrong", () => {
     await it.answer("POST /search", firstPage(["a"], { closed: true, status: "completed" }));
     expect(it.now).toMatchObject({ items: ["a"], status: "completed", isRunning: false });
     expect(it.server.asked).toEqual(["POST /search", "DELETE /0-1-x"]);
-    it.server.find("DELETE").fail(); // nobody has to know
+    it.server.find("DELETE").fail(); // which is not reported
     await it.settle();
   });
 

@@ -1,5 +1,5 @@
 // @vitest-environment happy-dom
-/** The list of runners: when it is looked at, which answer counts, and that nobody asks when nobody sees it. */
+/** The list of runners: when it is looked at, which answer counts, and that a hidden page does not ask. */
 import { act, cleanup, render } from "@testing-library/react";
 import { StrictMode } from "react";
 import { describe, expect, test, vi } from "vitest";
@@ -125,7 +125,7 @@ describe("the list", () => {
 });
 
 describe("looking now", () => {
-  test("resolves when the answer is shown, and begins the interval anew", async () => {
+  test("resolves when the answer is shown, and restarts the interval", async () => {
     const it = open(1000);
     await it.answer("1");
     await it.pass(900);
@@ -141,7 +141,7 @@ describe("looking now", () => {
     expect(it.server.asked).toHaveLength(3);
   });
 
-  test("many times at once shows the answer to the last question, whichever comes last", async () => {
+  test("many times at once shows the answer to the last question, in whatever order they come", async () => {
     const it = open();
     await it.settle();
     await it.do(() => {

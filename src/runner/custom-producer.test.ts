@@ -60,7 +60,7 @@ describe.each([
   });
 
   describe("that does not say that it has started", () => {
-    test("is started once, by whoever reads first, and counts as started when its start is over", async () => {
+    test("is started once, by the first read, and counts as started when its start is over", async () => {
       const start = vi.fn(async () => {});
       let sink!: Sink;
       const { runner } = await open(

@@ -8,7 +8,7 @@ test("the signal is made at the first look, and is the same ever after", () => {
   expect(lazy.aborted).toBe(false);
 });
 
-test("abort fires a signal that somebody has looked at, with the reason", () => {
+test("abort fires a signal that has been read, with the reason", () => {
   const lazy = new LazySignal();
   const listener = vi.fn();
   lazy.signal.addEventListener("abort", listener);
@@ -39,7 +39,7 @@ test("only the first abort counts, looked at or not", () => {
   expect(listener).toHaveBeenCalledTimes(1);
 });
 
-test("who listens already sees aborted as true", () => {
+test("a listener already sees aborted as true", () => {
   const lazy = new LazySignal();
   const seen: boolean[] = [];
   lazy.signal.addEventListener("abort", () => seen.push(lazy.aborted));

@@ -381,7 +381,7 @@ describe("the end", () => {
 });
 
 describe("abort", () => {
-  test("of an ended runner that nobody has read makes it aborted, without the error (#90)", async () => {
+  test("of an ended runner that is unread makes it aborted, without the error (#90)", async () => {
     const { runner, end, report } = await openProcess();
     report("a");
     end.reject(new Error("broken"));

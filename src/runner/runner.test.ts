@@ -427,7 +427,7 @@ describe("abort", () => {
 });
 
 describe("the signal of a runner", () => {
-  test("aborts once, with whichever final status, and not before (#7)", async () => {
+  test("aborts once, with any final status, and not before (#7)", async () => {
     const { runner, source } = await openRunner();
     const listener = vi.fn();
     runner.signal.addEventListener("abort", listener);
@@ -593,7 +593,7 @@ describe("holds", () => {
     expect(calls).toEqual(["third", "second", "first"]);
   });
 
-  test("are released when the work has ended, although nobody has read it, and once", async () => {
+  test("are released when the work has ended, although it is unread, and once", async () => {
     const hold = vi.fn();
     const { runner, source, session } = await openRunner({ holds: [hold] });
     source.push(1);
@@ -729,7 +729,7 @@ describe("disposal", () => {
     await disposing;
   });
 
-  test("is the same for all who ask for it (#14, #57, #59)", async () => {
+  test("is the same for all callers (#14, #57, #59)", async () => {
     const { runner, source } = await openRunner();
     await Promise.all([runner[Symbol.asyncDispose](), runner[Symbol.asyncDispose]()]);
     await runner[Symbol.asyncDispose]();

@@ -440,7 +440,7 @@ describe("a synchronous source", () => {
     );
     const first = runners[0]!.getRequired({ advance: 5 });
     await first;
-    // Nobody has finished before everybody has begun.
+    // None has finished before all have begun.
     expect(runners.every((runner) => runner.progress.current > 0)).toBe(true);
     await Promise.all(runners.map((runner) => runner.getRequired({ start: 0, advance: 12 })));
     turn.stop();
@@ -521,7 +521,7 @@ describe("a synchronous source", () => {
 });
 
 describe("exactly as many items as exist", () => {
-  test("of a synchronous source come with its end, whoever else is producing (#38)", async () => {
+  test("of a synchronous source come with its end, whatever else is producing (#38)", async () => {
     beginSlices();
     const session = await openHost().get("user");
     // Every item uses up the slice, so each producer gets its next step only when all others have had theirs.

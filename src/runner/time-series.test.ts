@@ -67,7 +67,7 @@ describe("the schedule", () => {
   test("does not follow the wall clock (#68)", async () => {
     const { gauge, times } = countingGauge();
     const runner = await measureWith({ gauge, interval: 100, count: 2 });
-    vi.setSystemTime(5); // somebody sets the clock back
+    vi.setSystemTime(5); // the clock is set back
     await pass(100);
     expect(times).toEqual([0, 100]);
     expect((await runner.getRequired({ advance: 2 })).result.map(({ time }) => time.getTime())).toEqual([

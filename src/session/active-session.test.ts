@@ -223,7 +223,7 @@ describe("a creation that fails", () => {
     expect(cancelled).toHaveBeenCalledTimes(2);
   });
 
-  it("because somebody else reads the stream leaves it to them", async () => {
+  it("because another reader has locked the stream leaves it to that reader", async () => {
     const session = await openHost().get("ann");
     const cancelled = vi.fn();
     const stream = new ReadableStream({ cancel: cancelled });
@@ -382,7 +382,7 @@ describe("freshness", () => {
 });
 
 describe("properties", () => {
-  it("are shared by all who use the session, and can be read but not changed when it has ended (parity 154)", async () => {
+  it("are shared by all that use the session, and can be read but not changed when it has ended (parity 154)", async () => {
     const host = openHost();
     const session = await host.get("alice");
     session.properties.set("cart", ["tea"]);
@@ -585,7 +585,7 @@ describe("a session that has ended", () => {
     expect(await listRunners(session)).toEqual([]);
   });
 
-  it("has a signal that has aborted with SESSION_ENDED, also if nobody looked at it before", async () => {
+  it("has a signal that has aborted with SESSION_ENDED, also if it was not read before", async () => {
     const host = openHost();
     const [seen, unseen] = [await host.get("alice"), await host.get("bob")];
     const { signal } = seen;

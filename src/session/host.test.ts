@@ -354,7 +354,7 @@ describe("closing the host", () => {
     expect(host.stats().sessions).toBe(0);
   });
 
-  it("ends a client's group once, whoever still holds it, and however often a session is refused (parity 144)", async () => {
+  it("ends a client's group once, whatever still holds it, and however often a session is refused (parity 144)", async () => {
     const disposed = vi.fn();
     const host = openHost({ groupServices: () => ({ [Symbol.dispose]: disposed }) });
     const session = await host.get("alice");

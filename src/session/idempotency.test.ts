@@ -70,7 +70,7 @@ describe("creations under one key", () => {
     expect(areOne(runner, await create("a"))).toBe(true);
   });
 
-  test("are nobody else's: another key, no key and another session have runners of their own", async () => {
+  test("are not shared: another key, no key and another session have runners of their own", async () => {
     const { host, session, create } = await open();
     const definition = defineSequenceRunner({ name: "work", run: () => [1] });
     const once = { key: "a", fingerprint: "input" };
@@ -212,7 +212,7 @@ describe("when the runner is gone", () => {
     expect(weak.deref() === undefined).toBe(true);
   });
 
-  test("a removal while the creation still waits is seen by whoever waits with it", async () => {
+  test("a removal while the creation still waits is seen by all calls that wait with it", async () => {
     const { session, make, create } = await open();
     const opened = createDeferred<Source<unknown>>();
     make.mockReturnValue(opened.promise);

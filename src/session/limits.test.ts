@@ -44,7 +44,7 @@ describe("a limit", () => {
 });
 
 describe("when it is reached", () => {
-  test("of sessions, another client is refused with 503 until one has ended; who has one keeps it", async () => {
+  test("of sessions, another client is refused with 503 until one has ended; a client that has one keeps it", async () => {
     const host = open({ sessions: 2 });
     const ann = await host.get("ann");
     await host.get("bob");
@@ -155,7 +155,7 @@ describe("when it is reached", () => {
 describe("with end-idle", () => {
   const whenReached = "end-idle";
 
-  test("the least recently used session that nobody is using makes room", async () => {
+  test("the least recently used session that is not in use makes room", async () => {
     const host = open({ sessions: 2, whenReached });
     const [ann, bob] = [await host.get("ann"), await host.get("bob")];
     await host.get("ann");
@@ -164,7 +164,7 @@ describe("with end-idle", () => {
     expect(host.stats().sessions).toBe(2);
   });
 
-  test("who is reading is not ended; if all are, the new one is refused", async () => {
+  test("a session with a pending read is not ended; if all have one, the new session is refused", async () => {
     const host = open({ sessions: 1, whenReached });
     const ann = await host.get("ann");
     const runner = await ann.createSequenceRunner(never());

@@ -67,7 +67,7 @@ describe("owned resources", () => {
     expect(log).toEqual(["first", "last"]);
   });
 
-  it("may be given back early, exactly once, whoever asks again (parity 213)", async () => {
+  it("may be given back early, exactly once, however often it is asked for (parity 213)", async () => {
     const release = vi.fn();
     const ownership = own(release);
     const first = ownership[Symbol.asyncDispose]();

@@ -94,7 +94,7 @@ describe.each(owners)("the properties of %s", (_owner, open) => {
     expect(await properties.getOrCreate("a", () => 2)).toBe(1);
   });
 
-  it("cannot be changed any more by those who are told of the end (parity 153, 154)", async () => {
+  it("cannot be changed any more by listeners of the end (parity 153, 154)", async () => {
     const { properties, signal, end } = await open();
     const told = vi.fn(() => expect(() => properties.set("a", 1)).toThrow(ended));
     signal.addEventListener("abort", told);
@@ -113,7 +113,7 @@ describe.each(owners)("the properties of %s", (_owner, open) => {
     expect(dispose).not.toHaveBeenCalled();
   });
 
-  it("that come too late, after the end, are disposed; who waits for them gets SESSION_ENDED", async () => {
+  it("that come too late, after the end, are disposed; calls that wait for them get SESSION_ENDED", async () => {
     const { properties, end } = await open();
     const [sync, async] = [vi.fn(), vi.fn()];
     const [first, second, third] = [createDeferred<Disposable>(), createDeferred<AsyncDisposable>(), createDeferred()];
@@ -143,7 +143,7 @@ it("the properties are the same for all requests of a session, and another sessi
   expect((await host.get("bob")).properties.has("a")).toBe(false);
 });
 
-it("the properties of a session that has ended are read-only also when nobody looked at them before (parity 154)", async () => {
+it("the properties of a session that has ended are read-only also when they were not read before (parity 154)", async () => {
   const session = await openHost().get("ann");
   await session.terminate();
   expect([session.properties.isReadOnly, session.properties.size]).toEqual([true, 0]);
@@ -232,7 +232,7 @@ describe("getOrCreate", () => {
       },
     ],
     ["rejects", () => Promise.reject(error)],
-  ])("fails for all who wait when the factory %s, and the next call tries again", async (_how, fails) => {
+  ])("fails for all waiting calls when the factory %s, and the next call tries again", async (_how, fails) => {
     const { properties } = await open();
     const factory = vi.fn<() => number | Promise<number>>(() => 2).mockImplementationOnce(fails);
     const both = [properties.getOrCreate("a", factory), properties.getOrCreate("a", factory)];

@@ -72,7 +72,7 @@ describe("reading a runner key", () => {
     ["two suffixes", `1-5-${id}.a.b`],
     ["a suffix beyond 64 signs", `1-5-${id}.${"x".repeat(65)}`],
     ["a suffix with a slash", `1-5-${id}.a/b`],
-    ["percent encoding, which nobody decodes", `1-5-${id}%2Ea`],
+    ["percent encoding, which is not decoded", `1-5-${id}%2Ea`],
     ["a percent-encoded number", `%31-5-${id}`],
     ["a zero byte at the end", `1-5-${id}\0`],
   ])("refuses %s (parity 188, 190)", (_what, text) => {

@@ -16,7 +16,7 @@ function openLogger() {
 }
 
 describe("a group", () => {
-  it("is one for all sessions of a client, whatever their suffixes and whoever came first (parity 120, 162)", async () => {
+  it("is one for all sessions of a client, whatever their suffixes and their order (parity 120, 162)", async () => {
     const host = openHost();
     const [plain, tab] = [await host.get("ann"), await host.get("ann", "tab")];
     const { group } = plain;
@@ -42,7 +42,7 @@ describe("a group", () => {
     expect(await isPending(group.cleanup)).toBe(true);
   });
 
-  it("shares its properties among the client's sessions, and with nobody else (parity 162)", async () => {
+  it("shares its properties among the client's sessions, and with no other client (parity 162)", async () => {
     const host = openHost();
     (await host.get("ann")).group.properties.set("a", 1);
     expect((await host.get("ann", "tab")).group.properties.get("a")).toBe(1);
@@ -297,7 +297,7 @@ describe("the end of a group", () => {
     expect(group.signal.reason).toMatchObject({ code: "SESSION_ENDED" });
   });
 
-  it("is seen by those who look later: the signal has fired, nothing is taken over any more (parity 163, 164)", async () => {
+  it("is seen by later callers: the signal has fired, nothing is taken over any more (parity 163, 164)", async () => {
     const { session, group } = await open();
     await session.terminate();
     expect(group.signal.aborted).toBe(true);

@@ -7,7 +7,7 @@ import type { LockOptions, SessionLock } from "./session-locks.js";
 const open = () => openHost().get("ann");
 const ended = expect.objectContaining({ code: "SESSION_ENDED" });
 
-/** A lock that nobody else holds. */
+/** Takes a lock that is free. */
 async function take(session: ActiveSession, options?: LockOptions, name = "db"): Promise<SessionLock> {
   const lock = await session.lock(name, options);
   expect(lock).toBeDefined();
@@ -22,7 +22,7 @@ function queue(session: ActiveSession, list: string[], who: string, options?: Lo
 }
 
 describe("a lock", () => {
-  it("is had at once when nobody holds it, and knows its name and whether it is held (parity 194, 196)", async () => {
+  it("is had at once when it is free, and knows its name and whether it is held (parity 194, 196)", async () => {
     const session = await open();
     const lock = await take(session);
     expect([lock.name, lock.isReleased]).toEqual(["db", false]);
@@ -53,7 +53,7 @@ describe("a lock", () => {
     expect(list).toEqual(["first", "second", "3rd"]);
   });
 
-  it("is handed on in the step of its release: nobody who comes then can overtake (parity 194)", async () => {
+  it("is handed on in the step of its release: a later call cannot overtake (parity 194)", async () => {
     const session = await open();
     const held = await take(session);
     const list: string[] = [];
@@ -109,7 +109,7 @@ describe("a lock", () => {
     expect(await session.lock("db", { timeout: 0 })).toBeUndefined();
   });
 
-  it("keeps its session from idling out while somebody waits for it, not while it is held", async () => {
+  it("keeps its session from idling out while a call waits for it, not while it is held", async () => {
     vi.useFakeTimers();
     const session = await openHost({ idleTimeout: 100 }).get("ann");
     const held = await take(session);
@@ -142,7 +142,7 @@ describe("a lock", () => {
 
 describe("waiting for a lock", () => {
   it("with the time-out 0 is answered at once (parity 195)", async () => {
-    vi.useFakeTimers(); // nobody advances the clock
+    vi.useFakeTimers(); // the clock stands still
     const session = await open();
     const lock = await take(session, { timeout: 0 });
     const tried = session.lock("db", { timeout: 0 });
@@ -230,7 +230,7 @@ describe("waiting for a lock", () => {
 });
 
 describe("when the session ends", () => {
-  it("all who wait are rejected, for every name, whatever their time-outs (parity 200, 201)", async () => {
+  it("all waiting calls are rejected, for every name, whatever their time-outs (parity 200, 201)", async () => {
     vi.useFakeTimers();
     const session = await open();
     await take(session);
@@ -246,7 +246,7 @@ describe("when the session ends", () => {
     await Promise.all(rejected);
   });
 
-  it("they are rejected before its work is aborted, so that nobody gets a lock then (parity 137, 200)", async () => {
+  it("they are rejected before its work is aborted, so that no call gets a lock then (parity 137, 200)", async () => {
     const session = await open();
     const held = await take(session);
     const list: string[] = [];
@@ -266,7 +266,7 @@ describe("when the session ends", () => {
     expect(held.isReleased).toBe(true);
   });
 
-  it("nobody acquires any more, also where nobody had before (parity 152, 200)", async () => {
+  it("no lock is given any more, also where none was before (parity 152, 200)", async () => {
     const session = await open();
     await session.terminate();
     await expect(session.lock("db")).rejects.toEqual(ended);
@@ -322,7 +322,7 @@ describe("a lock with a signal", () => {
     expect(next.isReleased).toBe(false);
   });
 
-  it("is not granted by the very abort that ends the wait for it: who waits with the same signal is rejected (parity 195, 203)", async () => {
+  it("is not granted by the very abort that ends the wait for it: a call with the same signal is rejected (parity 195, 203)", async () => {
     const session = await open();
     const controller = new AbortController();
     const { signal } = controller;

@@ -59,7 +59,7 @@ async function openGated(...stops: number[]) {
     return result;
   };
   const demo = await openDemo(browser, { folder, work: { checksum: gated } });
-  /** Waits until the one who follows and just this milestone wait at the server, not only in the browser: a file may come now. */
+  /** Waits until the follower and just this milestone wait at the server, not only in the browser: a file may come now. */
   const waitsFor = (at: number) =>
     waitUntil(() => {
       const asked = [...demo.live].map(({ url }) => new URLSearchParams(url!.split("?")[1]));

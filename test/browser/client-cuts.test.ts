@@ -7,7 +7,7 @@ import { type ClientApp, createIn, ended, openClientApp, shown, upTo } from "../
 import { openHost } from "../support/control.js";
 
 const browser = sharedBrowser();
-/** Chromium writes each request that fails to the console, whoever handles it. */
+/** Chromium writes each request that fails to the console, even if the page handles it. */
 const complaints = /^Failed to load resource: (net::ERR_|the server responded with a status of 4(04|10) )/;
 
 /** A page that has shown the first three items of a runner. */
@@ -93,7 +93,7 @@ describe.skipIf(!browserPath)("the client in Chromium", () => {
   test.each([
     ["that knows its sessions no more", undefined],
     ["with the same secret", "the secret of both"],
-  ])("is told that the runner is gone by a new process %s, and can begin anew", async (_, secret) => {
+  ])("is told that the runner is gone by a new process %s, and can start again", async (_, secret) => {
     const app = await openClientApp(browser, { complaints, sessions: openHost({ secret }) });
     const page = await app.open();
     await createIn(page, "rows", "a");

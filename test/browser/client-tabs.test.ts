@@ -1,4 +1,4 @@
-/** The client in several tabs of a browser, and in one that nobody sees. */
+/** The client in several tabs of a browser, and in a hidden one. */
 import type { Page } from "playwright-core";
 import { describe, expect, test, vi } from "vitest";
 import { browserPath, sharedBrowser } from "../support/browser.js";

@@ -55,7 +55,7 @@ describe.skipIf(!browserPath)("the exclusive page in Chromium", () => {
     expect(gates).toHaveLength(2);
   });
 
-  test("ending the session ends who works and rejects who waits; the session of the other pages lives on", async () => {
+  test("ending the session ends the work that runs and rejects what waits; the session of the other pages lives on", async () => {
     const { open, sessions } = await openGated();
     const home = await open("/");
     await shows(home, "Your session is live.");

@@ -42,7 +42,7 @@ describe.skipIf(!browserPath)("the files page in Chromium", () => {
     expect(await largest(page).first().textContent()).toBe("the-last 1000.0 MB");
   });
 
-  test("stops the work, keeps what has come, and begins anew", async () => {
+  test("stops the work, keeps what has come, and starts again", async () => {
     const { page, stopped, listings } = await openGated();
     await press(page, "List");
     await shows(page, "Listing… 250 files");

@@ -59,7 +59,7 @@ export interface ClientApp {
   source(name: string): PushSource<number>;
   /** How many runners have begun with that source. */
   begun(name: string): number;
-  /** Opens the page in a tab of its own; nobody knows it, until a request has used its session. */
+  /** Opens the page in a tab of its own; the server does not know it until a request has used its session. */
   open(): Promise<Page>;
   /** Opens the page in a tab of its own, with a session. */
   openKnown(): Promise<Page>;
@@ -146,7 +146,7 @@ export async function openClientApp(
 
 function servePage(app: express.Express): void {
   app.get("/", (_request, response) => void response.type("html").send(page));
-  app.get("/welcome", (request, response) => void response.send(request.activeSession.id)); // who comes here has a cookie
+  app.get("/welcome", (request, response) => void response.send(request.activeSession.id)); // sets the cookie
   app.get("/click", (_request, response) => void response.send("answered"));
   app.use("/lib", express.static(new URL("../../dist", import.meta.url).pathname));
 }
@@ -177,7 +177,7 @@ function watchTraffic(server: Awaited<ReturnType<typeof openApp>>["server"]) {
 async function openPage(context: BrowserContext, url: string, problems: string[], complaints?: RegExp): Promise<Page> {
   const page = await context.newPage();
   atEnd(() => page.close());
-  page.on("pageerror", (error) => problems.push(String(error.stack))); // rejections that nobody handles, too
+  page.on("pageerror", (error) => problems.push(String(error.stack))); // unhandled rejections, too
   page.on("console", (message) => {
     if (message.type() !== "error" || complaints?.test(message.text())) return;
     problems.push(`${message.text()} (${message.location().url})`);

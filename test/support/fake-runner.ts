@@ -1,4 +1,3 @@
-/** A server of one runner without any server: a `fetch` that answers from a list of items, as ours would. */
 import { headerNames } from "../../src/protocol/headers.js";
 import { formatOffset } from "../../src/protocol/offset.js";
 
@@ -15,7 +14,7 @@ export interface AskedOf {
   readonly signal: AbortSignal | undefined;
 }
 
-/** Somebody who follows. */
+/** A request that waits for items. */
 interface Waiting {
   readonly send: () => void;
   readonly fail: (error: unknown) => void;
@@ -26,7 +25,10 @@ type Answer = Response | Promise<Response>;
 /** Where the runners are. */
 export const runnersUrl = "http://server.test/runners";
 
-/** See the top of the file. Its key is `1`; a `POST` to `/count` creates it, so to speak. */
+/**
+ * A server of one runner without any server: a `fetch` that answers from a list of items, as ours would. The runner's key is
+ * `1`; a `POST` to `/count` is answered as its creation.
+ */
 export class FakeRunner {
   readonly items: string[] = [];
   readonly asked: AskedOf[] = [];
@@ -38,7 +40,7 @@ export class FakeRunner {
   readonly #streams = new Set<Waiting>();
   readonly #polls = new Set<Waiting>();
 
-  /** Adds items, and sends them to whoever follows. */
+  /** Adds items, and sends them to the waiting requests. */
   push(...items: string[]): void {
     this.items.push(...items);
     for (const { send } of [...this.#streams, ...this.#polls]) send();
@@ -55,7 +57,7 @@ export class FakeRunner {
     return this.#streams.size;
   }
 
-  /** The network fails for everybody who follows. */
+  /** The network fails for all waiting requests. */
   cutStreams(): void {
     for (const { fail } of [...this.#streams, ...this.#polls]) fail(new TypeError("terminated"));
   }
@@ -90,7 +92,7 @@ export class FakeRunner {
     return this.#page(offset);
   }
 
-  /** A long-poll without a time-out: nobody here has a need of one. */
+  /** A long-poll without a time-out: no test needs one. */
   #wait(path: string, signal: AbortSignal | undefined): Promise<Response> {
     return new Promise((resolve, reject) => {
       const waiting = {

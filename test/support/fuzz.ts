@@ -1,4 +1,4 @@
-/** How the tests with random inputs run: a hundred thousand inputs together where nobody waits for them, a tenth elsewhere. */
+/** How the tests with random inputs run: a hundred thousand inputs together in CI, a tenth elsewhere. */
 import { randomInt } from "node:crypto";
 import fc from "fast-check";
 import { advancing } from "./patience.js";

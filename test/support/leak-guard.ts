@@ -22,7 +22,7 @@ createHook({
     Error.captureStackTrace(holder);
     Error.stackTraceLimit = limit;
     const stack = (holder.stack ?? "").split("\n");
-    // Node makes timers of its own on behalf of whoever writes a response; ours are those that our code sets itself.
+    // Node sets timers of its own when our code writes a response; ours are those that our code sets itself.
     const setter = stack.findIndex((line) => /at set(Timeout|Interval) \(node:timers/.test(line));
     const made = type === "Timeout" ? stack.slice(setter + 1, setter + 2) : stack;
     if (made.some(isOurs)) live.set(id, [type, ...stack.filter(isOurs)].join("\n"));

@@ -1,8 +1,7 @@
-/** The page around components: the test decides when it shows a frame, what time it is, and whether anybody sees it. */
 import { afterEach, beforeEach, expect, vi } from "vitest";
 import { turns } from "./control.js";
 
-/** See the top of the file. */
+/** The page around components: the test decides when it shows a frame, what time it is, and whether it is visible. */
 export class Page {
   /** What React, or anybody else, had to say on the console. */
   readonly warnings: string[] = [];
@@ -60,7 +59,7 @@ export class Page {
     });
   }
 
-  /** Whoever listens says until when by a signal. */
+  /** Counts a listener until its signal aborts. */
   #count(callback: unknown, options: unknown): void {
     const { signal } = options as { readonly signal: AbortSignal };
     this.#listeners.add(callback);

@@ -1,4 +1,3 @@
-/** A server of runners, seen from a client: the test answers every request itself, and looks at what became of each one. */
 import { expect } from "vitest";
 import { createDeferred } from "../../src/base/async.js";
 import { createClient, type RunnerClient } from "../../src/client.js";
@@ -71,7 +70,7 @@ export class Asked {
   }
 }
 
-/** See the top of the file. */
+/** A server of runners, seen from a client: the test answers every request itself, and looks at what became of each one. */
 export interface RunnerServer {
   readonly client: RunnerClient;
   readonly all: Asked[];

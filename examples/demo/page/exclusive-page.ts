@@ -1,4 +1,4 @@
-/** The exclusive page: one compression at a time in a session; who comes second waits for the lock. */
+/** The exclusive page: one compression at a time in a session; a second one waits for the lock. */
 import { count, element, make, size } from "./dom.js";
 import { explain, post, say } from "./words.js";
 import { Work } from "./work.js";

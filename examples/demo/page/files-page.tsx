@@ -59,7 +59,7 @@ function Page() {
   );
 }
 
-/** Everything that this browser has running on the server, whichever page has started it. */
+/** Everything that this browser has running on the server, from all pages. */
 function Runners() {
   const { runners = [], refresh } = useRunners({ interval: 1000 });
   const running = runners.filter(({ isBackgroundCompleted }) => !isBackgroundCompleted);

@@ -85,7 +85,7 @@ async function follow(key: string, offset: number, signal: AbortSignal): Promise
     }
   } catch (error) {
     if (signal.aborted) return;
-    // Only the overview may be gone, if nobody followed it for a while: looking again tells.
+    // Perhaps only the overview is gone, after its idle time: start another one.
     if (ActiveSessionError.is(error) && error.code === "RUNNER_GONE") await watch();
     else ended(explain(error, "overview"));
   }

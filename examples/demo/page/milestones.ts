@@ -1,7 +1,3 @@
-/**
- * "Tell me at N files", for several N at the same time, with one waiting request: the one for the nearest N. A browser has
- * only six connections to a server over HTTP/1.1, for all its tabs together, and Stop needs one of them.
- */
 import { ActiveSessionError, type RunnerClient } from "active-session/client";
 
 interface Milestone {
@@ -11,7 +7,10 @@ interface Milestone {
 
 const retryAfter = 1000;
 
-/** See the top of the file. */
+/**
+ * "Tell me at N files", for several N at the same time, with one waiting request: the one for the nearest N. A browser has
+ * only six connections to a server over HTTP/1.1, for all its tabs together, and Stop needs one of them.
+ */
 export class Milestones<T> {
   readonly #filesOf: (value: T) => number;
   readonly #describe: (value: T) => string;
@@ -69,7 +68,7 @@ export class Milestones<T> {
     this.#waiting = this.#waiting.filter((milestone) => !isReached(milestone));
   }
 
-  /** The runner has ended: who waits now waits in vain. */
+  /** The runner has ended: the milestones that still wait are missed. */
   #end(): void {
     for (const { output } of this.#waiting) this.#say(output, "missed", "It ended before that.");
     this.#waiting = [];

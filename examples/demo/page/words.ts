@@ -17,7 +17,7 @@ export async function post<Answer>(path: string, body: unknown = {}, signal?: Ab
 
 /** Why something has been aborted. `noun`: what the page calls it. */
 export function whyAborted(reason: AbortReason | undefined, noun: string): string {
-  if (reason === "idle") return `The ${noun} was ended because nobody followed it.`;
+  if (reason === "idle") return `The ${noun} was ended because no page followed it.`;
   if (reason === "lifetime") return `The ${noun} was ended: your session has reached its longest time.`;
   if (reason === "session-ended") return `The ${noun} was ended with your session.`;
   if (reason === "shutdown") return `The ${noun} was ended because the server shuts down.`;

@@ -1,9 +1,3 @@
-/**
- * One runner at a time on a page: starting, following and stopping it, and saying in words where it stands. Its key stands in
- * the address (`#key`), so that a reload and a second tab find the same work; without one there is nothing to follow.
- *
- * Each start, and each change of the address, is a turn of its own: whatever an earlier turn still waits for is dropped.
- */
 import {
   ActiveSessionError,
   type ConnectionState,
@@ -44,7 +38,12 @@ interface Started<T> {
 
 type State = "idle" | "starting" | "running" | "completed" | "stopped" | "problem";
 
-/** See the top of the file. */
+/**
+ * One runner at a time on a page: starts, follows and stops it, and says in words where it stands. Its key is in the address
+ * (`#key`), so that a reload and a second tab find the same work; without a key there is nothing to follow.
+ *
+ * Each start, and each change of the address, is a turn of its own: whatever an earlier turn still waits for is dropped.
+ */
 export class Work<T> {
   readonly #parts: WorkParts<T>;
   readonly #client = createClient("/runners");
@@ -98,7 +97,7 @@ export class Work<T> {
     }
   }
 
-  /** Stops work that nobody will look at; it may be gone already. */
+  /** Stops work that will not be shown; it may be gone already. */
   #give(key: string): void {
     this.#client.abort(key).catch(() => undefined);
   }

@@ -131,7 +131,7 @@ describe("options", () => {
     },
   );
 
-  test("are nobody's after the router has been made", async () => {
+  test("are not added after the router has been made", async () => {
     const expose: RunnerDefinition[] = [];
     const { ask } = open(expose);
     expose.push(count);
@@ -502,7 +502,7 @@ describe("the content type", () => {
     "application/json, text/plain",
     "application/ld+json",
     "text/plain; application/json",
-  ])("%s is refused with 415, though the body is JSON, and nobody gets a session or a cookie", async (type) => {
+  ])("%s is refused with 415, though the body is JSON, and makes no session and no cookie", async (type) => {
     const { ask, sessions } = open([count]);
     const openSession = vi.fn();
     const headers: Record<string, string> = type === undefined ? {} : { "content-type": type };
@@ -574,7 +574,7 @@ describe("the body", () => {
     expect([readBody.mock.calls, sessions.stats().sessions]).toEqual([[[bodyLimit ?? 102_400]], 0]);
   });
 
-  test("that cannot be read for a reason of its own is nobody's 4xx", async () => {
+  test("that cannot be read for a reason of its own rejects, without a 4xx", async () => {
     const { ask, sessions } = open([echo]);
     const readBody = () => Promise.reject(new Error("consumed"));
     await expect(ask("echo", { readBody })).rejects.toThrow("consumed");
@@ -714,7 +714,7 @@ describe("an idempotency key", () => {
     expect([run.mock.calls.length, sessions.stats().runners]).toEqual([1, 1]);
   });
 
-  test("gives concurrent requests the same runner, whichever is validated first", async () => {
+  test("gives concurrent requests the same runner, in whatever order they are validated", async () => {
     const gates = [createDeferred(), createDeferred()];
     let asked = 0;
     const input = schema(async (value) => {
@@ -919,11 +919,11 @@ describe("a stop by the idempotency key", () => {
     expect(sessions.stats().sessions).toBe(0);
   });
 
-  test("by nobody known is 404, and makes no session", async () => {
+  test("by a client without an identity is 404, and makes no session", async () => {
     const { ask, sessions } = open([count]);
     const openSession = vi.fn();
-    const nobody = { once: "a", identity: undefined, openSession };
-    expect(outcome(await ask("count/abort", nobody))).toEqual([404, "RUNNER_NOT_FOUND"]);
+    const unidentified = { once: "a", identity: undefined, openSession };
+    expect(outcome(await ask("count/abort", unidentified))).toEqual([404, "RUNNER_NOT_FOUND"]);
     expect([openSession.mock.calls.length, sessions.stats().sessions]).toEqual([0, 0]);
   });
 
@@ -1208,7 +1208,7 @@ describe("a definition's options", () => {
 });
 
 describe("the list of runners", () => {
-  test("has the states of all the client's runners, in all its sessions and however made, and of nobody else", async () => {
+  test("has the states of all the client's runners, in all its sessions and however made, and of no other client", async () => {
     const { ask, get, sessions } = open([count]);
     const { key } = bodyOf(await ask("count", { once: "a" }));
     const tab = await sessions.get("ann", "tab");
@@ -1245,7 +1245,7 @@ describe("the list of runners", () => {
   });
 
   test.each(["user:bob", "cookie:ann", undefined] as const)(
-    "is empty for %s, who gets no session by it",
+    "is empty for %s, and makes no session",
     async (identity) => {
       const { ask, sessions } = open([count]);
       await ask("count", { once: "a" });
