@@ -73,6 +73,16 @@ describe("after a freeze", () => {
   });
 });
 
+test("thousands of sessions that are due end within one wait, not a thousand with each", async () => {
+  vi.useFakeTimers();
+  const sessions = openHost({ idleTimeout: 60_000 });
+  for (let i = 0; i < 5000; i++) await sessions.get(`user ${i}`);
+  freeze(90_000);
+  await pass(62_000);
+  await pass(10);
+  expect(sessions.stats().sessions).toBe(0);
+});
+
 describe.each(Object.entries(adapters).filter(([name]) => /^(node:http|fetch|Hono|Express 5)/.test(name)))(
   "a request that came while the process stood still, %s",
   (_name, adapter) => {

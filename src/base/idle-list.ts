@@ -51,11 +51,13 @@ export class Alarm {
       this.#at = Number.POSITIVE_INFINITY;
       this.#ring();
     };
+    // A deadline that has passed already is no sign of a freeze: the entries that one sweep has left are due at once.
+    const due = Math.max(deadline, performance.now());
     const isDue = () => {
-      if (performance.now() - deadline < frozenFrom) rings();
+      if (performance.now() - due < frozenFrom) rings();
       else this.#cancel = startTimer(thawTime, rings, { unref: true });
     };
-    this.#cancel = startTimer(deadline - performance.now(), isDue, { unref: true });
+    this.#cancel = startTimer(due - performance.now(), isDue, { unref: true });
   }
 
   /** Unsets the alarm. */
