@@ -1,75 +1,91 @@
-/**
- * Services out of an awilix container: each session, and each group, has a scope of it, which is disposed after everything else
- * of the session. A request asks by name, and is told whether the answer came from its session.
- */
+/** Services of sessions and groups from scopes of an awilix container. See {@link awilixScopes}. */
 import { handOver } from "./base/dispose.js";
 import { ActiveSessionError } from "./base/error.js";
 import { requestSignal } from "./http/middleware.js";
 import type { ActiveSession } from "./session/active-session.js";
 import type { LockOptions, SessionLock } from "./session/session-locks.js";
 
-/** An awilix container, asked for no more than is needed. */
+/** An awilix container, reduced to the methods that are used here. */
 export interface Container {
+  /** Makes a container that inherits the registrations of this one. */
   createScope(): Container;
+  /** Registers a service under a name. */
   register(name: string, resolver: { resolve(): unknown }): unknown;
+  /** True if the name is registered here or in a parent. */
   hasRegistration(name: string): boolean;
+  /** Makes or finds the service. Throws if its construction fails. */
   resolve(name: string): unknown;
+  /** Disposes the services that this container has made and cached. */
   dispose(): Promise<void>;
 }
 
-/** The scope of a session or a group: what its `services` are. */
+/** The scope of a session or a group, as its `services`. Disposed by the library when the session or group has ended. */
 export interface ContainerScope<C> extends AsyncDisposable {
+  /** The scope, of the type of the container given to {@link awilixScopes}. */
   readonly container: C;
 }
 
-/** A service and where it came from. */
+/** The result of looking a service up. */
 export interface FoundService<T> {
-  /** `undefined` if nothing of that name is registered. */
+  /** The service; `undefined` if the name is not registered. */
   readonly service: T | undefined;
-  /** Whether it is the session's: shared by all its requests. Else it is the request's own. */
+  /** True if it was resolved in the session's scope, which all requests of the session share; false: in the request's own. */
   readonly isFromSession: boolean;
 }
 
-/** A service that nobody else of the session has, until it is disposed or handed to a runner by `holds`. */
+/**
+ * A service for exclusive use within its session. Disposing it releases the lock, not the service. Given to a runner by `holds`, it is
+ * released when that runner ends.
+ */
 export interface LockedService<T> extends AsyncDisposable {
+  /** The service; `undefined` if the name is not registered. */
   readonly service: T | undefined;
-  /** Whether it is really exclusive; without a session it is the request's own, and there is nobody to exclude. */
+  /** True if a lock is held; false without a session: the service is the request's own then, and no lock is needed. */
   readonly isReallyLocked: boolean;
 }
 
-/** A request that has passed `activeSession`. */
+/** A request or context that has passed `activeSession` of an adapter with the property of that name. */
 type SessionedRequest = Parameters<typeof requestSignal>[0] & { readonly activeSession?: ActiveSession };
 
 /** Options of {@link awilixScopes}. */
 export interface AwilixOptions<Request> {
-  /** The request's own scope, for requests without a session. Default: the container itself. */
+  /**
+   * Returns the request's own scope, for requests without a session. Default, also where it returns `undefined`: the container itself.
+   */
   readonly requestScope?: ((request: Request) => Container | undefined) | undefined;
 }
 
-/** What {@link awilixScopes} makes. */
+/** The result of {@link awilixScopes}. */
 export interface AwilixScopes<C, Request> {
-  /** For the option `services`. In its scope the session is registered as `activeSession`. */
+  /** For the option `services` of `createActiveSessions`. The scope has the session registered as `activeSession`. */
   services(session: object): ContainerScope<C>;
-  /** For the option `groupServices`. In its scope the group is registered as `sessionGroup`. */
+  /** For the option `groupServices` of `createActiveSessions`. The scope has the group registered as `sessionGroup`. */
   groupServices(group: object): ContainerScope<C>;
   /**
-   * The scope from which the request's services come: its session's, else its own. An application that wants all of a request's
-   * services to be the session's puts it where its own code looks: `req.container = scopes.containerOf(req)`.
+   * The container to resolve a request's services from: its session's scope, else its own. Creates the session if there is none. To use
+   * it for all services of a request, store it where the application's code looks: `req.container = scopes.containerOf(req)`.
+   * @throws `INVALID_OPTION` if the host's option `services` is another one; errors of `request.activeSession`
    */
   containerOf(request: Request): Container;
-  /** A service of the request's session; without a session, of the request. Throws what its construction throws. */
+  /**
+   * Resolves a service in {@link containerOf} the request.
+   * @throws errors of the service's construction, and those of {@link containerOf}
+   */
   sessionService<T>(request: Request, name: string): FoundService<T>;
   /**
-   * A service of the request's session, exclusively: others who ask wait in order. It is released at the end of the request,
-   * unless it has been disposed or handed to a runner before. Without a session it does not wait.
-   * @returns `undefined` when the time is up
-   * @throws what `session.lock` and the service's construction throw; nothing stays locked then
+   * Resolves a service for exclusive use: other calls for the same name in this session wait in order. It is released at the end of the
+   * request, unless it was disposed or handed to a runner before. Without a session it does not wait.
+   * @param options `signal`: default that of the request, see `requestSignal`
+   * @returns `undefined` if the lock could not be acquired within `options.timeout`
+   * @throws errors of `session.lock` and of the service's construction; the lock is released then
    */
   lockService<T>(request: Request, name: string, options?: LockOptions): Promise<LockedService<T> | undefined>;
 }
 
 /**
- * Gives sessions and groups scopes of a container.
+ * Makes scopes of an awilix container for sessions and groups. A scope is made at the first use of `services`, and disposed after
+ * everything else of the session.
+ * @param container the application's container
  * @example
  * const scopes = awilixScopes(container);
  * const sessions = createActiveSessions({ services: scopes.services, groupServices: scopes.groupServices });
@@ -106,7 +122,7 @@ export function awilixScopes<C extends Container, Request extends SessionedReque
       const lock = await session.lock(`service:${name}`, { ...options, signal });
       if (!lock) return undefined;
       try {
-        return locked(resolve<T>(scopeOf(session), name), lock); // of the session that is locked, whatever has become of it
+        return locked(resolve<T>(scopeOf(session), name), lock); // not `find`: the request's session may be another one after the wait
       } catch (error) {
         lock.release();
         throw error;
@@ -115,7 +131,7 @@ export function awilixScopes<C extends Container, Request extends SessionedReque
   };
 }
 
-/** The request's session, as it is at the moment; nothing where it has none that could be used. */
+/** The request's session, created if there is none; `undefined` if it has ended, no scope accepts the request, or the host closes. */
 function sessionOf(request: SessionedRequest): ActiveSession | undefined {
   try {
     const session = request.activeSession;
@@ -127,6 +143,7 @@ function sessionOf(request: SessionedRequest): ActiveSession | undefined {
   }
 }
 
+/** The scope of a session. Throws `INVALID_OPTION` unless its `services` come from {@link awilixScopes}. */
 function scopeOf(session: ActiveSession): Container {
   const { container } = Object(session.services) as Partial<ContainerScope<Container>>;
   if (container) return container;
@@ -136,6 +153,7 @@ function scopeOf(session: ActiveSession): Container {
   );
 }
 
+/** Ties a service to its lock, which a runner takes over through {@link handOver}. */
 function locked<T>(service: T | undefined, lock: SessionLock): LockedService<T> {
   return {
     ...{ service, isReallyLocked: true },
@@ -144,6 +162,7 @@ function locked<T>(service: T | undefined, lock: SessionLock): LockedService<T> 
   } as LockedService<T>;
 }
 
+/** The service of a request without a session: there is nothing to release. */
 function unlocked<T>(service: T | undefined): LockedService<T> {
   return { service, isReallyLocked: false, [Symbol.asyncDispose]: async () => {} };
 }

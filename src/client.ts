@@ -1,5 +1,11 @@
-/** Follows runners from a browser, or from anything that has `fetch`. */
+/**
+ * The client: creates, follows and stops runners over HTTP. Runs in browsers and wherever there is `fetch`; has no dependencies.
+ * @example
+ * const client = createClient("/runners");
+ * for await (const item of client.follow(key)) show(item);
+ */
 
+// The error class without what only a server needs; `ActiveSessionError.is` accepts errors of both.
 export { CodedError as ActiveSessionError } from "./base/coded-error.js";
 export type { ErrorCode } from "./base/error-codes.js";
 export {

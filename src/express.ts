@@ -1,7 +1,4 @@
-/**
- * The adapter for Express 5 (and 4.18): `activeSession` gives each request its client's session, `runnerRouter` serves the
- * runners of that client to whoever reads on. Where `express-session` stands before them, the session belongs to its session.
- */
+/** The adapter for Express 4.18 and 5. */
 import type { Request, RequestHandler } from "express";
 import type { FrameworkSession } from "./http/client-identity.js";
 import { noteKept, wasKept } from "./http/framework-session.js";
@@ -26,34 +23,43 @@ declare global {
   namespace Express {
     interface Request {
       /**
-       * The live session of the request's client, made at the first access; installed by `activeSession`.
-       * Throws `IDENTITY_TOO_LATE` if it needs a cookie and the headers have been sent, `HOST_CLOSED` while draining.
+       * The live session of the request's client, created at first access; defined by the middleware `activeSession`.
+       * @throws `IDENTITY_TOO_LATE` if it needs a cookie and the headers have been sent, `HOST_CLOSED` while draining,
+       *   `NOT_INSTALLED`, `OUT_OF_SCOPE`, `NO_IDENTITY`, `IDENTITY_PENDING`, `CLIENT_LIMIT_REACHED`, `SERVER_LIMIT_REACHED`
        */
       readonly activeSession: ActiveSession<ActiveSessionServices>;
     }
 
-    /** What `activeSession.services` is, for an application that says so by adding to this interface. */
+    /** Type of `activeSession.services`. Applications add their members by declaration merging. */
     interface ActiveSessionServices {}
   }
 }
 
-/** Options of {@link activeSession}. */
+/**
+ * Options of {@link activeSession}. Behind a proxy that terminates TLS, set Express's `trust proxy` or `cookie.secure`: otherwise the
+ * cookie is not `Secure`.
+ */
 export interface ActiveSessionMiddlewareOptions extends IdentityOptions<Request> {}
 
-/** What `express-session` adds to a request; asked for no more than is needed. */
+/** The properties that `express-session` adds to a request, reduced to what is used here. */
 interface SessionedRequest {
   readonly sessionID?: unknown;
   readonly session?: { save?: (callback: (error?: unknown) => void) => void; activeSession?: unknown } | null;
 }
 
-/** The mark: a new session that nobody has written to is not kept (`saveUninitialized: false`). */
+/** Written into new sessions: with `saveUninitialized: false`, a session without data is not stored. */
 const mark = true;
 
+/**
+ * The session of `express-session`, identified by its own id. One that was stored before is not written to: a slow request would
+ * overwrite a concurrent one.
+ */
 function frameworkSession({ sessionID, session }: SessionedRequest): FrameworkSession | undefined {
   if (typeof sessionID !== "string" || typeof session?.save !== "function") return undefined;
   return {
     id: sessionID,
     isMarked: session.activeSession === mark || wasKept(session),
+    // Without `renew`: the id is the framework's, so the application regenerates it within `rotateSession`.
     markAndSave: async () => {
       if (wasKept(session)) return;
       session.activeSession = mark;
@@ -62,7 +68,9 @@ function frameworkSession({ sessionID, session }: SessionedRequest): FrameworkSe
   };
 }
 
-/** Express 4 gives the name without its port, so what it trusts is asked here. */
+/**
+ * The host of `X-Forwarded-Host`, if the application trusts the proxy. Read here, since Express 4 offers it without its port only.
+ */
 function forwardedHost(request: Request): string | undefined {
   const forwarded = request.get("X-Forwarded-Host")?.split(",")[0]?.trim();
   const trusts = request.app.get("trust proxy fn") as
@@ -72,12 +80,15 @@ function forwardedHost(request: Request): string | undefined {
 }
 
 /**
- * Gives every request its client's session as `req.activeSession`. The session is made at the first access, never for a
- * request that does not ask for it; only then a cookie is set, or the session of `express-session` marked and saved.
+ * Makes the middleware that attaches the client's session to each request as `req.activeSession`. The session is created at first
+ * access, not for requests that do not use it; only then a cookie is set, or the session of `express-session` marked and saved.
+ *
+ * Use it in front of the routes, and behind `express-session` if there is one: the active session then belongs to that session, by
+ * `req.sessionID`, and no cookie of ours is set.
  * @example
  * const sessions = createActiveSessions();
  * app.use(activeSession(sessions));
- * @throws `INVALID_OPTION`. The middleware passes on what `identify` throws, and `INVALID_IDENTITY`.
+ * @throws `INVALID_OPTION`. The middleware passes errors of `identify`, and `INVALID_IDENTITY`, to the error handler.
  */
 export function activeSession<Services>(
   sessions: ActiveSessions<Services>,
@@ -88,24 +99,28 @@ export function activeSession<Services>(
     hostOf: forwardedHost,
     urlOf: (request) => request.originalUrl,
     frameworkSession: (request) => frameworkSession(request as SessionedRequest),
-    holderOf: ({ rawHeaders }) => rawHeaders, // Express gives each request and response another prototype
+    holderOf: ({ rawHeaders }) => rawHeaders, // Express changes the prototype of requests, which makes writing to them slow
   });
   return (request, response, next) => {
     givePrototypeProperty(request);
+    // Before the application writes to it: data that is there now was stored before.
     noteKept((request as SessionedRequest).session);
     const pending = install(request, request, response);
     if (pending === undefined) return next();
     pending.then(
       () => next(),
-      (error: unknown) => next(toError(error)), // Express 4 does not look at promises
+      (error: unknown) => next(toError(error)), // Express 4 ignores returned promises
     );
   };
 }
 
 /**
- * Serves the runners of the request's client: pages, long-poll, SSE, acknowledgement, state, abort, removal. It finds runners
- * and never creates a session. Mount it behind {@link activeSession}: `app.use("/runners", runnerRouter(sessions))`.
- * @throws `INVALID_OPTION`. A request that did not pass `activeSession` is passed on with `NOT_INSTALLED`.
+ * Makes the middleware that serves the client's runners: pages, long-poll, SSE, acknowledgement, state, abort, removal, and creation
+ * of what is exposed. Reading never creates a session. Mount it behind {@link activeSession}, with the same host.
+ * @example
+ * app.use("/runners", runnerRouter(sessions));
+ * @param sessions the host that {@link activeSession} was given
+ * @throws `INVALID_OPTION`. For a request that did not pass `activeSession`, `NOT_INSTALLED` goes to the error handler.
  */
 export function runnerRouter<Services>(
   sessions: ActiveSessions<Services>,
@@ -115,13 +130,13 @@ export function runnerRouter<Services>(
   const handle = createRunnerHandler(sessions, options);
   return (request, response, next) => {
     serveRunner(handle, sessions, request.path, request, response).then(
-      (isServed) => isServed || next(),
+      (isServed) => isServed || next(), // other paths below the mount belong to the application
       (error: unknown) => next(toError(error)),
     );
   };
 }
 
-/** Express takes nothing and some texts ("route") for no error at all. */
+/** Wraps thrown values that Express would not treat as errors: nothing, and strings such as `"route"`. */
 function toError(thrown: unknown): unknown {
   return typeof thrown === "object" && thrown !== null ? thrown : new Error("Something was thrown", { cause: thrown });
 }

@@ -1,7 +1,4 @@
-/**
- * The adapter for Fastify 5: the plugin `activeSession` gives each request its client's session, the plugin `runnerRouter` serves the
- * runners of that client. Where `@fastify/session` or `@fastify/secure-session` stands before them, the session belongs to its session.
- */
+/** The adapter for Fastify 5: two plugins. */
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify";
 import type { FrameworkSession } from "./http/client-identity.js";
 import { noteKept, sessionOfStore, wasKept } from "./http/framework-session.js";
@@ -26,36 +23,46 @@ export type { Scope } from "./http/scopes.js";
 declare module "fastify" {
   interface FastifyRequest {
     /**
-     * The live session of the request's client, made at the first access; installed by `activeSession`.
-     * Throws `IDENTITY_TOO_LATE` if it needs a cookie and the headers have been sent, `HOST_CLOSED` while draining.
+     * The live session of the request's client, created at first access; defined by the plugin `activeSession`.
+     * @throws `IDENTITY_TOO_LATE` if it needs a cookie and the headers have been sent, `HOST_CLOSED` while draining,
+     *   `NOT_INSTALLED`, `OUT_OF_SCOPE`, `NO_IDENTITY`, `IDENTITY_PENDING`, `CLIENT_LIMIT_REACHED`, `SERVER_LIMIT_REACHED`
      */
     readonly activeSession: ActiveSession<ActiveSessionServices>;
   }
 
-  /** What `activeSession.services` is, for an application that says so by adding to this interface. */
+  /** Type of `activeSession.services`. Applications add their members by declaration merging. */
   interface ActiveSessionServices {}
 }
 
-/** Options of {@link activeSession}. Behind a proxy that ends TLS, set Fastify's `trustProxy` or `cookie.secure`. */
+/** Options of {@link activeSession}. Behind a proxy that terminates TLS, set Fastify's `trustProxy` or `cookie.secure`. */
 export interface ActiveSessionOptions extends IdentityOptions<FastifyRequest> {
+  /** The host, from `createActiveSessions`. */
   readonly sessions: ActiveSessions<unknown>;
-  /** Whether the host is closed with the application: all work ends, and what it held is released. Default: true. */
+  /**
+   * If true, `app.close()` closes the host: all work ends, and its resources are released. Set it to false where applications share a
+   * host. Default: true.
+   */
   readonly closeWithServer?: boolean | undefined;
 }
 
-/** Options of {@link runnerRouter}; where the runners are served, Fastify's `prefix` says. */
+/** Options of {@link runnerRouter}. The path below which runners are served is Fastify's own option `prefix`. */
 export interface RunnerRouterOptions extends HandlerOptions {
+  /** The host that {@link activeSession} was given. */
   readonly sessions: ActiveSessions<unknown>;
 }
 
-/** What `@fastify/session` (with an id) and `@fastify/secure-session` (without) add to a request. */
+/** The session of `@fastify/session` or `@fastify/secure-session`, reduced to what is used here. */
 interface FastifySession {
+  /** Of `@fastify/session` only. */
   readonly sessionId?: unknown;
   get?(name: string): unknown;
   set?(name: string, value: unknown): void;
   save?(): Promise<unknown>;
 }
 
+/**
+ * The framework's session: identified by its own id if it has one and was stored before, else by an id of ours among its data.
+ */
 function frameworkSession(request: FastifyRequest): FrameworkSession | undefined {
   const session = (request as { session?: FastifySession | null }).session;
   if (typeof session?.get !== "function" || typeof session.set !== "function") return undefined;
@@ -69,12 +76,14 @@ function frameworkSession(request: FastifyRequest): FrameworkSession | undefined
 }
 
 /**
- * Gives every request its client's session as `request.activeSession`, and drains the host when the application closes. The session
- * is made at the first access, never for a request that does not ask for it; only then a cookie is set, or the framework's session
- * written to and saved.
+ * The plugin that attaches the client's session to each request as `request.activeSession`, in the whole application, and drains the
+ * host when that closes. The session is created at first access, not for requests that do not use it; only then a cookie is set, or the
+ * framework's session written to and saved.
+ *
+ * Register it behind `@fastify/session` or `@fastify/secure-session` if there is one: the active session then belongs to that session.
  * @example
  * await app.register(activeSession, { sessions });
- * @throws `INVALID_OPTION`. A request fails with what `identify` throws, and `INVALID_IDENTITY`.
+ * @throws `INVALID_OPTION`. A request fails with errors of `identify`, and `INVALID_IDENTITY`.
  */
 export const activeSession: FastifyPluginAsync<ActiveSessionOptions> = forAll(
   async (app, { sessions, closeWithServer = true, identify, anonymous, cookie, scopes }) => {
@@ -93,19 +102,21 @@ export const activeSession: FastifyPluginAsync<ActiveSessionOptions> = forAll(
     }
     app.addHook("onRequest", (request, reply, done) => {
       const { session } = request as { session?: FastifySession | null };
+      // Before the application writes to it: data that is there now was stored before.
       if (typeof session?.sessionId === "string") noteKept(session);
       const pending = install(request, request.raw, reply.raw);
       if (pending !== undefined) pending.then(() => done(), done);
       else done();
     });
-    // Before the server waits for its open responses, which end with their runners.
+    // In `preClose`: the server then waits for open responses, and event streams end only with their runners.
     if (closeWithServer) app.addHook("preClose", async () => void (await sessions.close()));
   },
 );
 
 /**
- * Serves the runners of the request's client: pages, long-poll, SSE, acknowledgement, state, abort, removal, and creation of what is
- * exposed. Register it behind {@link activeSession}, with a prefix.
+ * The plugin that serves the client's runners: pages, long-poll, SSE, acknowledgement, state, abort, removal, and creation of what is
+ * exposed. Reading never creates a session. Register it behind {@link activeSession}, with a prefix and the same host. Event streams
+ * are written without `onSend` hooks.
  * @example
  * await app.register(runnerRouter, { prefix: "/runners", sessions });
  * @throws `INVALID_OPTION`. A request that did not pass `activeSession` fails with `NOT_INSTALLED`.
@@ -114,7 +125,7 @@ export const runnerRouter: FastifyPluginAsync<RunnerRouterOptions> = async (app,
   checkHost("serve runners", sessions);
   const { prefix: _, ...own } = options as typeof options & { prefix?: string };
   const handle = createRunnerHandler(sessions, own);
-  // The bodies of creations are read by the handler, with its own limit.
+  // Within this plugin no parser reads bodies: the handler does, with its own limit.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", async () => undefined);
   for (const [depth, url] of ["/", "/:key", "/:key/:action"].entries()) {
@@ -125,13 +136,18 @@ export const runnerRouter: FastifyPluginAsync<RunnerRouterOptions> = async (app,
   }
 };
 
-/** The end of a path as it came, not decoded. The prefix may have parameters, and slashes more than once. */
+/**
+ * The last `count` segments of the path, not decoded. Counted from the end, because the prefix may have parameters and repeated slashes.
+ */
 function lastSegments(url: string, count: number): string {
   const segments = pathOf(url).split("/").filter(Boolean);
   return `/${segments.slice(segments.length - count).join("/")}`;
 }
 
-/** What is whole goes through Fastify's own hooks, which set cookies; what comes in parts is written here, with the headers so far. */
+/**
+ * Sends the answer. A complete body goes through Fastify, whose hooks set cookies. A streamed body is written here with back-pressure,
+ * after the headers that were set so far.
+ */
 async function send(reply: FastifyReply, wire: WireResponse): Promise<FastifyReply> {
   mergeExposed(wire.headers, reply.getHeader(exposedName));
   if (typeof wire.body !== "object")
@@ -146,7 +162,7 @@ async function send(reply: FastifyReply, wire: WireResponse): Promise<FastifyRep
   return reply;
 }
 
-/** A plugin that holds for the whole application, not only for what is registered within it. */
+/** Makes a plugin apply to the whole application, not only to its own scope, as the package `fastify-plugin` does. */
 function forAll<Options extends object>(
   plugin: (app: FastifyInstance, options: Options) => Promise<void>,
 ): FastifyPluginAsync<Options> {

@@ -1,7 +1,4 @@
-/**
- * The adapter for everything that answers a web `Request` with a `Response`: route handlers of Next.js and Remix, Bun, Deno, srvx,
- * h3. `activeSession` gives a request its client's session, `runnerRouter` serves the runners of that client.
- */
+/** The adapter for handlers that answer a web `Request` with a `Response`: Next.js, Remix, Bun, Deno, srvx, h3. */
 
 import { activeSessionProperty, checkHost, type IdentityOptions } from "./http/middleware.js";
 import { below, mountOf } from "./http/path.js";
@@ -20,16 +17,21 @@ export {
 } from "./http/middleware.js";
 export type { Scope } from "./http/scopes.js";
 
-/** A request that knows its client's session. */
+/**
+ * A request with its client's session.
+ * @typeParam Web the framework's own type of request
+ * @typeParam Services type of `activeSession.services`
+ */
 export type ActiveRequest<Web extends Request = Request, Services = unknown> = Web & {
   /**
-   * The live session of the request's client, made at the first access.
-   * Throws `IDENTITY_TOO_LATE` if it needs a cookie and the response has been given, `HOST_CLOSED` while draining.
+   * The live session of the request's client, created at first access.
+   * @throws `IDENTITY_TOO_LATE` if it needs a cookie and the response has been returned, `HOST_CLOSED` while draining,
+   *   `OUT_OF_SCOPE`, `NO_IDENTITY`, `IDENTITY_PENDING`, `CLIENT_LIMIT_REACHED`, `SERVER_LIMIT_REACHED`
    */
   readonly activeSession: ActiveSession<Services>;
 };
 
-/** Options of {@link activeSession}. Behind a proxy that ends TLS, set `cookie.secure`. */
+/** Options of {@link activeSession}. Behind a proxy that terminates TLS, set `cookie.secure`. */
 export interface ActiveSessionOptions extends IdentityOptions<Request> {}
 
 /** Options of {@link runnerRouter}. */
@@ -39,17 +41,18 @@ export interface RunnerRouterOptions extends HandlerOptions {
 }
 
 /**
- * Makes a function that wraps handlers: a handler's request has its client's session, as `activeSession`. The session is made at the
- * first access, never for a request that does not ask for it; only then a cookie is set, in the response that the handler returns.
+ * Makes a function that wraps handlers: the handler's request has the client's session as `activeSession`. The session is created at
+ * first access, not for requests that do not use it; only then a cookie is set, in the response that the handler returns.
+ *
+ * Errors of this library that the handler throws become the response; other errors are passed on. The wrapped handler is synchronous if
+ * the handler is, since servers answer that faster; only an async `identify`, or scopes, make it return a promise.
  * @example
  * const withSession = activeSession(sessions);
  * export const POST = withSession(async (request) => {
  *   const runner = await request.activeSession.createSequenceRunner(search());
  *   return Response.json(await runner.getRequired(), { status: 201 });
  * });
- * What the handler throws of the library's own errors becomes the response; everything else is passed on. A response that the handler
- * has at once is returned at once: servers are faster then; only an async `identify`, and scopes, make a promise of it.
- * @throws `INVALID_OPTION`. The handlers reject with what `identify` throws, and `INVALID_IDENTITY`.
+ * @throws `INVALID_OPTION`. The wrapped handlers reject with errors of `identify`, and `INVALID_IDENTITY`.
  */
 export function activeSession<Services>(
   sessions: ActiveSessions<Services>,
@@ -69,7 +72,12 @@ export function activeSession<Services>(
 
 /**
  * Makes a function that answers requests to the client's runners: pages, long-poll, SSE, acknowledgement, state, abort, removal,
- * and creation of what is exposed. It resolves to `undefined` for every other request.
+ * and creation of what is exposed. Reading never creates a session. Give it the handler's own request, not a clone: the session is
+ * attached to that object.
+ * @example
+ * const serveRunners = runnerRouter(sessions);
+ * const handle = withSession(async (request) => (await serveRunners(request)) ?? new Response("Not found", { status: 404 }));
+ * @returns a function that resolves to the response; to `undefined` for any other request
  * @throws `INVALID_OPTION`. The function rejects with `NOT_INSTALLED` for a request without {@link activeSession}.
  */
 export function runnerRouter<Services>(

@@ -1,7 +1,4 @@
-/**
- * The adapter for Hono 4: `activeSession` gives each context its client's session as `c.var.activeSession`, `runnerRouter` serves
- * the runners of that client.
- */
+/** The adapter for Hono 4. */
 import type { Context, MiddlewareHandler } from "hono";
 import type { FrameworkSession } from "./http/client-identity.js";
 import { sessionOfStore } from "./http/framework-session.js";
@@ -24,29 +21,36 @@ export {
 export type { RunnerRouterOptions } from "./http/router.js";
 export type { Scope } from "./http/scopes.js";
 
-/** What `activeSession` adds to a context, for `new Hono<ActiveSessionEnv>()`. */
+/**
+ * The variables that `activeSession` adds to a context, for `new Hono<ActiveSessionEnv>()`.
+ * @typeParam Services type of `activeSession.services`
+ */
 export interface ActiveSessionEnv<Services = unknown> {
+  /** Read as `c.var.activeSession` or `c.get("activeSession")`. */
   Variables: {
     /**
-     * The live session of the request's client, made at the first access.
-     * Throws `IDENTITY_TOO_LATE` if it needs a cookie and the response has been sent, `HOST_CLOSED` while draining.
+     * The live session of the request's client, created at first access.
+     * @throws `IDENTITY_TOO_LATE` if it needs a cookie and the response has been sent, `HOST_CLOSED` while draining,
+     *   `OUT_OF_SCOPE`, `NO_IDENTITY`, `IDENTITY_PENDING`, `CLIENT_LIMIT_REACHED`, `SERVER_LIMIT_REACHED`
      */
     readonly activeSession: ActiveSession<Services>;
   };
 }
 
-/** Options of {@link activeSession}. Behind a proxy that ends TLS, set `cookie.secure`. */
+/** Options of {@link activeSession}. Behind a proxy that terminates TLS, set `cookie.secure`. */
 export interface ActiveSessionOptions extends IdentityOptions<Context> {}
 
-/** The session that `hono-sessions` puts into a context; asked for no more than is needed. */
+/** The session that `hono-sessions` puts into a context, reduced to what is used here. */
 interface SessionStore {
   get(name: string): unknown;
   set(name: string, value: unknown): void;
 }
 
+/** The session of `hono-sessions`. It has no id to rely on, so one of ours is stored among its data. */
 function frameworkSession(context: Context): FrameworkSession | undefined {
   const session = context.get("session") as Partial<SessionStore> | undefined;
   if (typeof session?.get !== "function" || typeof session.set !== "function") return undefined;
+  // Called on the session below: `hono-sessions` gives an instance of a class.
   const { get, set } = session as SessionStore;
   return sessionOfStore(session, {
     read: (name) => get.call(session, name),
@@ -55,12 +59,13 @@ function frameworkSession(context: Context): FrameworkSession | undefined {
 }
 
 /**
- * Gives every context its client's session as `c.var.activeSession`. The session is made at the first access, never for a request
- * that does not ask for it; only then a cookie is set, or the session of `hono-sessions` written to.
+ * Makes the middleware that attaches the client's session to each context as `c.var.activeSession`. The session is created at first
+ * access, not for requests that do not use it; only then a cookie is set, or the session of `hono-sessions` written to. Use it behind
+ * `hono-sessions` if there is one: the active session then belongs to that session.
  * @example
  * const app = new Hono<ActiveSessionEnv>();
  * app.use(activeSession(sessions));
- * @throws `INVALID_OPTION`. The middleware throws what `identify` throws, and `INVALID_IDENTITY`.
+ * @throws `INVALID_OPTION`. The middleware throws errors of `identify`, and `INVALID_IDENTITY`.
  */
 export function activeSession<Services>(
   sessions: ActiveSessions<Services>,
@@ -78,31 +83,38 @@ export function activeSession<Services>(
       if (isOfRunner in context) exposeOwn(res.headers);
       const response = port.finish(res);
       if (response !== res) {
-        context.res = undefined; // or the headers of the former one would replace its own
+        context.res = undefined; // otherwise Hono copies headers of the former response over
         context.res = response;
       }
     } finally {
+      // Also if a handler failed: the request's signal aborts, and the session is not counted as in use any more.
       port.end();
     }
   };
 }
 
-/** Marks a context whose answer is that of a runner. */
+/** Marks contexts whose response comes from {@link runnerRouter}; on the context, because `c.res` may be replaced by middleware. */
 const isOfRunner = Symbol("answer of a runner");
 
-/** Hono lets headers that were set before, by its `cors` say, replace those of a response: ours are exposed all the same. */
+/**
+ * Adds our headers to `Access-Control-Expose-Headers`: Hono lets headers that were set before, for example by its `cors`, replace those
+ * of a response, and a page of another origin could not read the protocol's headers then.
+ */
 function exposeOwn(headers: Headers): void {
   const merged = commonHeaders();
   mergeExposed(merged, headers.get(exposedName));
   headers.set(exposedName, merged[exposedName]!);
 }
 
-/** Made out here: within the middleware, which is async, it would slow every use of a session down. */
+/**
+ * Wraps `context.get`, so that `get("activeSession")` is lazy. Defined outside of the async middleware: a closure made in there would
+ * slow every use of a session down.
+ */
 function withSession<Get extends Context["get"]>(context: Context, get: Get): Get {
   return ((name: never) => (name === "activeSession" ? sessionOf(context) : get(name))) as Get;
 }
 
-/** A context's variables. Hono's own are values; this one is made when it is looked at. */
+/** Object behind `c.var`. Hono copies variables as plain values; `activeSession` must stay a getter, since access creates a session. */
 class SessionVariables {
   readonly #context: Context;
 
@@ -115,6 +127,7 @@ class SessionVariables {
   }
 }
 
+/** Replaces `c.var` of a context: our getter on the prototype, Hono's own variables as properties. */
 const lazyVariables: PropertyDescriptor & ThisType<Context> = {
   configurable: true,
   get() {
@@ -122,13 +135,20 @@ const lazyVariables: PropertyDescriptor & ThisType<Context> = {
   },
 };
 
+/**
+ * The session of a context, created if there is none.
+ * @throws `NOT_INSTALLED`, and the errors of {@link ActiveSessionEnv}'s `activeSession`
+ */
 function sessionOf(context: object): unknown {
   return installed(context, "use the session").session;
 }
 
 /**
- * Serves the runners of the request's client: pages, long-poll, SSE, acknowledgement, state, abort, removal, and creation of what
- * is exposed. Mount it behind {@link activeSession}: `app.use("/runners/*", runnerRouter(sessions, { path: "/runners" }))`.
+ * Makes the middleware that serves the client's runners: pages, long-poll, SSE, acknowledgement, state, abort, removal, and creation
+ * of what is exposed. Reading never creates a session. Mount it behind {@link activeSession}, with the same host.
+ * @example
+ * app.use("/runners/*", runnerRouter(sessions, { path: "/runners" }));
+ * @param options `path` is the full path below which runners are served, including a `basePath`. Default: `/runners`
  * @throws `INVALID_OPTION`. A request that did not pass `activeSession` fails with `NOT_INSTALLED`.
  */
 export function runnerRouter<Services>(
@@ -140,7 +160,7 @@ export function runnerRouter<Services>(
   const mount = mountOf(path);
   const handle = createRunnerHandler(sessions, rest);
   return async (context, next) => {
-    const own = below(mount, new URL(context.req.url).pathname); // Hono's own path has been decoded
+    const own = below(mount, new URL(context.req.url).pathname); // `context.req.path` is decoded
     const response =
       own && (await webAnswerFor(handle, sessions, own, context, context.req.raw, () => context.req.text()));
     if (!response) return next();

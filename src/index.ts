@@ -1,11 +1,23 @@
-/** Background work that belongs to a web user's session. */
+/**
+ * Background work that belongs to a web user's session: runners produce items or one value, outlive the request that started them, and
+ * end with the session. This module is the server side without HTTP; `active-session/express` and the other adapters add that.
+ * @example
+ * const sessions = createActiveSessions();
+ * const session = await sessions.get("user-7");
+ * const runner = await session.createSequenceRunner(search());
+ * const { result } = await runner.getRequired({ advance: 20 });
+ */
 
+// Errors and clean-up.
 export type { CleanupSummary, Resource } from "./base/dispose.js";
 export { ActiveSessionError, type ActiveSessionErrorOptions, type ErrorCode, type Issue } from "./base/error.js";
+// Logs: what a runner keeps, and the sinks that producers write to.
 export type { Retain } from "./log/result-log.js";
 export type { SequenceSink } from "./log/sequence-log.js";
 export type { ProcessSink } from "./log/value-log.js";
+// Protocol: states of runners, as server and client name them.
 export type { AbortReason, FinalStatus, RunnerKind, RunnerProgress, RunnerStatus } from "./protocol/types.js";
+// Runners, and definitions to create them from.
 export type {
   DefinitionOptions,
   ProcessDefinition,
@@ -21,9 +33,11 @@ export type { SequenceRunner } from "./runner/sequence-runner.js";
 export type { SequenceSource, Source } from "./runner/source.js";
 export type { Measurement, TimeSeries } from "./runner/time-series.js";
 export type { ReadOptions, RequiredReadOptions, RunnerId, RunnerResult, RunnerState } from "./runner/types.js";
+// Sessions and their host.
 export type { ActiveSession } from "./session/active-session.js";
 export { defineProcessRunner, defineSequenceRunner } from "./session/define.js";
 export type { ActiveSessionEvents, Logger } from "./session/events.js";
+// The host: one for each process.
 export {
   type ActiveSessions,
   type ActiveSessionsStats,

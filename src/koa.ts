@@ -1,7 +1,4 @@
-/**
- * The adapter for Koa: `activeSession` gives each context its client's session as `ctx.activeSession`, `runnerRouter` serves the
- * runners of that client. Where `koa-session` stands before them, the session belongs to its session.
- */
+/** The adapter for Koa 2.15 and 3. */
 import type { Context, Middleware } from "koa";
 import type { FrameworkSession } from "./http/client-identity.js";
 import { sessionOfStore } from "./http/framework-session.js";
@@ -24,16 +21,20 @@ export {
 } from "./http/middleware.js";
 export type { Scope } from "./http/scopes.js";
 
-/** What `activeSession` adds to a context, for `new Koa<DefaultState, ActiveSessionContext>()`. */
+/**
+ * The property that `activeSession` adds to a context, for `new Koa<DefaultState, ActiveSessionContext>()`.
+ * @typeParam Services type of `activeSession.services`
+ */
 export interface ActiveSessionContext<Services = unknown> {
   /**
-   * The live session of the request's client, made at the first access.
-   * Throws `IDENTITY_TOO_LATE` if it needs a cookie and the headers have been sent, `HOST_CLOSED` while draining.
+   * The live session of the request's client, created at first access.
+   * @throws `IDENTITY_TOO_LATE` if it needs a cookie and the headers have been sent, `HOST_CLOSED` while draining,
+   *   `OUT_OF_SCOPE`, `NO_IDENTITY`, `IDENTITY_PENDING`, `CLIENT_LIMIT_REACHED`, `SERVER_LIMIT_REACHED`
    */
   readonly activeSession: ActiveSession<Services>;
 }
 
-/** Options of {@link activeSession}. Behind a proxy that ends TLS, set `app.proxy` or `cookie.secure`. */
+/** Options of {@link activeSession}. Behind a proxy that terminates TLS, set `app.proxy` or `cookie.secure`. */
 export interface ActiveSessionOptions extends IdentityOptions<Context> {}
 
 /** Options of {@link runnerRouter}. */
@@ -42,11 +43,14 @@ export interface RunnerRouterOptions extends HandlerOptions {
   readonly path?: string | undefined;
 }
 
-/** The session of `koa-session`: data that it keeps, and no id; `null` once it was ended. */
+/**
+ * The session of `koa-session`, which is `null` after a logout. Its data is kept in a cookie or, with an `externalKey`, in a store; a
+ * session that was in the store before is identified by that key.
+ */
 function frameworkSession({ session }: Context & { session?: unknown }): FrameworkSession | undefined {
   if (typeof session !== "object" || session === null) return undefined;
   const data = session as Record<string, unknown> & { readonly isNew?: boolean; readonly externalKey?: unknown };
-  const { isNew, externalKey } = data; // with a store on the server
+  const { isNew, externalKey } = data; // the key exists only with a store
   const idOfKept = typeof externalKey === "string" && isNew === false ? externalKey : undefined;
   const store = {
     read: (name: string) => data[name],
@@ -58,11 +62,12 @@ function frameworkSession({ session }: Context & { session?: unknown }): Framewo
 }
 
 /**
- * Gives every context its client's session as `ctx.activeSession`. The session is made at the first access, never for a request that
- * does not ask for it; only then a cookie is set, or the session of `koa-session` written to.
+ * Makes the middleware that attaches the client's session to each context as `ctx.activeSession`. The session is created at first
+ * access, not for requests that do not use it; only then a cookie is set, or the session of `koa-session` written to. Use it behind
+ * `koa-session` if there is one: the active session then belongs to that session.
  * @example
  * app.use(activeSession(sessions));
- * @throws `INVALID_OPTION`. The middleware throws what `identify` throws, and `INVALID_IDENTITY`.
+ * @throws `INVALID_OPTION`. The middleware throws errors of `identify`, and `INVALID_IDENTITY`.
  */
 export function activeSession<Services>(
   sessions: ActiveSessions<Services>,
@@ -82,8 +87,10 @@ export function activeSession<Services>(
 }
 
 /**
- * Serves the runners of the context's client: pages, long-poll, SSE, acknowledgement, state, abort, removal, and creation of what is
- * exposed. Use it behind {@link activeSession}: `app.use(runnerRouter(sessions))`.
+ * Makes the middleware that serves the client's runners: pages, long-poll, SSE, acknowledgement, state, abort, removal, and creation
+ * of what is exposed. Reading never creates a session. Use it behind {@link activeSession}, with the same host.
+ * @example
+ * app.use(runnerRouter(sessions));
  * @throws `INVALID_OPTION`. A context that did not pass `activeSession` fails with `NOT_INSTALLED`.
  */
 export function runnerRouter<Services>(
@@ -95,6 +102,7 @@ export function runnerRouter<Services>(
   const handle = createRunnerHandler(sessions, options);
   return async (context, next) => {
     const rest = below(mount, context.path);
+    // A body parser keeps its result on Koa's request, and `answerFor` looks for it on Node's.
     const request = Object.assign(context.req, { body: (context.request as { body?: unknown }).body });
     const wire = rest && (await answerFor(handle, sessions, rest, context, request, context.res));
     if (!wire) return next();
@@ -103,6 +111,6 @@ export function runnerRouter<Services>(
     context.set({ ...headers });
     context.status = status;
     context.body = typeof body === "object" && body ? streamOfParts(body, ended, context.res) : body;
-    context.status = status; // a body that is null would make it 204
+    context.status = status; // again: setting the body to null makes it 204
   };
 }

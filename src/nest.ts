@@ -1,9 +1,4 @@
-/**
- * The adapter for NestJS 11 and 12, on Express and on Fastify: a module that gives every request its client's session, serves the runners
- * of that client, and closes the host with the application. It stands on the adapters for the two, and adds what is Nest's own:
- * the host as a provider, the decorator `@ActiveSession()`, the global prefix, global guards, errors as answers, and the end of the
- * application.
- */
+/** The adapter for NestJS 11 and 12, on Express and on Fastify. */
 import {
   type ArgumentsHost,
   type BeforeApplicationShutdown,
@@ -47,20 +42,24 @@ export {
 export type { Scope } from "./http/scopes.js";
 export { ActiveSessions } from "./session/host.js";
 
-/** What holds for sessions and runners. */
+/**
+ * Options of sessions and of the routes of runners. Behind a proxy that terminates TLS, set the platform's `trust proxy` or
+ * `trustProxy`, or `cookie.secure`.
+ * @typeParam Request the platform's request: that of Express or Fastify
+ */
 export interface ActiveSessionSettings<Request extends object> extends IdentityOptions<Request>, RunnerRouterOptions {
-  /** The host, which can be injected as `ActiveSessions`. It is closed with the application. */
+  /** The host. It can be injected as `ActiveSessions`, and is closed with the application. */
   readonly sessions: ActiveSessions<unknown>;
   /**
-   * Whether the application's global guards are asked before the routes of runners, as before a controller's; `getClass()` is then
-   * `ActiveSessionModule`. Request-scoped ones cannot be: the application does not start with them. Default: true.
+   * If true, the application's global guards protect the routes of runners, too; `getClass()` gives them `ActiveSessionModule`. They must
+   * not be request-scoped: the application fails to start with `INVALID_OPTION`. Default: true.
    */
   readonly guards?: boolean | undefined;
 }
 
-/** Where runners are served. */
+/** The address of the routes of runners. Known before asynchronous settings are. */
 export interface ActiveSessionPlace {
-  /** The path below the application's global prefix, if it has one. Default: `"runners"`. */
+  /** Path below which runners are served, relative to the application's global prefix. Default: `"runners"`. */
   readonly path?: string | undefined;
 }
 
@@ -69,25 +68,28 @@ export interface ActiveSessionModuleOptions<Request extends object>
   extends ActiveSessionSettings<Request>,
     ActiveSessionPlace {}
 
+/** Settings for either platform. */
 type AnySettings = ActiveSessionSettings<never>;
 
 /** Options of {@link ActiveSessionModule.forRootAsync}. */
 export interface ActiveSessionModuleAsyncOptions extends ActiveSessionPlace, Pick<ModuleMetadata, "imports"> {
-  /** What the factory is given. */
+  /** Tokens of the providers that are passed to the factory. Default: none. */
   readonly inject?: FactoryProvider["inject"];
+  /** Makes the settings; may be async. Called once, when the application starts. */
   readonly useFactory: (...injected: never[]) => AnySettings | Promise<AnySettings>;
 }
 
-/** What `activeSession.services` is, for an application that says so by adding to this interface. */
+/** Type of `activeSession.services`. Applications add their members by declaration merging. */
 // biome-ignore lint/suspicious/noEmptyInterface: it is for others to add to
 export interface ActiveSessionServices {}
 
-/** The live session of a request's client. */
+/** The live session of a request's client, as the type of a parameter with the decorator `@ActiveSession()`. */
 export type ActiveSession<Services = ActiveSessionServices> = Session<Services>;
 
 /**
- * The live session of the request's client, as a parameter of a controller's method; made, if there is none, when the method is
- * called. Throws as `request.activeSession` of the adapter for Express does, which is answered with the error's status.
+ * Parameter decorator: injects the live session of the request's client into a controller's method. The session is created, if there is
+ * none, when the method is called.
+ * @throws the errors of `request.activeSession` in `active-session/express`; they are answered with their status
  * @example
  * \@Post("searches")
  * async search(@ActiveSession() session: ActiveSession) {
@@ -100,10 +102,19 @@ export const ActiveSession = createParamDecorator(
     context.switchToHttp().getRequest<{ activeSession: Session }>().activeSession,
 );
 
+/** Injection tokens of the options, which stay private to the module. */
 const settingsToken = Symbol("active-session settings");
 const placeToken = Symbol("active-session place");
 
-/** See the top of the file. */
+/**
+ * The global module that attaches the client's session to every request, serves the client's runners, and closes the host with the
+ * application. It installs the adapter of the platform, `active-session/express` or `active-session/fastify`, and adds:
+ *
+ * - the host as the provider `ActiveSessions`,
+ * - the decorator {@link ActiveSession},
+ * - the global prefix and the global guards on the routes of runners,
+ * - an exception filter that answers errors of this library with their status.
+ */
 export class ActiveSessionModule implements NestModule, BeforeApplicationShutdown {
   readonly #settings: AnySettings;
   readonly #path: string;
@@ -111,7 +122,7 @@ export class ActiveSessionModule implements NestModule, BeforeApplicationShutdow
   readonly #adapter: AbstractHttpAdapter;
   readonly #contexts: ExternalContextCreator;
 
-  /** @internal */
+  /** Called by Nest; `injected` at the end of the file supplies the arguments. @internal */
   constructor(
     settings: AnySettings,
     { path = "runners" }: ActiveSessionPlace,
@@ -127,7 +138,7 @@ export class ActiveSessionModule implements NestModule, BeforeApplicationShutdow
   }
 
   /**
-   * The module, for the application's root module.
+   * Makes the module, to be imported once by the application's root module.
    * @example
    * \@Module({ imports: [ActiveSessionModule.forRoot({ sessions: createActiveSessions() })], controllers: [SearchController] })
    */
@@ -135,17 +146,24 @@ export class ActiveSessionModule implements NestModule, BeforeApplicationShutdow
     return moduleOf({ provide: settingsToken, useValue: settings }, { path });
   }
 
-  /** As {@link forRoot}, with settings that depend on other providers. */
+  /**
+   * As {@link forRoot}, with settings that depend on other providers, for example a configuration service.
+   * @param options `imports` lists the modules that export the injected providers
+   */
   static forRootAsync({ imports, inject = [], useFactory, path }: ActiveSessionModuleAsyncOptions): DynamicModule {
     return moduleOf({ provide: settingsToken, useFactory: useFactory as never, inject }, { path }, imports);
   }
 
-  /** @internal */
+  /**
+   * Called by Nest when the application starts: installs the adapter of the platform and the routes.
+   * @throws `INVALID_OPTION`
+   * @internal
+   */
   async configure(): Promise<void> {
     const { sessions, identify, anonymous, cookie, scopes, guards = true, ...router } = this.#settings;
     checkHost("serve runners", sessions);
     const options: IdentityOptions<never> = { identify, anonymous, cookie, scopes };
-    // What has been said after the module was made holds, too.
+    // Read here, not in the constructor: `setGlobalPrefix` and `useGlobalGuards` are called after the modules have been made.
     const mount = `/${this.#config.getGlobalPrefix()}/${this.#path}`.replace(/\/+/g, "/").replace(/\/$/, "");
     const app = this.#adapter.getInstance<Application & FastifyInstance>();
     const guard = guards ? this.#guard() : async () => {};
@@ -156,7 +174,7 @@ export class ActiveSessionModule implements NestModule, BeforeApplicationShutdow
         own.addHook("preHandler", async (request, reply) => guard(request, reply));
         await own.register(forFastify.runnerRouter, { sessions, ...router });
       };
-      void app.register(guarded, { prefix: mount }); // not waited for: Nest says later how errors are answered
+      void app.register(guarded, { prefix: mount }); // not awaited: that would load it before Nest sets its error handler
     } else {
       app.use(forExpress.activeSession(sessions, options as IdentityOptions<Request>));
       app.use(mount, (request, response, next) => {
@@ -166,7 +184,11 @@ export class ActiveSessionModule implements NestModule, BeforeApplicationShutdow
     }
   }
 
-  /** Asks the global guards; rejects with what they throw, and `ForbiddenException`. */
+  /**
+   * Makes a function that runs the global guards on a request. It rejects with errors of the guards, and with `ForbiddenException` if
+   * one refuses.
+   * @throws `INVALID_OPTION` if a global guard is request-scoped: it could not be made here, and leaving it out would open the routes
+   */
   #guard(): (request: object, response: object) => Promise<void> {
     if (this.#config.getGlobalRequestGuards().length > 0) {
       const hint = "Make them of the default scope, or set guards: false and guard the routes otherwise";
@@ -176,23 +198,27 @@ export class ActiveSessionModule implements NestModule, BeforeApplicationShutdow
       );
     }
     const only = { guards: true, interceptors: false, filters: false };
+    // A context with a handler that does nothing: Nest runs the guards in front of it.
     const { passed } = this;
     return this.#contexts.create(this, passed, "passed", undefined, undefined, undefined, undefined, only, "http");
   }
 
-  /** What guards know as the handler of a request to a runner. @internal */
+  /** The handler that guards see (`getHandler()`) for requests to the routes of runners. @internal */
   passed(): void {}
 
-  /** Before the server waits for its open responses, which end with their runners. */
+  /**
+   * Called by Nest at `app.close()`: closes the host before the server waits for open responses, since event streams end only with
+   * their runners.
+   */
   async beforeApplicationShutdown(): Promise<void> {
     await this.#settings.sessions.close();
   }
 }
 
-/** Answers the errors of the library with their status, code and message; those of the application itself are logged. */
+/** Answers errors of this library with their status, headers, code and message. Those with status 500 are left to Nest, which logs them. */
 class ActiveSessionFilter extends BaseExceptionFilter<ActiveSessionError> {
   override catch(error: ActiveSessionError, host: ArgumentsHost): void {
-    if (host.getType() !== "http") throw error;
+    if (host.getType() !== "http") throw error; // of a gateway or microservice, which has no response
     const adapter = this.httpAdapterHost!.httpAdapter;
     const response = host.switchToHttp().getResponse();
     if (error.status === 500 || adapter.isHeadersSent(response)) super.catch(error, host);
@@ -203,6 +229,7 @@ class ActiveSessionFilter extends BaseExceptionFilter<ActiveSessionError> {
   }
 }
 
+/** Assembles the dynamic module; global, so that every module can inject the host. */
 function moduleOf(
   settings: Provider,
   place: ActiveSessionPlace,
@@ -223,7 +250,7 @@ function moduleOf(
   };
 }
 
-// What decorators would say, which not everything understands that builds this library.
+// Applied as functions: not every tool that builds this library supports decorators on classes and parameters.
 Catch(ActiveSessionError)(ActiveSessionFilter);
 Module({})(ActiveSessionModule);
 const injected = [settingsToken, placeToken, HttpAdapterHost, ApplicationConfig, ExternalContextCreator];

@@ -1,7 +1,4 @@
-/**
- * The adapter for plain `node:http`: `activeSession` gives a request its client's session, `runnerRouter` serves the runners
- * of that client to whoever reads on.
- */
+/** The adapter for plain `node:http`. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { TLSSocket } from "node:tls";
 import { activeSessionProperty, checkHost, type IdentityOptions, pathOf } from "./http/middleware.js";
@@ -21,16 +18,20 @@ export {
 } from "./http/middleware.js";
 export type { Scope } from "./http/scopes.js";
 
-/** A request that knows its client's session. */
+/**
+ * A request with its client's session.
+ * @typeParam Services type of `activeSession.services`
+ */
 export interface ActiveRequest<Services = unknown> extends IncomingMessage {
   /**
-   * The live session of the request's client, made at the first access.
-   * Throws `IDENTITY_TOO_LATE` if it needs a cookie and the headers have been sent, `HOST_CLOSED` while draining.
+   * The live session of the request's client, created at first access.
+   * @throws `IDENTITY_TOO_LATE` if it needs a cookie and the headers have been sent, `HOST_CLOSED` while draining,
+   *   `OUT_OF_SCOPE`, `NO_IDENTITY`, `IDENTITY_PENDING`, `CLIENT_LIMIT_REACHED`, `SERVER_LIMIT_REACHED`
    */
   readonly activeSession: ActiveSession<Services>;
 }
 
-/** Options of {@link activeSession}. Behind a proxy that ends TLS, set `cookie.secure`. */
+/** Options of {@link activeSession}. Behind a proxy that terminates TLS, set `cookie.secure`. */
 export interface ActiveSessionOptions extends IdentityOptions<IncomingMessage> {}
 
 /** Options of {@link runnerRouter}. */
@@ -40,15 +41,15 @@ export interface RunnerRouterOptions extends HandlerOptions {
 }
 
 /**
- * Makes a function that gives a request its client's session, as `activeSession`. The session is made at the first access,
- * never for a request that does not ask for it; only then a cookie is set.
+ * Makes a function that attaches the client's session to a request as `activeSession`. The session is created at first access, not for
+ * requests that do not use it; only then a cookie is set.
  * @example
  * const withSession = activeSession(sessions);
  * createServer(async (req, res) => {
  *   const { activeSession } = await withSession(req, res);
  * });
- * It gives the request back at once, unless `identify` is async or there are scopes: then it gives a promise of it.
- * @throws `INVALID_OPTION`. The function rejects with what `identify` throws, and `INVALID_IDENTITY`.
+ * @returns a function that returns the request itself; a promise of it if `identify` is async or there are scopes
+ * @throws `INVALID_OPTION`. The function rejects with errors of `identify`, and `INVALID_IDENTITY`.
  */
 export function activeSession<Services>(
   sessions: ActiveSessions<Services>,
@@ -68,9 +69,15 @@ export function activeSession<Services>(
 }
 
 /**
- * Makes a function that answers requests to the client's runners: pages, long-poll, SSE, acknowledgement, state, abort,
- * removal. It resolves, when the answer is over, to whether the request was one; for every other it does nothing. It
- * finds runners and never creates a session.
+ * Makes a function that answers requests to the client's runners: pages, long-poll, SSE, acknowledgement, state, abort, removal, and
+ * creation of what is exposed. Reading never creates a session.
+ * @example
+ * const serveRunners = runnerRouter(sessions);
+ * createServer(async (req, res) => {
+ *   if (!(await serveRunners(await withSession(req, res), res))) res.writeHead(404).end();
+ * });
+ * @param sessions the host that {@link activeSession} was given
+ * @returns a function that resolves, when the answer is over, to true; to false for any other request, which is left untouched
  * @throws `INVALID_OPTION`. The function rejects with `NOT_INSTALLED` for a request without {@link activeSession}.
  */
 export function runnerRouter<Services>(

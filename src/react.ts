@@ -1,4 +1,9 @@
-/** Runners in React components. */
+/**
+ * React hooks that create and follow runners. Their state comes from a client of `active-session/client`.
+ * @example
+ * const { useRunner } = createRunnerHooks(createClient("/runners"));
+ * const { items, isRunning } = useRunner<number>(key);
+ */
 
 export type {
   CreateTarget,

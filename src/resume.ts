@@ -1,11 +1,13 @@
-/** Keeps where a tab has come to with a runner, for the time after a reload. */
+/** Stores a tab's position in a runner, to resume after a reload. */
 import type { RunnerPlace } from "./client/follower.js";
 
+/** The key in `sessionStorage`. */
 const entryOf = (name: string) => `active-session:${name}`;
 
 /**
- * The option with which a runner's place is kept in the tab's `sessionStorage` under a name. A storage that is full or forbidden
- * keeps nothing. What was acknowledged is not there any more after the reload, unless the runner keeps it (`retain: "all"`).
+ * An option of `follow` and `create` that stores the runner's place in the tab's `sessionStorage`. If storage is full or blocked,
+ * nothing is stored and nothing fails. Items that were acknowledged are gone after the reload unless the runner has `retain: "all"`.
+ * @param name tells apart the runners of a page; a later place under the same name replaces the former one
  * @example
  * const place = saved("search");
  * const search = place
@@ -22,7 +24,10 @@ export function saveAs(name: string): { readonly onPlace: (place: RunnerPlace) =
   };
 }
 
-/** The runner that was kept under the name, and where to go on; `undefined` if there is none. */
+/**
+ * Reads a stored place.
+ * @returns the runner's key and the offset to continue at; `undefined` if nothing is stored under this name, or it cannot be read
+ */
 export function saved(name: string): RunnerPlace | undefined {
   try {
     return JSON.parse(sessionStorage.getItem(entryOf(name)) ?? "null") ?? undefined;
@@ -31,7 +36,7 @@ export function saved(name: string): RunnerPlace | undefined {
   }
 }
 
-/** Keeps it no longer: it is over, or gone. */
+/** Deletes a stored place: call this when the runner has ended or is gone. */
 export function forget(name: string): void {
   try {
     sessionStorage.removeItem(entryOf(name));

@@ -1,5 +1,6 @@
 /**
- * For authors of adapters: the scenarios that every adapter of this library passes, over real sockets, in whatever runs your tests.
+ * Conformance tests for authors of adapters: scenarios over real sockets that every adapter of this library passes. They need no
+ * particular test runner.
  * @example
  * for (const { name, suits, run } of adapterScenarios) {
  *   if (suits(adapter)) test(name, () => run(adapter));

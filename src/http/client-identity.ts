@@ -1,12 +1,4 @@
-/**
- * Whose request it is, and that client's session: what every adapter gives its requests.
- *
- * The identity is looked for again at each access, in this order, because a login or logout within the request changes it:
- * what the application's `identify` gave; the framework's own session, where there is one; our cookie. Looking creates
- * nothing. Only the first use of the session does: then the client must be able to come back to it, so a cookie is set, or
- * the framework's session is marked and saved, and the next creation waits for that (a store may be slower than a client
- * that has its first page already).
- */
+/** Resolves a request to an identity and to that client's session. Adapters supply the request as a {@link RequestPort}. */
 import type { ServerResponse } from "node:http";
 import { isThenable, noop } from "../base/async.js";
 import { ActiveSessionError } from "../base/error.js";
@@ -16,58 +8,67 @@ import { type TaggedIdentity, tagIdentity } from "../session/identity.js";
 import { createCookieValue, isIssued, type SessionCookie } from "./cookie.js";
 import type { Selection } from "./scopes.js";
 
-/** The framework's session of a request, as far as it matters here. */
+/** The framework's session of a request, reduced to what the library uses of it. */
 export interface FrameworkSession {
+  /** Identifies the session: the framework's own id, or an id of ours that is stored among the session's data. */
   readonly id: string;
-  /** Whether the session carries our mark, and so is known to be kept. */
+  /** True if the session carries our mark, or was stored before the request: the client can come back to it. */
   readonly isMarked: boolean;
-  /** Writes the mark, which makes a new session one that is kept, and saves it. */
+  /** Writes the mark, so that the framework stores a new session, and saves. Rejects with the store's error. */
   markAndSave(): Promise<void>;
-  /** Gives it another id, where that is not the framework's own to give. */
+  /** Writes another id of ours into the data. Absent where the framework's own id counts: then only the application can renew it. */
   renew?(): Promise<void>;
 }
 
-/** What holds for all requests that pass one adapter. */
+/** Settings that all requests of one adapter share, checked and with their defaults. */
 export interface Installation<Services = unknown> {
+  /** The host that creates and finds the sessions. */
   readonly sessions: ActiveSessions<Services>;
-  /** What the application says of a request's user. */
+  /** The application's option `identify`, see `IdentityOptions`. */
   readonly identify: ((request: never) => unknown) | undefined;
-  /** Whether a request without a user has a session of its own, known by the framework's session or a cookie. */
+  /** True if a request without a user gets a session, identified by the framework's session or a cookie. */
   readonly hasGuests: boolean;
-  /** Our cookie, of requests by HTTP and of those by HTTPS. */
+  /** Our cookie for requests over HTTP and over HTTPS: name and `Secure` differ. */
   readonly cookies: { readonly http: SessionCookie; readonly https: SessionCookie };
 }
 
-/** What an adapter knows of a request and its response. Most requests never ask for most of it, so nothing is made in advance. */
+/**
+ * A request and its response, as an adapter presents them. Implementations compute members on access: most requests read few of them.
+ */
 export interface RequestPort {
-  /** The path of the whole address, wherever in the application the request is handled. */
+  /** The full path of the URL, not decoded, regardless of where in the application the request is handled. */
   readonly path: string;
-  /** Whether the request came by HTTPS. */
+  /** True if the request came over HTTPS, according to the framework's proxy settings. */
   readonly isSecure: boolean;
-  /** The host that the client has asked, as the framework's proxy settings say. */
+  /** The host that the client addressed, where the framework's proxy settings vouch for it. */
   readonly host?: string | undefined;
-  /** The `Cookie` header. */
+  /** The `Cookie` header; several are joined by `; `. */
   readonly cookies: string | undefined;
-  /** What lives as long as the client's connection, where that is known. */
+  /** An object that lives as long as the client's connection, to cache on; `undefined` where there is none. */
   readonly connection: object | undefined;
-  /** What the answer is written to, where a server of the web platform stands on `node:http` and says so. */
+  /** The response of `node:http` below a web `Response`, where the server exposes it. */
   readonly nodeResponse?: ServerResponse | undefined;
-  /** Whether it is too late to set a cookie. */
+  /** True once it is too late to set a cookie. */
   readonly headersSent: boolean;
+  /** Adds a `Set-Cookie` header to the response. */
   setCookie(header: string): void;
-  /** The answer tells who its client is: no cache may give it to another one, unless the application forbids that in its own words. */
+  /**
+   * Keeps shared caches from storing the response, because it sets a session cookie. A `Cache-Control` of the application that
+   * forbids it already is left alone.
+   */
   forbidSharing(): void;
-  /** Aborts when the request is over. */
+  /** Aborts when the request is over: the response has been sent, or the client has disconnected. */
   readonly signal: AbortSignal;
-  /** Calls back when the request is over: its answer has been sent, or its client has gone. */
+  /** Calls back once when the request is over, at once if it is over already. */
   onOver(callback: () => void): void;
-  /** The framework's session as of now; `undefined` where there is none. */
+  /** The framework's session at the time of access; `undefined` where there is none, or no longer one. */
   readonly frameworkSession: FrameworkSession | undefined;
 }
 
+/** Key of the cached header on a {@link Connection}; a symbol, so that it cannot clash with properties of a socket. */
 const latestCookie = Symbol("latest cookie");
 
-/** A connection, and who the latest `Cookie` header that came over it stands for. */
+/** A connection with the latest `Cookie` header that arrived on it, and the identity that was read from that header. */
 interface Connection {
   [latestCookie]?: {
     readonly header: string;
@@ -76,27 +77,41 @@ interface Connection {
   };
 }
 
-/** See the top of the file. */
+/**
+ * The identity of one request, and access to that client's session.
+ *
+ * The identity is determined again at each access, because a login or logout within the request changes it. The first of these counts:
+ *
+ * 1. the user id that the application's `identify` returned,
+ * 2. the framework's own session, where there is one,
+ * 3. our cookie.
+ *
+ * Determining it creates nothing. Only {@link session} creates: it sets a cookie, or marks and saves the framework's session, so that
+ * the client can come back. Runners created meanwhile wait for that save: otherwise a fast client could ask for its next page before
+ * a slow store knows its session.
+ */
 export class RequestSession<Services = unknown> {
   readonly #installation: Installation<Services>;
   readonly #request: object;
   readonly #port: RequestPort;
   readonly #selection: Selection;
   #user: TaggedIdentity | undefined;
-  /** `identify` gave nothing, perhaps because guards and hooks of the framework had not run yet: it is asked once more. */
+  /** True while `identify` has returned no user: guards and hooks of the framework may not have run yet, so it is called once more. */
   #mayAskAgain: boolean;
-  /** As the client has sent it, or as it was issued; a request's cookies do not change. */
+  /** The identity of the cookie that was received or issued. Cached: the cookies of a request do not change. */
   #byCookie: TaggedIdentity | undefined;
+  /** The session that this request has used last. */
   #session: ActiveSession<Services> | undefined;
-  /** The cookie that the client has sent is not its own any more. */
+  /** True once a concurrent rotation has replaced the cookie that this request carries. */
   #ignoresCookie = false;
-  /** How many clients had got another cookie when the request came. */
+  /** The host's count of rotations when the request arrived, to detect a concurrent one. */
   readonly #rotationsBefore: number;
 
   /**
-   * @param user what `identify` gave
-   * @param selection what the scopes have come to
-   * @throws `INVALID_IDENTITY`
+   * @param request the framework's request or context, which `identify` is called with
+   * @param user the settled result of `identify`; `undefined` or `null`: no user
+   * @param selection the result of the scopes
+   * @throws `INVALID_IDENTITY` if `user` is neither a non-empty string nor empty
    */
   constructor(
     installation: Installation<Services>,
@@ -114,16 +129,21 @@ export class RequestSession<Services = unknown> {
     this.#rotationsBefore = installation.sessions.rotations.count;
   }
 
+  /** The host of the adapter that the request passed. */
   get sessions(): ActiveSessions<Services> {
     return this.#installation.sessions;
   }
 
-  /** Who makes the request, as far as is known. Throws `IDENTITY_PENDING`, `INVALID_IDENTITY`, and what `identify` throws. */
+  /**
+   * The identity of the request's client; `undefined` if it has none yet.
+   * @throws `IDENTITY_PENDING`, `INVALID_IDENTITY`, and errors of `identify`
+   */
   get identity(): TaggedIdentity | undefined {
     const user = this.#userNow;
     return user || !this.#installation.hasGuests ? user : this.#identityOf(this.#port.frameworkSession);
   }
 
+  /** Calls `identify` a second time, synchronously, where the first call returned no user. */
   get #userNow(): TaggedIdentity | undefined {
     if (!this.#mayAskAgain) return this.#user;
     const user = this.#installation.identify!(this.#request as never);
@@ -138,12 +158,15 @@ export class RequestSession<Services = unknown> {
     return this.#user;
   }
 
-  /** Whether `identify` has to be asked once more, which {@link resolve} waits for. */
+  /** True if `identify` must be called once more, see {@link resolve}. */
   get isPending(): boolean {
     return this.#mayAskAgain;
   }
 
-  /** Asks `identify` once more, if it gave nothing before. Rejects with what it throws, and `INVALID_IDENTITY`. */
+  /**
+   * Calls `identify` once more if it returned no user before, and awaits it.
+   * @throws `INVALID_IDENTITY`, and errors of `identify`; then a later call tries again
+   */
   async resolve(): Promise<void> {
     if (!this.#mayAskAgain) return;
     const user = tagUser(await this.#installation.identify!(this.#request as never));
@@ -151,6 +174,7 @@ export class RequestSession<Services = unknown> {
     this.#user = user;
   }
 
+  /** The identity of a client without a user: that of the framework's session, else of the cookie. */
   #identityOf(framework: FrameworkSession | undefined): TaggedIdentity | undefined {
     if (framework) return tagIdentity("session", framework.id);
     if (!this.#ignoresCookie) this.#byCookie ??= this.#readCookie();
@@ -158,9 +182,12 @@ export class RequestSession<Services = unknown> {
   }
 
   /**
-   * The client's live session, created if there is none. One that was terminated stays this request's session: nothing is
-   * started anew behind a logout.
-   * @throws `OUT_OF_SCOPE`, `IDENTITY_TOO_LATE`, `IDENTITY_PENDING`, `NO_IDENTITY`, `HOST_CLOSED`
+   * The client's live session, created if there is none. A session that was terminated within the request is returned again: code that
+   * runs after a logout must not start a new one by accident. See {@link refresh}.
+   * @throws `OUT_OF_SCOPE` if no scope accepts the request
+   * @throws `NO_IDENTITY` without a user where guests are not allowed
+   * @throws `IDENTITY_TOO_LATE` if a cookie or a mark is needed after the headers were sent
+   * @throws `IDENTITY_PENDING`, `INVALID_IDENTITY`, `HOST_CLOSED`, `CLIENT_LIMIT_REACHED`, `SERVER_LIMIT_REACHED`, errors of `identify`
    */
   get session(): ActiveSession<Services> {
     if (!this.#selection) {
@@ -178,7 +205,7 @@ export class RequestSession<Services = unknown> {
     }
     const framework = user ? undefined : this.#port.frameworkSession;
     const identity = user ?? this.#identityOf(framework);
-    const isSame = identity === undefined || identity === former?.identity; // a logout may have taken the identity away
+    const isSame = identity === undefined || identity === former?.identity; // undefined: a logout removed the identity
     if (former?.endReason === "session-ended" && isSame) return former;
     if (framework && !framework.isMarked) this.#checkInTime("the framework's session must be kept");
     const session = this.#obtain(identity, this.#selection.suffix);
@@ -191,6 +218,7 @@ export class RequestSession<Services = unknown> {
     return session;
   }
 
+  /** Looks the session up, and creates it only if there is none. */
   #obtain(identity: TaggedIdentity | undefined, suffix: string | undefined): ActiveSession<Services> {
     const found = identity && this.sessions.lookUp(identity, suffix);
     if (!found) return this.#create(identity, suffix);
@@ -198,21 +226,28 @@ export class RequestSession<Services = unknown> {
     return found;
   }
 
-  /** The signature of a cookie is looked at only here, where no live session answers to it. */
+  /**
+   * Creates a session. Only here is the signature of a cookie verified: a value that finds a live session must have been issued. A value
+   * with a wrong signature is replaced by a new cookie (session fixation).
+   */
   #create(identity: TaggedIdentity | undefined, suffix: string | undefined): ActiveSession<Services> {
     const isByCookie = identity !== undefined && identity === this.#byCookie;
     if (identity === undefined || (isByCookie && !this.#isIssued(identity))) return this.#obtainByCookie(suffix);
     const session = this.sessions.obtain(identity, suffix);
-    // A cookie that was issued, and a framework's session that was kept, have been brought back with this request.
+    // A cookie with a valid signature, or a stored session of the framework, proves that the client keeps its identity.
     if (isByCookie || this.#port.frameworkSession?.isMarked) session.confirm();
     return session;
   }
 
+  /** True if the cookie of an identity carries a valid signature. */
   #isIssued(byCookie: TaggedIdentity): boolean {
     return isIssued(cookieValueOf(byCookie), this.sessions.secret);
   }
 
-  /** The client's live session, if there is one; looking creates nothing. */
+  /**
+   * The client's live session; `undefined` if there is none, or no scope accepts the request. Creates nothing.
+   * @throws `IDENTITY_PENDING`, `INVALID_IDENTITY`, and errors of `identify`
+   */
   find(): ActiveSession<Services> | undefined {
     const { identity } = this;
     const found = identity && this.#selection && this.sessions.lookUp(identity, this.#selection.suffix);
@@ -220,25 +255,30 @@ export class RequestSession<Services = unknown> {
     return found;
   }
 
-  /** What this very request has created, it does not bring back. */
+  /** Confirms that the client came back to a session, unless it was this request that used or created it. */
   cameBackTo(session: ActiveSession): void {
     if (session !== this.#session) session.confirm();
   }
 
-  /** Aborts when the request is over. */
+  /** Aborts when the request is over; see {@link RequestPort.signal}. */
   get signal(): AbortSignal {
     return this.#port.signal;
   }
 
+  /** See {@link RequestPort.host}. */
   get host(): string | undefined {
     return this.#port.host;
   }
 
+  /** See {@link RequestPort.nodeResponse}. */
   get nodeResponse(): ServerResponse | undefined {
     return this.#port.nodeResponse;
   }
 
-  /** Lets the next access give the client's next session if the one that was used here has ended; returns whether it has. */
+  /**
+   * Drops the request's session if that has ended, so that the next access creates or finds another one.
+   * @returns true if it had ended; false also if the request has used no session
+   */
   refresh(): boolean {
     if (!this.#session || this.#session.isAvailable) return false;
     this.#session = undefined;
@@ -246,9 +286,11 @@ export class RequestSession<Services = unknown> {
   }
 
   /**
-   * The client gets another identity: `change` has been told to log it in or out, say; a cookie of ours is replaced. What the client
-   * had is given to the new identity, or ended.
-   * @throws what `change` and `identify` throw, `INVALID_IDENTITY`, `IDENTITY_TOO_LATE`
+   * Changes the client's identity, as at a login or logout: runs `change` and calls `identify` again. If there is no user then, the
+   * cookie, or an id of ours in the framework's session, is replaced. Sessions of the former identity move to the new one, or end.
+   * @param change the application's own step, for example writing the user into its session; may be async
+   * @param work `"keep"`: sessions move; `"end"`: they end
+   * @throws `INVALID_IDENTITY`, `IDENTITY_TOO_LATE`, and errors of `change` and `identify`
    */
   async rotate(change: () => unknown, work: "keep" | "end"): Promise<void> {
     await this.resolve();
@@ -265,13 +307,17 @@ export class RequestSession<Services = unknown> {
     if (this.find()) void this.session; // marks a new session of the framework
   }
 
+  /**
+   * Replaces the identity of a client without a user. An id that the framework gives is left to `change`: if it is another one by
+   * now, the identity has been renewed.
+   */
   async #renew(former: TaggedIdentity): Promise<void> {
     const framework = this.#port.frameworkSession;
     if (!framework) {
       this.#checkInTime("its cookie must be set");
       const { rotations } = this.sessions;
       if (rotations.hasBeenSince(former, this.#rotationsBefore)) {
-        // Sent twice at once, as by a double click: the cookie that the other answer sets is the one to keep.
+        // A concurrent request with the same cookie, for example of a double click, has replaced it: that cookie stays valid.
         this.#byCookie = undefined;
         this.#ignoresCookie = true;
         return;
@@ -281,12 +327,13 @@ export class RequestSession<Services = unknown> {
     } else if (tagIdentity("session", framework.id) === former) await framework.renew?.();
   }
 
+  /** Our cookie for the protocol of this request. */
   get #cookie(): SessionCookie {
     const { http, https } = this.#installation.cookies;
     return this.#port.isSecure ? https : http;
   }
 
-  /** Whoever keeps its connection sends the same header each time: that is read once. */
+  /** Reads the identity from the `Cookie` header. Cached per connection: a client with keep-alive repeats the header unchanged. */
   #readCookie(): TaggedIdentity | undefined {
     const header = this.#port.cookies;
     if (header === undefined) return undefined;
@@ -299,14 +346,17 @@ export class RequestSession<Services = unknown> {
     return identity;
   }
 
-  /** A browser may send several of one name, those of other paths or domains first: the one with a session, or one that was issued. */
+  /**
+   * Selects among several cookies of one name, which a browser sends if they differ in path or domain: one with a live session, else
+   * one with a valid signature, else the first.
+   */
   #choose(identities: readonly TaggedIdentity[]): TaggedIdentity | undefined {
     if (identities.length < 2) return identities[0];
     const isLive = (identity: TaggedIdentity) => this.sessions.hasLive(identity);
     return identities.find(isLive) ?? identities.find((identity) => this.#isIssued(identity)) ?? identities[0];
   }
 
-  /** The cookie is set only when there is a session for it. */
+  /** Creates a session under a new cookie. The cookie is set last: if a limit refuses the session, none is set. */
   #obtainByCookie(suffix: string | undefined): ActiveSession<Services> {
     this.#checkInTime("its cookie must be set");
     const value = createCookieValue(this.sessions.secret);
@@ -315,12 +365,14 @@ export class RequestSession<Services = unknown> {
     return session;
   }
 
+  /** Sets the cookie; from now on it is the identity of this request, too. */
   #setCookie(value: string): void {
     this.#port.setCookie(this.#cookie.serialize(value));
     this.#port.forbidSharing();
     this.#byCookie = tagIdentity("cookie", value);
   }
 
+  /** Throws `IDENTITY_TOO_LATE` if the headers have been sent. */
   #checkInTime(requirement: string): void {
     if (!this.#port.headersSent) return;
     throw new ActiveSessionError(
@@ -330,11 +382,12 @@ export class RequestSession<Services = unknown> {
   }
 }
 
-/** The cookie's value in an identity that was made of it. */
+/** The cookie's value, taken from the identity that was made of it. */
 function cookieValueOf(byCookie: TaggedIdentity): string {
   return byCookie.slice("cookie:".length);
 }
 
+/** Tags the result of `identify`; `undefined` if that is empty. Throws `INVALID_IDENTITY`. */
 function tagUser(user: unknown): TaggedIdentity | undefined {
   return user === undefined || user === null ? undefined : tagIdentity("user", user);
 }

@@ -1,43 +1,45 @@
-/**
- * Frameworks whose sessions have no id that could be used, only data that they keep (in an encrypted cookie, say): then an id of our
- * own is kept among the data. What becomes of the data, by logging in or out, becomes of the active session.
- *
- * A session that its framework has kept before, in a store on the server, is not written to: a request that is slow would write back
- * what another one has changed or destroyed since.
- */
-
+/** Ties active sessions to framework sessions that offer data, but no id to rely on. See {@link sessionOfStore}. */
 import type { FrameworkSession } from "./client-identity.js";
 import { randomId } from "./cookie.js";
 
-/** How a framework's session is read and written. */
+/** Access to the data of a framework's session. */
 export interface SessionData {
+  /** The value stored under `name`; `undefined` if there is none. */
   read(name: string): unknown;
+  /** Stores a value under `name`. */
   write(name: string, value: string): void;
-  /** Where writing is not enough. */
+  /** Persists the data; absent where the framework does so by itself after a write. */
   save?(): Promise<unknown>;
 }
 
+/** Name under which our id is stored among the session's data. */
 const name = "activeSession";
 
+/** Marks session objects that were stored before the request. */
 const keptBefore = Symbol("kept before the request");
 
-/** To be called when a request comes: a session that has data by then has been kept before. */
+/** Call this when a request arrives: a session that has data by then was stored before. The cookie's settings are no data. */
 export function noteKept(session: unknown): void {
   if (typeof session !== "object" || session === null) return;
   if (Object.keys(session).some((key) => key !== "cookie")) Object.defineProperty(session, keptBefore, { value: true });
 }
 
-/** Whether the framework has kept a session before the request came. */
+/** True if {@link noteKept} found that the framework had stored this session before the request. */
 export function wasKept(session: object): boolean {
   return keptBefore in session;
 }
 
-/** Ids of sessions that nothing was written to yet: such a session is asked several times before it is. */
+/** Ids of sessions without our id in their data, so that they answer the same id at each access until it is written. */
 const unwritten = new WeakMap<object, string>();
 
 /**
- * @param session the framework's own object
- * @param idOfKept the id under which the framework has kept it before, if it has
+ * A {@link FrameworkSession} whose id is stored among the session's data, for frameworks that keep the data in an encrypted cookie,
+ * for example. The active session follows the data through logins and logouts.
+ *
+ * A session that its framework had in a store on the server before is identified by its own id and not written to: a slow request
+ * would overwrite what a concurrent one has changed, or bring back what it has destroyed.
+ * @param session the framework's session object
+ * @param idOfKept the framework's own id, if the session was in its store before this request
  */
 export function sessionOfStore(session: object, data: SessionData, idOfKept?: string): FrameworkSession {
   const kept = data.read(name) ?? idOfKept;

@@ -1,4 +1,4 @@
-/** What every adapter does first: find out whose request it is and which session is meant, and keep that with the request. */
+/** The part of every adapter that comes first: resolves the identity and the scope of a request and attaches them to it. */
 import { isThenable, noop } from "../base/async.js";
 import { checkFunction, checkOptions } from "../base/check.js";
 import { ActiveSessionError, describe } from "../base/error.js";
@@ -7,51 +7,55 @@ import { type RequestPort, RequestSession } from "./client-identity.js";
 import { type CookieOptions, checkCookieOptions, SessionCookie } from "./cookie.js";
 import { everything, type Scope, type Selection, scopeSelector } from "./scopes.js";
 
-/** How an adapter finds out whose request it is. */
+/** Options of every adapter's `activeSession`: whose session a request uses. */
 export interface IdentityOptions<Request> {
   /**
-   * The application's own id of the user who makes the request, `undefined` or `null` for none; may be async. Without it, or
-   * when it gives none, the session belongs to the framework's session, else to a cookie. Anything but a non-empty string is
-   * refused with `INVALID_IDENTITY`. It is asked when the request arrives, and once more at the first use of the session if it gave
-   * nothing then: guards and hooks of a framework run later. If it is asynchronous, `await resolveIdentity(request)` before that use.
+   * Returns the application's id of the request's user; `undefined` or `null` if there is none. May be async. Without a user, the
+   * session belongs to the framework's session, else to a cookie. Any other value than a non-empty string is rejected with
+   * `INVALID_IDENTITY`. Default: no request has a user.
+   *
+   * Called when the request arrives and, if it returned no user, once more at the first use of the session, because guards and hooks
+   * of a framework run later. If it is async, call `await resolveIdentity(request)` before that use.
    */
   readonly identify?: ((request: Request) => unknown) | undefined;
   /**
-   * What becomes of a request without a user. `"cookie"`: it has a session all the same, known by the framework's session or a cookie.
-   * `"none"`: it has none; using it throws `NO_IDENTITY` (401), and the routes of runners answer 404. Default: `"cookie"`.
+   * How requests without a user are treated. `"cookie"`: they have a session, identified by the framework's session or a cookie.
+   * `"none"`: they have none; using it throws `NO_IDENTITY` (401), and the routes of runners answer 404. Default: `"cookie"`.
    */
   readonly anonymous?: "cookie" | "none" | undefined;
-  /** How the session cookie is set. */
+  /** Name and attributes of the session cookie. Default: see {@link CookieOptions}. */
   readonly cookie?: CookieOptions | undefined;
   /**
-   * Which requests have a session, and which one, if a client is to have several. Default: every request the same one. A request
-   * that no scope accepts has none: using it throws `OUT_OF_SCOPE`.
+   * Selects the requests that have a session, and which one, where a client has several. A request that no scope accepts has none:
+   * using it throws `OUT_OF_SCOPE`. Default: all requests of a client share one session.
    */
   readonly scopes?: readonly Scope<Request>[] | undefined;
 }
 
 /**
- * Finds out whose request it is, at once where nothing of the application has to be asked. Rejects with what `identify` throws, and
- * `INVALID_IDENTITY`.
+ * Resolves the identity and scope of a request and attaches them to it. Synchronous unless `identify` is async or there are scopes.
+ * Never throws: rejects with errors of `identify`, and `INVALID_IDENTITY`.
  */
 export type Installer<Request> = (request: Request, port: RequestPort) => RequestSession | Promise<RequestSession>;
 
 /**
- * Where what was found out is kept: with the request, or, in a framework that has made its requests slow to write to, with the list of
- * their headers as they came, which nobody passes on. A table beside the requests would cost every collection of garbage more than all
- * the rest costs a request.
+ * Property under which a {@link RequestSession} is stored: on the request or, where the framework makes writing to requests slow, on
+ * its array `rawHeaders`. Not a `WeakMap`: its entries cost more in garbage collection than the rest of the work per request. A
+ * registered symbol, so that a second copy of the package reads it, too.
  */
 const key = Symbol.for("active-session.request");
 
+/** An object that can carry a {@link RequestSession}. */
 type Holder = object & { [key]?: RequestSession };
 
+/** Looks in both places: one request may pass adapters that use different ones. */
 function held(request: Holder & { readonly rawHeaders?: Holder }): RequestSession | undefined {
   return request[key] ?? request.rawHeaders?.[key];
 }
 
 /**
- * The property `activeSession` of every request that has passed. One and the same for all of them: an accessor of its own would make
- * each request an object of another kind.
+ * The property `activeSession` of requests. All share this accessor: one per request would give each its own hidden class in V8, and
+ * make every access to requests slower.
  */
 export const activeSessionProperty: PropertyDescriptor & ThisType<object> = {
   configurable: true,
@@ -61,8 +65,8 @@ export const activeSessionProperty: PropertyDescriptor & ThisType<object> = {
 };
 
 /**
- * Gives all requests of an application that property, where the framework makes a prototype for them: once, not for each. One that
- * has not passed says so when it is asked.
+ * Defines `activeSession` on the prototype that a framework makes per application, once instead of for each request. A request that
+ * has not passed the adapter throws `NOT_INSTALLED` on access.
  */
 export function givePrototypeProperty(request: object): void {
   if (!("activeSession" in request)) {
@@ -71,9 +75,9 @@ export function givePrototypeProperty(request: object): void {
 }
 
 /**
- * Makes the installer for a host.
- * @param holderOf the request, or its `rawHeaders`: see {@link key}
- * @throws `INVALID_OPTION`
+ * Checks the options and makes the installer of an adapter.
+ * @param holderOf selects the object that carries the result: the request (default), or its `rawHeaders`; see {@link key}
+ * @throws `INVALID_OPTION` if `sessions` is not a host, or an option is wrong or unknown
  */
 export function createInstaller<Request extends object>(
   sessions: ActiveSessions<unknown>,
@@ -96,7 +100,7 @@ export function createInstaller<Request extends object>(
   const warn = (message: string, details: object) => sessions.warn(message, details);
   const settle = (request: Request, port: RequestPort, user: unknown, selection: Selection) => {
     const own = new RequestSession(installation, request, port, user, selection);
-    const holder = key in request ? request : holderOf(request); // the latest of several adapters on one request counts
+    const holder = key in request ? request : holderOf(request); // with several adapters, the last one wins
     (holder as Holder)[key] = own;
     return own;
   };
@@ -115,7 +119,7 @@ export function createInstaller<Request extends object>(
   };
 }
 
-/** What was found out of a request; throws `NOT_INSTALLED`. */
+/** The {@link RequestSession} of a request. Throws `NOT_INSTALLED`, with `action` in its message. */
 export function installed(request: object, action: string): RequestSession {
   const own = held(request);
   if (own) return own;
@@ -123,7 +127,7 @@ export function installed(request: object, action: string): RequestSession {
   throw new ActiveSessionError("NOT_INSTALLED", `Cannot ${action}: ${requirement}, received one that did not`);
 }
 
-/** What was found out of a request for this host; throws `NOT_INSTALLED`. */
+/** As {@link installed}, for the routes of runners: throws `NOT_INSTALLED` also if the request belongs to another host. */
 export function installedFor(request: object, sessions: unknown): RequestSession {
   const own = held(request);
   if (own && own.sessions === sessions) return own;
@@ -133,47 +137,56 @@ export function installedFor(request: object, sessions: unknown): RequestSession
 }
 
 /**
- * Lets `request.activeSession` give the client's next session if the one that the request has used has ended.
- * @returns whether it has ended; false also if the request has not used its session
- * @throws `NOT_INSTALLED`
+ * Drops the request's session if that has ended, so that `request.activeSession` gives the client's next one. Without this call a
+ * request keeps a session that it has terminated.
+ * @param request the framework's request or context
+ * @returns true if the session had ended; false also if the request has not used its session
+ * @throws `NOT_INSTALLED` if the request has not passed `activeSession`
  */
 export function refreshSession(request: object): boolean {
   return installed(request, "refresh the session").refresh();
 }
 
 /**
- * Asks `identify` once more, and waits for it, if it gave no user when the request arrived: behind the guards and hooks that find out
- * who the user is, where `identify` is asynchronous. A synchronous one is asked by itself.
+ * Calls `identify` once more and awaits it, if it returned no user when the request arrived. Needed where `identify` is async and a
+ * guard or hook authenticates the user later: call this after it. A synchronous `identify` is called again automatically.
+ * @param request the framework's request or context
  * @example
  * app.use(authenticate, async (req, res, next) => {
  *   await resolveIdentity(req);
  *   next();
  * });
- * @throws `NOT_INSTALLED`, `INVALID_IDENTITY`, what `identify` throws
+ * @throws `NOT_INSTALLED`, `INVALID_IDENTITY`, errors of `identify`
  */
 export async function resolveIdentity(request: object): Promise<void> {
   await installed(request, "resolve the identity").resolve();
 }
 
-/** How {@link rotateSession} goes about it. */
+/** Options of {@link rotateSession}. */
 export interface RotateOptions {
-  /** What becomes of the client's work: it stays with the client (`"keep"`, the default), or is ended (`"end"`). */
+  /** `"keep"`: the client's sessions move to its new identity; `"end"`: they end, with all work. Default: `"keep"`. */
   readonly work?: "keep" | "end" | undefined;
 }
 
 /**
- * Logs a client in or out without leaving its session to whoever knew its identity before (session fixation): runs `change`, asks
- * `identify` again, replaces a cookie of ours by a new one. The sessions that the client had go with it, runners, properties and all,
- * and begin their lifetime anew; where the new identity has one already, that one stays and the client's former one ends.
- * @param change what the application does: writes the user to its session, lets the framework make a new one; may be async
+ * Changes the identity of a client at a login or logout, and prevents session fixation: a cookie known from before gives no access to
+ * its sessions afterwards. Runs `change` and calls `identify` again. If there is no user then, a cookie of ours is replaced.
+ *
+ * The client's sessions move to the new identity with their runners and properties, and their lifetime starts again. Where the new
+ * identity has a session already, that one stays and the client's former one ends. Event streams and waiting reads that were opened
+ * under the former identity end.
+ *
+ * Call it as the last step before the answer. If the framework's session has an id of its own, `change` must renew it.
+ * @param request the framework's request or context
+ * @param change the application's own step: writes the user to its session, regenerates the framework's session; may be async
  * @example
  * app.post("/login", async (req, res) => {
  *   const user = await authenticate(req.body);
  *   await rotateSession(req, () => logIn(req, user));
  *   res.sendStatus(204);
  * });
- * @throws `NOT_INSTALLED`, `INVALID_OPTION`, `IDENTITY_TOO_LATE` if the headers have been sent, `INVALID_IDENTITY`, what `change` and
- *   `identify` throw
+ * @throws `NOT_INSTALLED`, `INVALID_OPTION`, `INVALID_IDENTITY`, errors of `change` and `identify`
+ * @throws `IDENTITY_TOO_LATE` if a cookie must be set and the headers have been sent
  */
 export async function rotateSession(
   request: object,
@@ -193,14 +206,15 @@ export async function rotateSession(
 }
 
 /**
- * A signal that aborts when the request is over: its answer has been sent, or its client has gone.
- * @throws `NOT_INSTALLED`
+ * A signal that aborts when the request is over: its response has been sent, or its client has disconnected.
+ * @param request the framework's request or context
+ * @throws `NOT_INSTALLED` if the request has not passed `activeSession`
  */
 export function requestSignal(request: object): AbortSignal {
   return installed(request, "watch the request").signal;
 }
 
-/** Throws `INVALID_OPTION` unless `sessions` is a host. */
+/** Throws `INVALID_OPTION` unless `sessions` comes from `createActiveSessions`, of whatever copy of the package. */
 export function checkHost(action: string, sessions: unknown): void {
   if (isHost(sessions)) return;
   throw new ActiveSessionError(
@@ -209,13 +223,13 @@ export function checkHost(action: string, sessions: unknown): void {
   );
 }
 
-/** The path of an address. */
+/** The path of a request's URL, which may lack scheme and host. By hand: `new URL` is slow, and normalizes the path. */
 export function pathOf(url: string): string {
   const mark = url.indexOf("?");
   return mark < 0 ? url : url.slice(0, mark);
 }
 
-/** The query of an address, as it came: a framework's own may have been through a parser that makes objects of it. */
+/** The query of a request's URL. Not taken from the framework: its parser may make objects of the parameters. */
 export function queryOf(url: string): URLSearchParams {
   const mark = url.indexOf("?");
   return new URLSearchParams(mark < 0 ? "" : url.slice(mark));

@@ -1,39 +1,56 @@
-/**
- * Which requests have a session, and which one: an application may give several sessions to one client, told apart by suffix.
- *
- * The scopes are looked at in their order. A request has a session if one of them accepts it. Its suffix is the one of the
- * first accepting scope that supplies one; the empty text supplies "none". An accepting scope without a suffix does not end
- * the search, unless none of those that are left could supply one. A scope that fails does not accept, and is reported.
- */
+/** Scopes: select the requests that have a session, and its suffix where a client has several. See {@link scopeSelector}. */
 import { checkFunction, checkOptions } from "../base/check.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 import { checkSuffix } from "../session/identity.js";
 
-/** One scope. */
+/**
+ * A rule that accepts requests and may give their session a suffix: sessions of one client with different suffixes are separate.
+ * @typeParam Request what the adapter calls a request, or a context
+ */
 export interface Scope<Request> {
   /**
-   * Which requests: a path (`/shop` for itself and everything below; `*` for any one segment), a regular expression on the
-   * decoded path, or a function of the request, which may be async: `true`, or a text, which then is the suffix, accepts.
+   * Which requests the scope accepts:
+   *
+   * - a path, which begins with `/`: `/shop` accepts itself and everything below; the segment `*` matches any one segment;
+   * - a regular expression, which is searched in the decoded path;
+   * - a function, which may be async: accepts if it returns a truthy value. A string it returns, also an empty one, accepts and
+   *   replaces {@link suffix}.
    */
   readonly when: string | RegExp | ((request: Request) => unknown);
-  /** The suffix of the session: 1 to 64 letters, digits, `_` or `-`; the empty text for none. */
+  /**
+   * Suffix of the session: 1 to 64 letters, digits, `_` or `-`. The empty string chooses the session without suffix and ends the
+   * search. Default: the scope accepts, and leaves the suffix to later scopes.
+   */
   readonly suffix?: string | undefined;
 }
 
-/** What the scopes have come to. `undefined`: the request has no session. */
+/** The result of the scopes: the session's suffix, if it has one; `undefined` as a whole: the request has no session. */
 export type Selection = { readonly suffix: string | undefined } | undefined;
 
-/** Finds out what the scopes say of a request. Never rejects. */
+/**
+ * Applies the scopes to a request. Never rejects.
+ * @param path the path of the URL, not decoded
+ * @param warn is called with the index of a scope that failed, and its error
+ */
 export type ScopeSelector<Request> = (
   request: Request,
   path: string,
   warn: (message: string, details: object) => void,
 ) => Promise<Selection>;
 
-/** The session without a suffix, for every request: what holds where there are no scopes. */
+/** Selects the session without a suffix. The selection of every request where there are no scopes. */
 export const everything: Selection = { suffix: undefined };
 
-/** Makes the selector. Throws `INVALID_OPTION`. */
+/**
+ * Checks the scopes and makes their selector. Scopes are evaluated in order, one after the other:
+ *
+ * - A request has a session if at least one scope accepts it.
+ * - Its suffix is that of the first accepting scope that supplies one; an empty string supplies "no suffix".
+ * - A scope that accepts without a suffix does not end the search, unless no later scope can supply one.
+ * - A scope that throws, or supplies an invalid suffix, does not accept and is reported.
+ * @param scopes `undefined`: every request has the session without suffix; an empty array: no request has a session
+ * @throws `INVALID_OPTION`
+ */
 export function scopeSelector<Request>(scopes: readonly Scope<Request>[] | undefined): ScopeSelector<Request> {
   if (scopes === undefined) return async () => everything;
   if (!Array.isArray(scopes)) throw invalid("scopes must be an array", scopes);
@@ -56,12 +73,15 @@ export function scopeSelector<Request>(scopes: readonly Scope<Request>[] | undef
   };
 }
 
+/** A scope that has been checked. */
 interface ResolvedScope<Request> {
+  /** True if the scope may supply a suffix; of a function that is not known before it is called. */
   readonly canSupply: boolean;
-  /** False: not accepted; true: accepted; a text: accepted with this suffix. */
+  /** False: not accepted; true: accepted; a string: accepted with this suffix, which may be empty. */
   ask(request: Request, path: string): boolean | string | Promise<boolean | string>;
 }
 
+/** Checks a scope and compiles its condition. Throws `INVALID_OPTION`. */
 function resolve<Request>(scope: Scope<Request>): ResolvedScope<Request> {
   checkOptions("set up scopes", scope, ["when", "suffix"]);
   const { when, suffix } = scope;
@@ -88,6 +108,7 @@ function resolve<Request>(scope: Scope<Request>): ResolvedScope<Request> {
   };
 }
 
+/** Compares segment by segment: `/shop` must not match `/shopping`. A slash at the end of the pattern is ignored. */
 function pathMatcher(pattern: string): (path: string) => boolean {
   if (!pattern.startsWith("/")) throw invalid("a path must begin with /", pattern);
   const wanted = pattern.replace(/\/$/, "").split("/");
@@ -97,7 +118,7 @@ function pathMatcher(pattern: string): (path: string) => boolean {
   };
 }
 
-/** What cannot be decoded is compared as it came. */
+/** Decodes percent-encoding; malformed text (`%E0%A4%A`) is returned unchanged rather than failing the request. */
 function decoded(path: string): string {
   try {
     return decodeURIComponent(path);
@@ -106,6 +127,7 @@ function decoded(path: string): string {
   }
 }
 
+/** Turns the error of a check of arguments into `INVALID_OPTION`. */
 function checkOption(check: () => void): void {
   try {
     check();
@@ -114,6 +136,7 @@ function checkOption(check: () => void): void {
   }
 }
 
+/** The error of a scope that is no scope. */
 function invalid(requirement: string, value: unknown): ActiveSessionError {
   return new ActiveSessionError("INVALID_OPTION", `Cannot set up scopes: ${requirement}, received ${describe(value)}`);
 }

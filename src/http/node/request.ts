@@ -1,4 +1,4 @@
-/** What the adapters for `node:http`, and for the frameworks that stand on it, share: installing a session, serving runners. */
+/** Shared by the adapters for `node:http` and for frameworks built on it: attaching sessions to requests, serving runners. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ActiveSession } from "../../session/active-session.js";
 import type { ActiveSessions } from "../../session/host.js";
@@ -12,27 +12,38 @@ import { forbidSharing } from "../sharing.js";
 import { readBody } from "./body.js";
 import { ConnectionSignal, onResponseOver, writeResponse } from "./response.js";
 
-/** What is particular to a framework's requests. */
+/**
+ * Reads the requests of one framework.
+ * @typeParam Request what the framework calls a request, or a context
+ */
 export interface NodeFramework<Request> {
+  /** True if the request came over HTTPS, according to the framework's proxy settings. */
   isSecure(request: Request): boolean;
-  /** The host that the client has asked, where the framework may know it from a proxy. */
+  /** The host that the client addressed, where the framework may know it from a trusted proxy. */
   hostOf?(request: Request): string | undefined;
-  /** The whole address, wherever in the application the request is handled. */
+  /** The full URL, as received, regardless of where in the application the request is handled. */
   urlOf(request: Request): string;
+  /** The framework's own session, if the request has one. */
   frameworkSession(request: Request): FrameworkSession | undefined;
-  /** What keeps what was found out of a request: that itself, unless it is slow to write to. */
+  /** The object that carries the library's data of a request. Default: the request; another one if that is slow to write to. */
   holderOf?(request: Request): object;
 }
 
-/** What is known of a request of `node:http`, and of the framework that stands on it. */
+/**
+ * Presents a request of `node:http`, and the framework's view of it. All members are computed on access: a request that does not use
+ * its session then costs little more than this object.
+ */
 class NodePort<Request> implements RequestPort {
   readonly #framework: NodeFramework<Request>;
   readonly #request: Request;
   readonly #raw: IncomingMessage;
   readonly #response: ServerResponse;
+  /** Made at first access: most requests never read their signal. */
   #connection: ConnectionSignal | undefined;
+  /** True once {@link forbidSharing} has wrapped the response; to wrap it twice would only cost time. */
   #isUnshared = false;
 
+  /** @param raw the request of `node:http` below that of the framework */
   constructor(framework: NodeFramework<Request>, request: Request, raw: IncomingMessage, response: ServerResponse) {
     this.#framework = framework;
     this.#request = request;
@@ -40,10 +51,12 @@ class NodePort<Request> implements RequestPort {
     this.#response = response;
   }
 
+  /** See {@link RequestPort.path}. */
   get path(): string {
     return pathOf(this.#framework.urlOf(this.#request));
   }
 
+  /** See {@link NodeFramework.isSecure}. */
   get isSecure(): boolean {
     return this.#framework.isSecure(this.#request);
   }
@@ -52,45 +65,56 @@ class NodePort<Request> implements RequestPort {
     return this.#framework.hostOf?.(this.#request);
   }
 
+  /** Scanned at each access; the result is cached by its only reader. */
   get cookies(): string | undefined {
     return cookiesOf(this.#raw.rawHeaders);
   }
 
+  /** HTTP/1 only: the compatibility API of HTTP/2 gives a restricted proxy of the socket. */
   get connection(): object | undefined {
     return this.#raw.httpVersionMajor === 1 ? this.#raw.socket : undefined;
   }
 
+  /** See {@link RequestPort.headersSent}. */
   get headersSent(): boolean {
     return this.#response.headersSent;
   }
 
+  /** Appends: other `Set-Cookie` headers of the application stay. */
   setCookie(header: string): void {
     this.#response.appendHeader("Set-Cookie", header);
   }
 
+  /** See {@link RequestPort.forbidSharing}. */
   forbidSharing(): void {
     if (this.#isUnshared || this.#response.headersSent) return;
     this.#isUnshared = true;
     forbidSharing(this.#response);
   }
 
+  /** See {@link RequestPort.signal}. */
   get signal(): AbortSignal {
     this.#connection ??= new ConnectionSignal(this.#response);
     return this.#connection.signal;
   }
 
+  /** Also where the response waits behind another on its connection; see {@link onResponseOver}. */
   onOver(callback: () => void): void {
-    // That of HTTP/2 has no `closed`.
+    // The response of HTTP/2 has no `closed`.
     if (this.#response.closed || this.#response.writableFinished) callback();
     else onResponseOver(this.#response, callback);
   }
 
+  /** Read again at each access: a login may replace the framework's session within the request. */
   get frameworkSession(): FrameworkSession | undefined {
     return this.#framework.frameworkSession(this.#request);
   }
 }
 
-/** All of them, of which HTTP/2 may send several; an object of all headers would be made only for this. */
+/**
+ * Joins all `Cookie` headers; HTTP/2 may split them (RFC 9113, 8.2.3). Reads the raw list: `request.headers` would build an object
+ * of all headers for this one.
+ */
 function cookiesOf(headers: readonly string[]): string | undefined {
   let cookies: string | undefined;
   for (let i = 0; i < headers.length; i += 2) {
@@ -102,9 +126,12 @@ function cookiesOf(headers: readonly string[]): string | undefined {
 }
 
 /**
- * Makes the function that finds out whose request it is; the other two are what the framework's stands on. It returns a promise only
- * where the application has to be asked.
- * Throws `INVALID_OPTION`.
+ * Makes the function that attaches a session to requests, for an adapter's `activeSession`. It is called with the framework's request
+ * and the request and response of `node:http` below it. It returns `undefined` if it is done, or a promise where `identify` is async
+ * or there are scopes; that rejects with errors of `identify`, and `INVALID_IDENTITY`. A middleware must pass these on, and call the
+ * next handler only afterwards.
+ * @param options given by the application, not checked yet
+ * @throws `INVALID_OPTION`
  */
 export function sessionInstaller<Request extends object>(
   sessions: ActiveSessions<unknown>,
@@ -113,67 +140,86 @@ export function sessionInstaller<Request extends object>(
 ): (request: Request, raw: IncomingMessage, response: ServerResponse) => Promise<unknown> | undefined {
   const install = createInstaller(sessions, options, framework.holderOf);
   return (request, raw, response) => {
+    // A synchronous result is attached to the request already:
+    // the adapter needs a promise to wait for, or nothing.
     const own = install(request, new NodePort(framework, request, raw, response));
     return own instanceof Promise ? own : undefined;
   };
 }
 
-/** A request to a runner's address; what most of them do not ask for is not made in advance. */
+/** A request to a route of runners. Members that few routes need are computed on access. */
 class NodeWireRequest implements WireRequest {
+  /** The HTTP method, in capitals. */
   readonly method: string;
+  /** See {@link WireRequest.key}. */
   readonly key: string;
+  /** See {@link WireRequest.action}. */
   readonly action: string | undefined;
+  /** Parsed by us, not by the framework; see {@link queryOf}. */
   readonly query: URLSearchParams;
+  /** Read once, when the request arrives: the routes check ownership against it. */
   readonly identity: TaggedIdentity | undefined;
   readonly #own: RequestSession;
   readonly #raw: IncomingMessage;
   readonly #connection: ConnectionSignal;
 
+  /** @throws errors of the identity: `INVALID_IDENTITY`, errors of `identify` */
   constructor(own: RequestSession, { key, action }: Address, raw: IncomingMessage, response: ServerResponse) {
     this.method = raw.method ?? "GET";
     this.key = key;
     this.action = action;
     this.query = queryOf(raw.url ?? "");
+    // May throw, for example `INVALID_IDENTITY`: before anything of the request has been done.
     this.identity = own.identity;
     this.#own = own;
     this.#raw = raw;
     this.#connection = new ConnectionSignal(response);
   }
 
+  /** Parsed by Node at first access. */
   get headers(): WireRequest["headers"] {
     return this.#raw.headers;
   }
 
+  /** As the framework's proxy settings say; see {@link NodeFramework.hostOf}. */
   get host(): string | undefined {
     return this.#own.host;
   }
 
+  /** Listens to the response from the first access on. */
   get signal(): AbortSignal {
     return this.#connection.signal;
   }
 
+  /** See {@link RequestSession.cameBackTo}. */
   cameBackTo(session: ActiveSession): void {
     this.#own.cameBackTo(session);
   }
 
+  /** See {@link RequestSession.find}. */
   findSession(): ActiveSession | undefined {
     return this.#own.find();
   }
 
+  /** See {@link RequestSession.session}, and the errors there. */
   openSession(): ActiveSession {
     return this.#own.session;
   }
 
+  /** See {@link readBody}. */
   readBody(limit: number): Promise<RequestBody> {
     return readBody(this.#raw, limit);
   }
 }
 
 /**
- * Answers a request to a path below the place where runners are served.
- * @param path the rest of the path, from its slash on
- * @returns the answer, not yet written; `undefined` if that is not a runner's address: then nothing has been done
- * @throws `NOT_INSTALLED`, and what is no fault of the request
+ * Answers a request below the mount of the routes of runners, for frameworks that write responses themselves.
+ * @param handle made by `createRunnerHandler`
+ * @param sessions the host that the routes belong to
+ * @param path the part of the path below the mount, with its leading slash
+ * @param request the framework's request or context, which passed `activeSession`
+ * @returns the answer, not yet written; `undefined` if the path is no route of runners: nothing has been done then
+ * @throws `NOT_INSTALLED`, and errors that are no fault of the request
  */
 export async function answerFor(
   handle: RunnerHandler,
@@ -184,16 +230,20 @@ export async function answerFor(
   response: ServerResponse,
 ): Promise<WireResponse | undefined> {
   const method = raw.method ?? "GET";
+  // Express strips the mount from `url`; the original tells whether this is the application's home page.
   const address = addressOf(path, method, pathOf(raw.originalUrl ?? raw.url ?? "") === "/");
   if (!address) return undefined;
   const own = installedFor(request, sessions);
-  if (own.isPending) await own.resolve();
+  if (own.isPending) await own.resolve(); // the routes await an async `identify` themselves
   const wire = await handle(new NodeWireRequest(own, address, raw, response));
-  if (wire.status === 413) response.shouldKeepAlive = false; // the rest of the body is not waited for
+  if (wire.status === 413) response.shouldKeepAlive = false; // do not read the rest of the body for the sake of the connection
   return wire;
 }
 
-/** As {@link answerFor}, and writes the answer; returns whether there was one. */
+/**
+ * As {@link answerFor}, and writes the answer, for frameworks whose middleware writes to the response of `node:http`.
+ * @returns true if the request was answered, after the response is over; false if the path is no route of runners
+ */
 export async function serveRunner(
   handle: RunnerHandler,
   sessions: unknown,

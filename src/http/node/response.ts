@@ -1,17 +1,24 @@
-/** Writes a wire response to a response of `node:http`, with back-pressure, for the adapters whose frameworks stand on it. */
+/** Writes answers to responses of `node:http` with back-pressure, and detects the end of responses. */
 import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { noop, onAbort, startTimer } from "../../base/async.js";
 import { drainTimeout, exposedName, mergeExposed, requestIsOver, type WireResponse } from "../request-context.js";
 
-/** Aborts when the response is over or its client has gone; listens only once somebody looks. */
+/**
+ * A signal that aborts when the response is over or its client has disconnected. Controller and listener are created at first access:
+ * only reads that wait need them.
+ */
 export class ConnectionSignal {
   readonly #response: ServerResponse;
+  /** Absent until {@link signal} is read. */
   #controller: AbortController | undefined;
 
+  /** @param response not listened to before {@link signal} is read */
   constructor(response: ServerResponse) {
     this.#response = response;
   }
+
+  /** The signal; already aborted if the response is over. Its reason is {@link requestIsOver}. */
 
   get signal(): AbortSignal {
     if (!this.#controller) {
@@ -25,8 +32,9 @@ export class ConnectionSignal {
 }
 
 /**
- * Writes the whole response, at once unless its body comes in parts: then the promise resolves when nothing is left to do for it. A
- * client that has gone is no error.
+ * Writes a response. One without a streamed body is written synchronously. A client that has disconnected is no error.
+ * @param wire its headers are completed in place
+ * @returns for a streamed body, a promise that resolves when the response is over; it rejects with errors of the body
  */
 export function writeResponse(response: ServerResponse, wire: WireResponse): Promise<void> | undefined {
   const { status, headers, body } = wire;
@@ -35,6 +43,10 @@ export function writeResponse(response: ServerResponse, wire: WireResponse): Pro
   return undefined;
 }
 
+/**
+ * Writes a streamed body part by part. Back-pressure: the next part is requested only when the response has drained, so that a slow
+ * client does not make the server buffer items. Leaving the loop closes the body, and releases its read of the runner.
+ */
 async function writeParts(
   response: ServerResponse,
   { status, headers, ended }: WireResponse,
@@ -43,51 +55,61 @@ async function writeParts(
   if (isOver(response)) return abandon(body);
   mergeExposed(headers, response.getHeader(exposedName));
   response.writeHead(status, headers);
-  response.on("error", noop); // a client that goes away in the middle is what `close` tells, and no error of ours
-  response.flushHeaders();
+  response.on("error", noop); // the event `close` reports a disconnect; an unhandled `error` would crash the process
+  response.flushHeaders(); // the first part may take long
   for await (const part of body) {
-    if (isOver(response)) break;
+    if (isOver(response)) break; // the client disconnected while the part was awaited
     const isDrained = response.write(part);
-    (response as { flush?: () => void }).flush?.(); // a compressing middleware holds back what it is not told to pass on
+    (response as { flush?: () => void }).flush?.(); // of a compressing middleware, which would buffer the part
     if (!isDrained && !ended?.aborted) await drained(response, ended);
-    if (ended?.aborted) break;
+    if (ended?.aborted) break; // only now: the part that exhausted the client's allowance must still be sent
   }
   await finish(response);
 }
 
-/** All headers at once: each set by itself would be looked at one more time. */
+/** Writes a complete response. Passes all headers to `writeHead`: Node validates and stores each that is set by itself. */
 function writeWhole(
   response: ServerResponse,
   status: number,
   headers: WireResponse["headers"],
   body: string | undefined,
 ): void {
+  // In bytes. Without the header, Node would send the body in chunks.
   if (body !== undefined) headers["Content-Length"] = String(Buffer.byteLength(body));
   mergeExposed(headers, response.getHeader(exposedName));
   response.writeHead(status, headers).end(body);
 }
 
-/** Lets a body that nobody will read clean up behind itself. */
+/** Closes a body that will not be read, so that it releases its read of the runner. */
 async function abandon(body: AsyncIterable<string>): Promise<void> {
   await body[Symbol.asyncIterator]().return?.();
 }
 
+/**
+ * True if nothing that is written reaches the client any more: the response is complete, or its connection destroyed, which a pipelined
+ * response does not say itself.
+ */
 function isOver(response: ServerResponse): boolean {
   if (response.destroyed || response.writableFinished) return true;
   return (response.socket ?? connectionOf(response))?.destroyed === true;
 }
 
-/** That of its request: a response that waits for the one before it has none of its own. */
+/** The socket of its request: with pipelining, a response that waits for the one before has no socket of its own. */
 function connectionOf(response: ServerResponse): Socket | undefined {
   return response.req?.socket;
 }
 
-/** What is to be told of the end of a connection: one listener for all, however many requests are sent without waiting. */
+/**
+ * Callbacks at the close of connections. One listener per socket: one for each pipelined request would exceed the limit at which Node
+ * warns of a leak.
+ */
 const waiting = new WeakMap<Socket, Set<() => void>>();
 
 /**
- * Calls back when a response that is under way is over: it has been sent, or its client has gone. One that waits on its connection for
- * the answer before it is not told by Node that its client has gone. Returns what takes the callback off again.
+ * Calls back once when a response is over: it has been sent, or its client has disconnected. Node emits no `close` on a pipelined
+ * response that waits for the one before it when the client disconnects; there this function watches the socket, too.
+ * @param response one that is not over yet
+ * @returns removes the callback
  */
 export function onResponseOver(response: ServerResponse, callback: () => void): () => void {
   const connection = response.socket ? undefined : connectionOf(response);
@@ -95,6 +117,7 @@ export function onResponseOver(response: ServerResponse, callback: () => void): 
     response.once("close", callback);
     return () => response.off("close", callback);
   }
+  // Both events are listened to: the response gets its socket when its turn comes. The first of them removes the other.
   const callbacks = waiting.get(connection) ?? watch(connection);
   const off = () => {
     response.off("close", over);
@@ -108,16 +131,21 @@ export function onResponseOver(response: ServerResponse, callback: () => void): 
   return off;
 }
 
+/** Adds the one listener to a socket. The set is copied before the calls, since callbacks remove themselves from it. */
 function watch(connection: Socket): Set<() => void> {
   const callbacks = new Set<() => void>();
   waiting.set(connection, callbacks);
+  // Optional: stand-ins for sockets, as test tools inject them, may not emit events.
   connection.once?.("close", () => {
     for (const callback of [...callbacks]) callback();
   });
   return callbacks;
 }
 
-/** Resolves when the response takes more, is over, or is to be ended. */
+/**
+ * Resolves when the buffer of the response has drained, the response is over, or `ended` aborts. Removes all its listeners: it is
+ * called once for each part that a slow client delays.
+ */
 function drained(response: ServerResponse, ended: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve) => {
     const offEnded = onAbort(ended, settle);
@@ -132,10 +160,14 @@ function drained(response: ServerResponse, ended: AbortSignal | undefined): Prom
   });
 }
 
-/** Ends the response, and destroys the connection if the client does not take what is left in time. */
+/**
+ * Ends the response and resolves when it has been sent. The connection of a client that has not drained the rest within
+ * {@link drainTimeout} is destroyed: `close` then resolves the promise.
+ */
 function finish(response: ServerResponse): Promise<void> {
   if (isOver(response)) return Promise.resolve();
   return new Promise((resolve) => {
+    // Started only now: while parts are written, a slow client has as long as `ended` allows.
     const cancel = startTimer(drainTimeout, () => response.destroy());
     const settle = () => {
       cancel();
@@ -150,10 +182,14 @@ function finish(response: ServerResponse): Promise<void> {
 }
 
 /**
- * A client that does not read would keep its connection after the response has ended. Where the server stands on `node:http` the
- * connection is destroyed if it has not drained in time; elsewhere it is the server that has to.
+ * Destroys the connection of a client that has not drained the response {@link drainTimeout} after `ended` aborts, for responses that
+ * the framework writes itself. Otherwise a client that does not read could hold connections for ever. On servers that are not built
+ * on `node:http` this is up to the server.
+ * @param response the response that the framework writes
+ * @param ended aborts when the response is to be ended
  */
 export function destroyUndrained(response: ServerResponse, ended: AbortSignal): void {
+  // Both listeners are removed at the end of the response: `ended` may live longer.
   const off = onAbort(ended, () => {
     if (isOver(response)) return;
     const cancel = startTimer(drainTimeout, () => response.destroy());

@@ -1,4 +1,4 @@
-/** Requests and responses of the web platform: what the adapters for frameworks that speak them share. */
+/** Shared by the adapters for frameworks that use `Request` and `Response`: attaching sessions to requests, serving runners. */
 import type { ServerResponse } from "node:http";
 import { isThenable, noop, onAbort } from "../../base/async.js";
 import { ActiveSessionError } from "../../base/error.js";
@@ -12,29 +12,44 @@ import { checkEncoding, type RequestBody, requestIsOver, tooLarge, type WireResp
 import type { RunnerHandler } from "../router.js";
 import { unsharedCacheControl } from "../sharing.js";
 
-/** What `@hono/node-server` gives besides a request, as far as it matters here. */
+/** The second argument that `@hono/node-server` passes to `fetch`, reduced to what is used here. */
 interface NodeEnvironment {
+  /** The request of `node:http`. */
   readonly incoming: { readonly httpVersionMajor?: number; readonly socket?: object };
+  /** The response of `node:http` that the web response is written to. */
   readonly outgoing: ServerResponse;
 }
 
 /**
- * A request of the web platform while it is answered. Servers make the parts of such a request when they are asked for: so the less is
- * looked at, the better.
+ * A web request while it is being answered. Headers of ours are collected here and added when the response is known, in
+ * {@link finish}. Members are computed on access, because servers build the parts of a `Request` lazily: each property that is read
+ * costs time.
+ * @typeParam Request what the framework calls a request, or a context
  */
 export class WebRequestPort<Request> implements RequestPort {
   readonly #request: Request;
   readonly #web: globalThis.Request;
   readonly #env: unknown;
   readonly #frameworkSession: (request: Request) => FrameworkSession | undefined;
+  /** `Set-Cookie` headers for the response. */
   #cookies: string[] | undefined;
+  /** True if the response must not be stored by shared caches. Set with every cookie. */
   #isUnshared = false;
+  /** Callbacks of {@link onOver}. */
   #whenOver: (() => void)[] | undefined;
+  /** Absent until {@link signal} is read. */
   #over: LazySignal | undefined;
+  /** Removes the listener of the request's own signal. */
   #off = noop;
+  /** True once there is a response, or none will come. */
   #isOver = false;
 
-  /** @param env what the server gave besides the request */
+  /**
+   * @param request the framework's request or context; the web request itself if there is no other
+   * @param web the web request
+   * @param env the server's second argument, of unknown shape; see {@link nodeResponse}
+   * @param frameworkSession reads the framework's own session of a request
+   */
   constructor(
     request: Request,
     web: globalThis.Request,
@@ -47,46 +62,57 @@ export class WebRequestPort<Request> implements RequestPort {
     this.#frameworkSession = frameworkSession;
   }
 
+  /** See {@link RequestPort.path}. */
   get path(): string {
     return new URL(this.#web.url).pathname;
   }
 
+  /** By the scheme of the URL. Behind a proxy that terminates TLS the application must set `cookie.secure`. */
   get isSecure(): boolean {
     return this.#web.url.startsWith("https:");
   }
 
+  /** The header as `Headers` gives it, which joins several. */
   get cookies(): string | undefined {
     return this.#web.headers.get("cookie") ?? undefined;
   }
 
-  /** Known where the server stands on `node:http` and gives what it made the request from, as `@hono/node-server` does. */
+  /** The socket, where the server is built on `node:http` and passes the request of it, as `@hono/node-server` does. HTTP/1 only. */
   get connection(): object | undefined {
     const incoming = (this.#env as Partial<NodeEnvironment> | undefined)?.incoming;
     return incoming?.httpVersionMajor === 1 ? incoming.socket : undefined;
   }
 
+  /** The response of `node:http`, where the server passes it, as `@hono/node-server` does. */
   get nodeResponse(): ServerResponse | undefined {
     return (this.#env as Partial<NodeEnvironment> | undefined)?.outgoing;
   }
 
+  /** See {@link RequestPort.headersSent}; here, true once the response has been returned. */
   get headersSent(): boolean {
     return this.#isOver;
   }
 
+  /** Keeps the header for {@link finish}. */
   setCookie(header: string): void {
     this.#cookies ??= [];
     this.#cookies.push(header);
   }
 
+  /** Takes effect in {@link finish}. */
   forbidSharing(): void {
     this.#isUnshared = true;
   }
 
-  /** Aborts when the client has gone, or the response has been made. */
+  /**
+   * Aborts when the client has disconnected, or the response has been returned. A body may still be streaming then: the end of that is
+   * known to the server only.
+   */
   get signal(): AbortSignal {
     if (!this.#over) {
       const over = new LazySignal();
       this.#over = over;
+      // The request's signal reports a disconnect; `end` adds the end of the response.
       const signal = clientSignal(this.#web, this.nodeResponse);
       if (signal.aborted) over.abort(signal.reason);
       else if (this.#isOver) over.abort(requestIsOver);
@@ -95,23 +121,32 @@ export class WebRequestPort<Request> implements RequestPort {
     return this.#over.signal;
   }
 
+  /** See {@link RequestPort.onOver}. */
   onOver(callback: () => void): void {
     this.#whenOver ??= [];
     if (this.#isOver) callback();
     else this.#whenOver.push(callback);
   }
 
+  /** Read again at each access: a login may replace the framework's session within the request. */
   get frameworkSession(): FrameworkSession | undefined {
     return this.#frameworkSession(this.#request);
   }
 
-  /** Puts a cookie that was set meanwhile into the response; from then on it is too late for another one. */
+  /**
+   * Ends the request and adds its cookies to the response. Afterwards it is too late to set another one.
+   * @returns the response itself if there is nothing to add, else a copy
+   */
   finish(response: Response): Response {
     this.end();
     return this.#isUnshared ? unshared(response, this.#cookies ?? []) : response;
   }
 
-  /** Makes the response, at once if it can be had so. Of what is thrown, the library's own errors become it. */
+  /**
+   * Calls a handler and finishes its response; synchronous if the handler is, since servers answer that faster. Errors of this library
+   * become the response.
+   * @throws other errors of the handler, unchanged
+   */
   answer(make: () => Response | Promise<Response>): Response | Promise<Response> {
     try {
       const response = make();
@@ -125,13 +160,14 @@ export class WebRequestPort<Request> implements RequestPort {
     }
   }
 
+  /** The response to an error of this library, with the cookies that were set before it; rethrows other errors. */
   #fail(error: unknown): Response {
     if (ActiveSessionError.is(error)) return this.finish(error.getResponse());
     this.end();
     throw error;
   }
 
-  /** The request is over, with a response or without. */
+  /** Marks the request as over, with a response or without: aborts the signal, calls back. Idempotent. */
   end(): void {
     if (this.#isOver) return;
     this.#isOver = true;
@@ -141,14 +177,22 @@ export class WebRequestPort<Request> implements RequestPort {
   }
 }
 
-/** What an adapter asks about a request that is new to it; the promise is only there where the application has to be asked. */
+/**
+ * Attaches a session to a request. `pending` is `undefined` if that is done; it is a promise where `identify` is async or there are
+ * scopes, and rejects with errors of `identify`, and `INVALID_IDENTITY`.
+ */
 export type WebInstaller<Request> = (
   request: Request,
   web: globalThis.Request,
   env: unknown,
 ) => { readonly port: WebRequestPort<Request>; readonly pending: Promise<unknown> | undefined };
 
-/** Makes the function that finds out whose request it is. Throws `INVALID_OPTION`. */
+/**
+ * Makes the function that attaches a session to requests, for an adapter's `activeSession`.
+ * @param options given by the application, not checked yet
+ * @param frameworkSession reads the framework's own session of a request. Default: there are none
+ * @throws `INVALID_OPTION`
+ */
 export function webInstaller<Request extends object>(
   sessions: ActiveSessions<unknown>,
   options: IdentityOptions<Request>,
@@ -158,11 +202,15 @@ export function webInstaller<Request extends object>(
   return (request, web, env) => {
     const port = new WebRequestPort(request, web, env, frameworkSession);
     const own = install(request, port);
+    // A synchronous result is attached to the request; the adapter needs no more of it.
     return { port, pending: own instanceof Promise ? own : undefined };
   };
 }
 
-/** Aborts when the client has gone, also where the request waits on its connection for the answer before it. */
+/**
+ * A signal that aborts when the client has disconnected. That of the request is not enough for a pipelined request which waits for the
+ * response before it: Node reports the disconnect on the socket only.
+ */
 function clientSignal({ signal }: globalThis.Request, response: ServerResponse | undefined): AbortSignal {
   if (!response || response.socket || signal.aborted) return signal;
   const over = new AbortController();
@@ -171,18 +219,28 @@ function clientSignal({ signal }: globalThis.Request, response: ServerResponse |
   return over.signal;
 }
 
-/** With its cookies, for no other client. The headers of a response that came from elsewhere (`fetch`) cannot be changed. */
+/**
+ * Adds cookies and `Cache-Control` to a copy of the response: the headers of one that came from `fetch` are immutable. The body is
+ * passed on, not copied.
+ */
 function unshared(response: Response, cookies: readonly string[]): Response {
   const own = new Response(response.body, response);
   own.headers.set("Cache-Control", unsharedCacheControl(own.headers.get("Cache-Control")));
+  // Appended one by one: the application's own cookies stay.
   for (const cookie of cookies) own.headers.append("Set-Cookie", cookie);
   return own;
 }
 
 /**
- * Answers a request to a path below the place where runners are served; `undefined` if that is not a runner's address.
- * @param readText gives the body again where a middleware has read it before, and the framework keeps it
- * @throws `NOT_INSTALLED`, and what is no fault of the request
+ * Answers a request below the mount of the routes of runners.
+ * @param handle made by `createRunnerHandler`
+ * @param sessions the host that the routes belong to
+ * @param path the part of the path below the mount, with its leading slash
+ * @param request the framework's request or context, which passed `activeSession`
+ * @param web the web request
+ * @param readText reads the body again from the framework's copy, where a middleware has consumed it before
+ * @returns the response; `undefined` if the path is no route of runners: nothing has been done then
+ * @throws `NOT_INSTALLED`, and errors that are no fault of the request
  */
 export async function webAnswerFor(
   handle: RunnerHandler,
@@ -192,14 +250,16 @@ export async function webAnswerFor(
   web: Request,
   readText?: () => Promise<string>,
 ): Promise<Response | undefined> {
+  // The framework's path may be relative to a router, or decoded: the URL is not.
   const { pathname, searchParams, host } = new URL(web.url);
   const address = addressOf(path, web.method, pathname === "/");
   if (!address) return undefined;
   const own = installedFor(request, sessions);
+  // The routes await an async `identify` themselves.
   if (own.isPending) await own.resolve();
   const wire = await handle({
     ...{ method: web.method, ...address, query: searchParams, identity: own.identity },
-    headers: { host, ...Object.fromEntries(web.headers) }, // where the version of HTTP has no such header, the address has it
+    headers: { host, ...Object.fromEntries(web.headers) }, // HTTP/2 has no `Host` header; the URL has the host
     signal: clientSignal(web, own.nodeResponse),
     cameBackTo: (session) => own.cameBackTo(session),
     findSession: () => own.find(),
@@ -209,14 +269,23 @@ export async function webAnswerFor(
   return toResponse(wire, own.nodeResponse);
 }
 
+/**
+ * A body that the framework has in memory, under the same limit in bytes.
+ * @throws `PAYLOAD_TOO_LARGE`
+ */
 async function textWithin(limit: number, readText: () => Promise<string>): Promise<RequestBody> {
   const text = await readText();
   if (Buffer.byteLength(text) > limit) throw tooLarge(limit);
   return { text };
 }
 
+/**
+ * Reads the body as UTF-8. Stops at the limit: no more than that is kept in memory, whatever `Content-Length` says.
+ * @throws `PAYLOAD_TOO_LARGE`, `UNSUPPORTED_MEDIA_TYPE` for a compressed body, a plain `Error` if the body has been read before
+ */
 async function readWebBody(web: Request, limit: number): Promise<RequestBody> {
   if (web.body === null) return { text: "" };
+  // A body can be read only once, and a `Request` keeps no copy.
   if (web.bodyUsed) {
     throw new Error("Cannot read the body: something has read it before. Give the handler of runners request.clone()");
   }
@@ -234,13 +303,17 @@ async function readWebBody(web: Request, limit: number): Promise<RequestBody> {
     }
     return { text: text + decoder.decode() };
   } finally {
-    reader.cancel().catch(noop); // what is left of it nobody reads
+    reader.cancel().catch(noop); // frees the rest, and does nothing at the end of the body
   }
 }
 
-/** Statuses that may not have a body, not even an empty one. */
+/** Statuses for which `Response` accepts no body, not even an empty one (Fetch standard, null body status). */
 const bodiless = [204, 304];
 
+/**
+ * Turns an answer into a `Response`. Where the server is built on `node:http`, a client that does not drain the body in time is
+ * disconnected; see {@link destroyUndrained}.
+ */
 function toResponse(
   { status, headers, body, ended }: WireResponse,
   nodeResponse: ServerResponse | undefined,
@@ -252,15 +325,17 @@ function toResponse(
 }
 
 /**
- * A body in parts as a stream that is pulled from. When the response is to be ended it is closed at once, whether or not the client
- * has drained what was handed out; the connection belongs to the server.
+ * A web stream over the parts of a body. It pulls a part only when the server asks for one, so that a slow client suspends the
+ * producer.
+ * @param ended when it aborts, the stream closes at once, even if the client has not drained it; the connection is the server's
  */
 function streamOf(body: AsyncIterable<string>, ended: AbortSignal | undefined): ReadableStream<Uint8Array> {
   const parts = body[Symbol.asyncIterator]();
   const encoder = new TextEncoder();
   let off = noop;
-  let isPulling = false;
-  let isCancelled = false;
+  let isPulling = false; // `next` is pending
+  let isCancelled = false; // after that, `enqueue` and `close` would throw
+  // `return` is not awaited: the stream must close at once.
   const close = (controller: ReadableStreamDefaultController) => {
     off();
     void parts.return?.();
@@ -269,7 +344,7 @@ function streamOf(body: AsyncIterable<string>, ended: AbortSignal | undefined): 
   return new ReadableStream<Uint8Array>(
     {
       start(controller) {
-        // A part that uses up the client's allowance ends the response before it has been handed out itself.
+        // A part that exhausts the client's allowance aborts `ended` while it is produced. It must still be sent, so `pull` closes then.
         off = onAbort(ended, () => isPulling || close(controller));
       },
       async pull(controller) {
@@ -277,14 +352,16 @@ function streamOf(body: AsyncIterable<string>, ended: AbortSignal | undefined): 
         const { done, value } = await parts.next();
         isPulling = false;
         if (!done && !isCancelled) controller.enqueue(encoder.encode(value));
+        // Also at `ended`: it may have aborted while this part was produced.
         if (done || ended?.aborted) close(controller);
       },
+      // The client has disconnected.
       async cancel() {
         isCancelled = true;
         off();
         await parts.return?.();
       },
     },
-    { highWaterMark: 0 },
+    { highWaterMark: 0 }, // no read-ahead: a part is produced when it can be sent
   );
 }
