@@ -216,7 +216,7 @@ describe("EventSource", () => {
     expect(server.requests).toMatchObject({ sse: 1 });
   });
 
-  test("begins anew when its connection is cut, and by the offsets it can be told what it has", async () => {
+  test("begins again when its connection is cut, and by the offsets it can be told what it has", async () => {
     await using server = await startRunnerServer();
     const queue = new PushQueue();
     const url = await server.start(queue);

@@ -1,5 +1,5 @@
 /**
- * A source that others push into. Whoever writes waits until the runner has taken what was written: only then a read that
+ * A source that others push into. A write waits until the runner has taken the items: only then a read that
  * follows the write is sure to see it.
  */
 export class PushQueue implements AsyncIterable<unknown> {

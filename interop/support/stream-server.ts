@@ -48,7 +48,7 @@ const malformed: Answer = { status: 400 };
 const conflict: Answer = { status: 409 };
 
 const never = Number.POSITIVE_INFINITY;
-/** Nobody's key: the answer to a path that has never been a stream is our handler's own. */
+/** A key without a runner: the answer to a path that has never been a stream is our handler's own. */
 const unknownKey = "none";
 
 /** Starts a server on a free port. */

@@ -276,11 +276,11 @@ export const adapterScenarios: readonly AdapterScenario[] = [
   scenario("answers 500, and goes on, where identify throws or gives what is no identity", (adapter) => {
     const identify = (request: object) => {
       const user = adapter.header(request, "x-user");
-      if (user === "nobody") throw new Error("There is nobody");
+      if (user === "unknown") throw new Error("There is no such user");
       return user === "number" ? 7 : user;
     };
     return onStage(adapter, { routes, options: { identify } }, async ({ browser }) => {
-      for (const user of ["nobody", "number"]) {
+      for (const user of ["unknown", "number"]) {
         equal((await browser({ "x-user": user }).ask("/start", { method: "POST" })).status, 500);
       }
       equal((await browser({ "x-user": "ann" }).ask("/start", { method: "POST" })).status, 201);
@@ -414,7 +414,7 @@ export const adapterScenarios: readonly AdapterScenario[] = [
 
   // Session fixation: after a login the former cookie must not lead to the session.
   scenario(
-    "lets nobody who knew the cookie before a login into what comes after it; the work is kept or ended",
+    "gives no access to a holder of the cookie from before a login; the work is kept or ended",
     (adapter) => onStage(adapter, { routes: sessionRoutes(adapter, false) }, (stage) => logIn(stage, stage.browser())),
   ),
 
@@ -446,7 +446,7 @@ export const adapterScenarios: readonly AdapterScenario[] = [
   }),
 
   // After a logout nothing of the former session is left, and the same browser starts again.
-  scenario("ends the work with a logout, and starts anew behind it", (adapter) =>
+  scenario("ends the work with a logout, and starts again behind it", (adapter) =>
     onStage(adapter, { routes: sessionRoutes(adapter, false) }, (stage) => logOut(stage, stage.browser())),
   ),
 
@@ -553,7 +553,7 @@ function sessionRoutes(adapter: AdapterUnderTest, withFrameworkSession: boolean)
     await sessions?.destroy(request);
     return {};
   };
-  return { ...routes, "/login": login("keep"), "/login-anew": login("end"), "/logout": logout };
+  return { ...routes, "/login": login("keep"), "/login-again": login("end"), "/logout": logout };
 }
 
 /**
@@ -572,7 +572,7 @@ async function logIn({ sessions }: Stage, ann: Browser): Promise<void> {
   deepEqual((await ann.client.read(key)).items, [1, 2, 3, 4, 5]);
   ok(await isOutOfReach(former, key));
   deepEqual([session.isAvailable, session.properties.get("cart"), sessions.stats().sessions], [true, ["apples"], 1]);
-  await ann.post("/login-anew");
+  await ann.post("/login-again");
   deepEqual([await isOutOfReach(ann, key), session.isAvailable], [true, false]);
   // The session leaves the host once its clean-up is done.
   await session.cleanup;

@@ -2,7 +2,7 @@ import { createActiveSessions, defineSequenceRunner } from "active-session";
 import { activeSession, runnerRouter } from "active-session/fetch";
 import { count } from "./count.mjs";
 
-// Next makes several bundles of an application, and in development makes them anew: the host is the process's, not a module's.
+// Next builds several bundles of an application, and rebuilds them in development: one host for the process, not for a module.
 globalThis.activeSessions ??= createActiveSessions();
 
 export const sessions = globalThis.activeSessions;
