@@ -145,7 +145,7 @@ function sessionOf(request: SessionedRequest): ActiveSession | undefined {
 
 /** The scope of a session. Throws `INVALID_OPTION` unless its `services` come from {@link awilixScopes}. */
 function scopeOf(session: ActiveSession): Container {
-  const { container } = Object(session.services) as Partial<ContainerScope<Container>>;
+  const { container }: Partial<ContainerScope<Container>> = Object(session.services);
   if (container) return container;
   throw new ActiveSessionError(
     "INVALID_OPTION",

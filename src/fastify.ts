@@ -60,11 +60,15 @@ interface FastifySession {
   save?(): Promise<unknown>;
 }
 
+function sessionIn(request: FastifyRequest): FastifySession | null | undefined {
+  return (request as { session?: FastifySession | null }).session;
+}
+
 /**
  * The framework's session: identified by its own id if it has one and was stored before, else by an id of ours among its data.
  */
 function frameworkSession(request: FastifyRequest): FrameworkSession | undefined {
-  const session = (request as { session?: FastifySession | null }).session;
+  const session = sessionIn(request);
   if (typeof session?.get !== "function" || typeof session.set !== "function") return undefined;
   const data = {
     read: (name: string) => session.get!(name),
@@ -101,7 +105,7 @@ export const activeSession: FastifyPluginAsync<ActiveSessionOptions> = forAll(
       app.decorateRequest("activeSession", { getter: activeSessionProperty.get as () => ActiveSession<never> });
     }
     app.addHook("onRequest", (request, reply, done) => {
-      const { session } = request as { session?: FastifySession | null };
+      const session = sessionIn(request);
       // Before the application writes to it: data that is there now was stored before.
       if (typeof session?.sessionId === "string") noteKept(session);
       const pending = install(request, request.raw, reply.raw);

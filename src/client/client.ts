@@ -5,7 +5,7 @@ import { backOff, pause } from "./backoff.js";
 import { type Received, requestPage } from "./connection.js";
 import type { Definitions, InputOf, NameOf, ResultOf, Untyped } from "./definitions.js";
 import { type FollowOptions, RunnerFollower, type RunnerUpdate, toUpdate } from "./follower.js";
-import { type ClientOptions, queryOf, request, requestJson } from "./request.js";
+import { type ClientOptions, codeOf, queryOf, request, requestJson } from "./request.js";
 
 /** Options of one request. */
 export interface RequestOptions {
@@ -223,7 +223,7 @@ export class RunnerClient<D extends Definitions = Untyped> {
         await this.#remove(key, options);
       } catch (error) {
         // An earlier attempt, whose response was lost, has removed it.
-        if (!isRepeated || (error as CodedError)?.code !== "RUNNER_GONE") throw error;
+        if (!isRepeated || codeOf(error) !== "RUNNER_GONE") throw error;
       } finally {
         isRepeated = true;
       }
@@ -245,7 +245,7 @@ export class RunnerClient<D extends Definitions = Untyped> {
       try {
         return await ask();
       } catch (error) {
-        if ((error as CodedError)?.code !== "SERVER_UNAVAILABLE" || attempt === tries - 1) throw error;
+        if (codeOf(error) !== "SERVER_UNAVAILABLE" || attempt === tries - 1) throw error;
         await backOff(attempt, error as CodedError, signal);
       }
     }

@@ -3,7 +3,7 @@ import type { AbortReason, RunnerProgress, RunnerStatus } from "../protocol/type
 import { backOff, onPageChange, pause } from "./backoff.js";
 import { type Control, connect, noStream } from "./connection.js";
 import { takePlace } from "./connection-slots.js";
-import { type ClientOptions, isTemporary, notOfARunner, queryOf, request, temporary } from "./request.js";
+import { type ClientOptions, codeOf, isTemporary, notOfARunner, queryOf, request, temporary } from "./request.js";
 
 /** A piece of a runner's results, with the state after it. */
 export interface RunnerUpdate<T> {
@@ -243,65 +243,8 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
     try {
       // Check `signal` and `close` before the first page is yielded.
       this.#begin();
-      const created = this.#created;
-      this.#created = undefined;
-      // The first page has been received with the creation: no request is needed for it.
-      if (created) {
-        yield this.#give(created.first);
-        if (created.first.closed) {
-          this.#tellPlace(this.position);
-          return created.onTaken();
-        }
-      }
-      // One round of the loop is one connection. `attempt` counts the rounds in a row that brought nothing.
-      for (let attempt = 0; ; attempt++) {
-        const began = Date.now();
-        let problem: CodedError | undefined;
-        let isGone = false;
-        let place: (() => void) | undefined;
-        try {
-          // A paused follower holds no place. Its acknowledgement is a sign of life at the current position.
-          while (this.#isUnseen) {
-            const { signal } = this.#begin();
-            this.#setConnection("waiting");
-            this.#take(this.position);
-            await pause(signOfLifeEvery, signal);
-          }
-          // Taken for each connection and given back after it, so that followers without a place get a turn.
-          place = await takePlace(this.#client.connections);
-          // Between two updates the application has the turn; the place is reported once it has asked for more.
-          for await (const update of this.#connect(place !== undefined)) {
-            if (update.items.length > 0) attempt = 0;
-            yield update;
-            this.#tellPlace(update.position);
-            if (update.closed) return;
-          }
-        } catch (error) {
-          // A known runner that is gone is asked for once more: it may just have changed its cookie.
-          isGone = this.#isKnown && (error as CodedError | undefined)?.code === "RUNNER_GONE";
-          if (!isTemporary(error) && !isGone) throw error;
-          problem = error as CodedError;
-          // The same offset is asked for by long-poll next, after a short back-off.
-          if (error === noStream) this.#isStream = false;
-        } finally {
-          place?.();
-        }
-        // A connection that stood for a while is no sign of trouble: connect again without a delay.
-        if (this.#hasBytes && Date.now() - began >= steadyAfter) attempt = 0;
-        // After an error, or a fruitless connection, back off. Without a place, wait for the next turn, unless the last page was
-        // not the newest one.
-        if (isGone) {
-          this.#isKnown = false;
-          this.#setConnection("waiting", problem);
-          await pause(goneRetryAfter, this.#begin().signal);
-        } else if (problem || (place && attempt > 0)) {
-          this.#setConnection("waiting", problem);
-          await backOff(attempt, problem, this.#begin().signal);
-        } else if (!place) {
-          attempt = 0;
-          if (this.#control.streamUpToDate) await pause(turnEvery, this.#begin().signal);
-        }
-      }
+      const isOver = yield* this.#takeCreated();
+      if (!isOver) yield* this.#connectAgainAndAgain();
     } catch (error) {
       if (error === closed) return;
       throw error;
@@ -310,6 +253,71 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
       this.#round.abort();
       this.#iterating = false;
       this.#setConnection("closed");
+    }
+  }
+
+  /** Yields the first page, which was received with the creation: no request is needed for it. Returns true if it is the last. */
+  async *#takeCreated(): AsyncGenerator<RunnerUpdate<T>, boolean, undefined> {
+    const created = this.#created;
+    this.#created = undefined;
+    if (!created) return false;
+    yield this.#give(created.first);
+    if (!created.first.closed) return false;
+    this.#tellPlace(this.position);
+    created.onTaken();
+    return true;
+  }
+
+  /** One round of the loop is one connection. Returns after the last update. */
+  async *#connectAgainAndAgain(): AsyncGenerator<RunnerUpdate<T>, void, undefined> {
+    // `attempt` counts the rounds in a row that brought nothing.
+    for (let attempt = 0; ; attempt++) {
+      const began = Date.now();
+      let problem: CodedError | undefined;
+      let isGone = false;
+      let place: (() => void) | undefined;
+      try {
+        // A paused follower holds no place. Its acknowledgement is a sign of life at the current position.
+        while (this.#isUnseen) {
+          const { signal } = this.#begin();
+          this.#setConnection("waiting");
+          this.#take(this.position);
+          await pause(signOfLifeEvery, signal);
+        }
+        // Taken for each connection and given back after it, so that followers without a place get a turn.
+        place = await takePlace(this.#client.connections);
+        // Between two updates the application has the turn; the place is reported once it has asked for more.
+        for await (const update of this.#connect(place !== undefined)) {
+          if (update.items.length > 0) attempt = 0;
+          yield update;
+          this.#tellPlace(update.position);
+          if (update.closed) return;
+        }
+      } catch (error) {
+        // A known runner that is gone is asked for once more: it may just have changed its cookie.
+        isGone = this.#isKnown && codeOf(error) === "RUNNER_GONE";
+        if (!isTemporary(error) && !isGone) throw error;
+        problem = error as CodedError;
+        // The same offset is asked for by long-poll next, after a short back-off.
+        if (error === noStream) this.#isStream = false;
+      } finally {
+        place?.();
+      }
+      // A connection that stood for a while is no sign of trouble: connect again without a delay.
+      if (this.#hasBytes && Date.now() - began >= steadyAfter) attempt = 0;
+      // After an error, or a fruitless connection, back off. Without a place, wait for the next turn, unless the last page was
+      // not the newest one.
+      if (isGone) {
+        this.#isKnown = false;
+        this.#setConnection("waiting", problem);
+        await pause(goneRetryAfter, this.#begin().signal);
+      } else if (problem || (place && attempt > 0)) {
+        this.#setConnection("waiting", problem);
+        await backOff(attempt, problem, this.#begin().signal);
+      } else if (!place) {
+        attempt = 0;
+        if (this.#control.streamUpToDate) await pause(turnEvery, this.#begin().signal);
+      }
     }
   }
 

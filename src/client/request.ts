@@ -39,6 +39,11 @@ export function isTemporary(error: unknown): error is CodedError {
   return (error as CodedError | undefined)?.status === 503;
 }
 
+/** The code of an error of ours; of any other value `undefined`, mostly. */
+export function codeOf(error: unknown): ErrorCode | undefined {
+  return (error as CodedError | undefined)?.code;
+}
+
 /** Options of one request, besides those of the client. */
 export interface RequestDetails extends Omit<RequestInit, "signal" | "headers"> {
   /** Replace headers of the client with the same name. Names must be in lower case: otherwise both would be sent. */

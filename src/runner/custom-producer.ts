@@ -85,7 +85,7 @@ const nothing: CleanupSummary = { timedOut: false, errors: [] };
 
 /** A rough check, enough for merging: `timedOut` is read as a truth value. */
 function isSummary(value: unknown): value is CleanupSummary {
-  return Array.isArray((Object(value) as Partial<CleanupSummary>).errors);
+  return Array.isArray(Object(value).errors);
 }
 
 /**
@@ -93,9 +93,10 @@ function isSummary(value: unknown): value is CleanupSummary {
  * @throws `INVALID_SOURCE`
  */
 function checkProducer(value: unknown): Producer {
-  const { start, stop, closed } = Object(value) as Partial<Producer>;
+  const producer: Producer = Object(value);
+  const { start, stop, closed } = producer;
   if (typeof start === "function" && typeof stop === "function" && typeof Object(closed).then === "function") {
-    return value as Producer;
+    return producer;
   }
   throw new ActiveSessionError(
     "INVALID_SOURCE",

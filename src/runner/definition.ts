@@ -97,7 +97,7 @@ export type RunnerDefinition = SequenceDefinition<unknown, never> | ProcessDefin
  * @throws `INVALID_OPTION` if a part is missing or has a wrong type
  */
 export function define(kind: RunnerDefinition["kind"], parts: object): object {
-  const { name, input, run, produce, options = {} } = Object(parts) as Record<string, unknown>;
+  const { name, input, run, produce, options = {} }: Record<string, unknown> = Object(parts);
   const fail = (requirement: string, value: unknown): never => {
     throw new ActiveSessionError(
       "INVALID_OPTION",
@@ -115,7 +115,7 @@ export function define(kind: RunnerDefinition["kind"], parts: object): object {
 
 /** True if the value has the shape of a definition, also one made by another copy of the package. */
 export function isDefinition(value: unknown): value is RunnerDefinition {
-  const { kind, run, produce } = Object(value) as Partial<RunnerDefinition>;
+  const { kind, run, produce }: Partial<RunnerDefinition> = Object(value);
   return (kind === "sequence" || kind === "process") && typeof (run ?? produce) === "function";
 }
 

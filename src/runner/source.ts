@@ -131,7 +131,7 @@ class OpenIterator<T> implements OpenSource<T> {
 /** Disposes a source if it is disposable, preferably asynchronously. A Node stream is destroyed instead. */
 function disposeSource(source: unknown): unknown {
   if (isNodeStream(source)) return source.destroy();
-  const disposable = Object(source) as Partial<AsyncDisposable & Disposable>;
+  const disposable: Partial<AsyncDisposable & Disposable> = Object(source);
   return disposable[Symbol.asyncDispose] ? disposable[Symbol.asyncDispose]?.() : disposable[Symbol.dispose]?.();
 }
 

@@ -42,7 +42,7 @@ export interface TimeSeries<T> {
  */
 export function checkTimeSeries(series: unknown): asserts series is TimeSeries<unknown> {
   const action = "create a time-series runner";
-  const { gauge, interval, count, onLag } = Object(series) as Record<keyof TimeSeries<unknown>, unknown>;
+  const { gauge, interval, count, onLag }: Record<keyof TimeSeries<unknown>, unknown> = Object(series);
   const fail = (requirement: string, value: unknown): never => {
     throw new ActiveSessionError("INVALID_ARGUMENT", `Cannot ${action}: ${requirement}, received ${describe(value)}`);
   };

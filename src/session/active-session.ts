@@ -288,7 +288,7 @@ export class ActiveSession<Services = unknown> extends IdleEntry {
       },
       make: (owner, settings) => createDefined(owner, definition, checked, settings),
       definition,
-      kind: (Object(definition) as RunnerDefinition).kind,
+      kind: Object(definition).kind,
     });
   }
 

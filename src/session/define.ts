@@ -72,7 +72,7 @@ export function defineSequenceRunner<T, Input, const Name extends string = strin
   },
 ): SequenceDefinition<T, Input, Name>;
 export function defineSequenceRunner<T, Given>(parts: object): SequenceDefinition<T, Given> {
-  checkDefinitionOptions((Object(parts) as Common<string>).options);
+  checkDefinitionOptions(Object(parts).options);
   return define("sequence", parts) as SequenceDefinition<T, Given>;
 }
 
@@ -119,6 +119,6 @@ export function defineProcessRunner<T, Input, const Name extends string = string
   },
 ): ProcessDefinition<T, Input, Name>;
 export function defineProcessRunner<T, Given>(parts: object): ProcessDefinition<T, Given> {
-  checkDefinitionOptions((Object(parts) as Common<string>).options);
+  checkDefinitionOptions(Object(parts).options);
   return define("process", parts) as ProcessDefinition<T, Given>;
 }

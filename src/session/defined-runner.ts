@@ -10,7 +10,7 @@ import type { RunnerOptions } from "./options.js";
  * as omitted. Neither argument is validated yet: invalid values pass through, and the checks that follow report them.
  */
 export function withDefaults(options: RunnerOptions, definition: RunnerDefinition): RunnerOptions {
-  const byDefault = (Object(definition) as Partial<RunnerDefinition>).options;
+  const { options: byDefault }: Partial<RunnerDefinition> = Object(definition);
   if (!byDefault || typeof options !== "object" || options === null) return options;
   const given = Object.entries(options).filter(([, value]) => value !== undefined);
   return { ...byDefault, ...Object.fromEntries(given) };

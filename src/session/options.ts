@@ -236,7 +236,7 @@ function checkReading(
 
 /** Only `warn` is required. `null` stands for a missing `warn`, since `checkFunction` accepts `undefined`. */
 function checkLogger(action: string, logger: unknown): void {
-  const methods = Object(logger) as Record<string, unknown>;
+  const methods: Record<string, unknown> = Object(logger);
   checkFunction(action, "logger.warn", methods.warn ?? null);
   for (const level of ["error", "info", "debug"]) checkFunction(action, `logger.${level}`, methods[level]);
 }

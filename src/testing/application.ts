@@ -170,7 +170,7 @@ export class Browser {
   async ask(path: string, init: RequestInit = {}): Promise<Response> {
     const response = await fetch(new URL(path, this.#url), {
       ...init,
-      headers: { ...this.headers, ...(init.headers as Record<string, string>) },
+      headers: { ...this.headers, ...Object.fromEntries(new Headers(init.headers)) },
     });
     for (const line of response.headers.getSetCookie()) this.#keep(line);
     return response;
@@ -214,7 +214,7 @@ export class SharedConnection {
     const headers = cookie === undefined ? {} : { cookie };
     const asked = requestHttp(new URL(path, this.#url), { method: "POST", agent: this.#agent, headers }).end();
     const [response] = (await once(asked, "response")) as [IncomingMessage];
-    const answer = JSON.parse(await text(response)) as Answer;
+    const answer: Answer = JSON.parse(await text(response));
     return { answer, cookie: response.headers["set-cookie"]?.[0]?.split(";")[0] ?? cookie };
   }
 

@@ -4,6 +4,7 @@ import { ActiveSessionError } from "../base/error.js";
 import { requestSignal, rotateSession } from "../http/middleware.js";
 import type { ActiveSession } from "../session/active-session.js";
 import { defineSequenceRunner } from "../session/define.js";
+import type { ActiveSessions } from "../session/host.js";
 import {
   type AdapterRoute,
   type AdapterUnderTest,
@@ -243,7 +244,7 @@ export const adapterScenarios: readonly AdapterScenario[] = [
         const name = `${method} ${path} ${JSON.stringify(headers)}`;
         // The name is compared, too, so that a failure shows which case it was.
         deepEqual([name, response.status], [name, status]);
-        equal(response.headers.get("runner-error-code"), (JSON.parse(text) as { code: string }).code);
+        equal(response.headers.get("runner-error-code"), JSON.parse(text).code);
         // Error responses carry the same protective headers as others, and 405 names the
         // methods in `Allow` (RFC 9110, section 15.5.6).
         equal(response.headers.get("cache-control"), "private, no-cache, no-store");
@@ -413,9 +414,8 @@ export const adapterScenarios: readonly AdapterScenario[] = [
   }),
 
   // Session fixation: after a login the former cookie must not lead to the session.
-  scenario(
-    "gives no access to a holder of the cookie from before a login; the work is kept or ended",
-    (adapter) => onStage(adapter, { routes: sessionRoutes(adapter, false) }, (stage) => logIn(stage, stage.browser())),
+  scenario("gives no access to a holder of the cookie from before a login; the work is kept or ended", (adapter) =>
+    onStage(adapter, { routes: sessionRoutes(adapter, false) }, (stage) => logIn(stage, stage.browser())),
   ),
 
   // `rotateSession` moves a visitor's session to the user, unless the user has one already.
@@ -564,7 +564,7 @@ async function logIn({ sessions }: Stage, ann: Browser): Promise<void> {
   const { key } = await ann.post<Started>("/start");
   // Has the cookie from before the login, as an attacker would.
   const former = ann.copy();
-  const session = [...sessions.sessions()].at(-1) as ActiveSession;
+  const session = latestOf(sessions);
   session.properties.set("cart", ["apples"]);
   await ann.post("/login");
   // The cookie is another one; runner, session and properties are the same.
@@ -579,10 +579,15 @@ async function logIn({ sessions }: Stage, ann: Browser): Promise<void> {
   equal(sessions.stats().sessions, 0);
 }
 
+/** The session that was created last. */
+function latestOf(sessions: ActiveSessions): ActiveSession {
+  return [...sessions.sessions()].at(-1)!;
+}
+
 /** Logs a browser out: its session ends at once, and the next request starts another one. */
 async function logOut({ sessions }: Stage, ann: Browser): Promise<void> {
   const { key } = await ann.post<Started>("/start");
-  const session = [...sessions.sessions()].at(-1) as ActiveSession;
+  const session = latestOf(sessions);
   await ann.post("/logout");
   equal(session.isAvailable, false);
   ok(await isOutOfReach(ann, key));
@@ -609,7 +614,7 @@ async function known(browser: Browser, path = "/start"): Promise<Browser> {
 /** Starts a runner that never produces an item. Returns its key. */
 async function startEndless({ sessions }: Stage, browser: Browser): Promise<string> {
   await browser.post("/start");
-  const session = [...sessions.sessions()].at(-1) as ActiveSession;
+  const session = latestOf(sessions);
   return (await session.createSequenceRunner(new ReadableStream<number>())).key;
 }
 

@@ -19,10 +19,11 @@ export async function readBody(request: IncomingMessage, limit: number): Promise
   let text = "";
   let size = 0;
   // The request must not be destroyed at the break: that would close the connection before the answer is sent.
-  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
-    size += (chunk as Buffer).length;
+  const chunks: AsyncIterable<Buffer> = request.iterator({ destroyOnReturn: false });
+  for await (const chunk of chunks) {
+    size += chunk.length;
     if (size > limit) break;
-    text += decoder.decode(chunk as Buffer, { stream: true });
+    text += decoder.decode(chunk, { stream: true });
   }
   if (size <= limit) return { text: text + decoder.decode() };
   request.resume(); // discards the rest, until the answer is sent and the connection closed

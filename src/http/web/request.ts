@@ -79,13 +79,17 @@ export class WebRequestPort<Request> implements RequestPort {
 
   /** The socket, where the server is built on `node:http` and passes the request of it, as `@hono/node-server` does. HTTP/1 only. */
   get connection(): object | undefined {
-    const incoming = (this.#env as Partial<NodeEnvironment> | undefined)?.incoming;
+    const incoming = this.#nodeEnvironment?.incoming;
     return incoming?.httpVersionMajor === 1 ? incoming.socket : undefined;
   }
 
   /** The response of `node:http`, where the server passes it, as `@hono/node-server` does. */
   get nodeResponse(): ServerResponse | undefined {
-    return (this.#env as Partial<NodeEnvironment> | undefined)?.outgoing;
+    return this.#nodeEnvironment?.outgoing;
+  }
+
+  get #nodeEnvironment(): Partial<NodeEnvironment> | undefined {
+    return this.#env as Partial<NodeEnvironment> | undefined;
   }
 
   /** See {@link RequestPort.headersSent}; here, true once the response has been returned. */
