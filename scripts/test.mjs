@@ -1,10 +1,11 @@
-// `npm test`: installs what is missing, builds, runs every test, and counts from the runner's own report.
+// `npm test`: installs what is missing, builds, runs every test, and counts from the runner's own report. A whole run then checks that each
+// numbered behaviour (docs/parity.md) and statement (docs/protocol.md) has a test; a check that fails counts as a failed test.
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { findChromium } from "./chromium.mjs";
 import { prepare } from "./prepare.mjs";
+import { reportFile as report } from "./test-names.mjs";
 
-const report = ".test-report.json";
 const isCI = process.env.CI === "true";
 
 prepare();
@@ -45,5 +46,17 @@ if (isCI && skipped > 0) {
   failed += skipped;
 }
 if (failed === 0 && run.status !== 0) failed = 1; // errors outside of tests: an unhandled rejection, for one
+if (process.argv.length === 2) failed += numberedChecks();
 console.log(`${passed} passed, ${failed} failed${!isCI && skipped > 0 ? `, ${skipped} skipped` : ""}`);
 process.exit(failed === 0 && passed > 0 ? 0 : 1);
+
+/** How many of the two fail. */
+function numberedChecks() {
+  const checks = [["scripts/parity.mjs", "--strict"], ["scripts/protocol.mjs"]];
+  return checks.filter((check) => {
+    const { status, stdout, stderr } = spawnSync(process.execPath, check, { encoding: "utf8" });
+    console.log(stdout.trim().split("\n").at(-1));
+    if (status !== 0) console.error(stderr.trim() || stdout.trim());
+    return status !== 0;
+  }).length;
+}

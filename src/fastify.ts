@@ -10,15 +10,7 @@ import { createRunnerHandler, type RunnerRouterOptions as HandlerOptions } from 
 import type { ActiveSession } from "./session/active-session.js";
 import type { ActiveSessions } from "./session/host.js";
 
-export type { CookieOptions } from "./http/cookie.js";
-export {
-  type RotateOptions,
-  refreshSession,
-  requestSignal,
-  resolveIdentity,
-  rotateSession,
-} from "./http/middleware.js";
-export type { Scope } from "./http/scopes.js";
+export * from "./http/adapter-exports.js";
 
 declare module "fastify" {
   interface FastifyRequest {

@@ -7,15 +7,7 @@ import { webAnswerFor, webInstaller } from "./http/web/request.js";
 import type { ActiveSession } from "./session/active-session.js";
 import type { ActiveSessions } from "./session/host.js";
 
-export type { CookieOptions } from "./http/cookie.js";
-export {
-  type RotateOptions,
-  refreshSession,
-  requestSignal,
-  resolveIdentity,
-  rotateSession,
-} from "./http/middleware.js";
-export type { Scope } from "./http/scopes.js";
+export * from "./http/adapter-exports.js";
 
 /**
  * A request with its client's session.

@@ -10,16 +10,8 @@ import { webAnswerFor, webInstaller } from "./http/web/request.js";
 import type { ActiveSession } from "./session/active-session.js";
 import type { ActiveSessions } from "./session/host.js";
 
-export type { CookieOptions } from "./http/cookie.js";
-export {
-  type RotateOptions,
-  refreshSession,
-  requestSignal,
-  resolveIdentity,
-  rotateSession,
-} from "./http/middleware.js";
+export * from "./http/adapter-exports.js";
 export type { RunnerRouterOptions } from "./http/router.js";
-export type { Scope } from "./http/scopes.js";
 
 /**
  * The variables that `activeSession` adds to a context, for `new Hono<ActiveSessionEnv>()`.

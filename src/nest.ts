@@ -31,15 +31,7 @@ import type { RunnerRouterOptions } from "./http/router.js";
 import type { ActiveSession as Session } from "./session/active-session.js";
 import { ActiveSessions } from "./session/host.js";
 
-export type { CookieOptions } from "./http/cookie.js";
-export {
-  type RotateOptions,
-  refreshSession,
-  requestSignal,
-  resolveIdentity,
-  rotateSession,
-} from "./http/middleware.js";
-export type { Scope } from "./http/scopes.js";
+export * from "./http/adapter-exports.js";
 export { ActiveSessions } from "./session/host.js";
 
 /**

@@ -91,11 +91,6 @@ function openHandler(host: ActiveSessionsOptions = {}) {
 }
 
 describe("the document", () => {
-  test("has a test for each of its statements, a number for each point, and no test names another number", () => {
-    const { status, stderr } = spawnSync(process.execPath, ["scripts/protocol.mjs"], { cwd: root, encoding: "utf8" });
-    expect({ status, problems: stderr }).toEqual({ status: 0, problems: "" });
-  });
-
   test.each([
     ["- One (P1)\n- Two\n  lines (P2)", ["a (P1)", "b P2"], ""],
     ["- One (P1)\n\n| two | (P2) |", ["P1, P2: a"], ""],
@@ -106,10 +101,11 @@ describe("the document", () => {
   ])("is checked: %j with the tests %j", (document, names, problem) => {
     const folder = mkdtempSync(join(tmpdir(), "active-session-protocol-"));
     atEnd(() => rmSync(folder, { recursive: true, force: true }));
-    for (const name of ["docs", "src", "test", "examples"]) mkdirSync(join(folder, name));
+    mkdirSync(join(folder, "docs"));
     writeFileSync(join(folder, "docs/protocol.md"), `${document}\n`);
-    const tests = names.map((name) => `${["test", JSON.stringify(name)].join("(")}, () => {});\n`);
-    writeFileSync(join(folder, "test/some.test.ts"), tests.join(""));
+    const tests = names.map((title) => ({ ancestorTitles: [], title, status: "passed" }));
+    const report = { testResults: [{ name: join(folder, "test/some.test.ts"), assertionResults: tests }] };
+    writeFileSync(join(folder, ".test-report.json"), JSON.stringify(report));
     const script = join(root, "scripts/protocol.mjs");
     const { status, stderr } = spawnSync(process.execPath, [script], { cwd: folder, encoding: "utf8" });
     expect([status, stderr.trim()]).toEqual([problem === "" ? 0 : 1, problem]);
