@@ -7,6 +7,7 @@ import { checksum } from "./checksum.js";
 import { compress } from "./compress.js";
 import { definitionsFor } from "./definitions.js";
 import { filesIn } from "./files.js";
+import { pageAt, pages } from "./layout.js";
 import { createGauge } from "./monitor.js";
 import { overview, type RunnerTitle } from "./overview.js";
 import { search } from "./search.js";
@@ -131,9 +132,13 @@ const sayWhatIsWrong: ErrorRequestHandler = (error, request, response, next) => 
 };
 
 function servePages(app: Express): void {
-  app.use(express.static(`${root}examples/demo/page`, { extensions: ["html"] }));
+  const folder = `${root}examples/demo/page`;
+  for (const path of Object.keys(pages) as (keyof typeof pages)[]) {
+    app.get(path, (_request, response) => void response.type("html").send(pageAt(path, folder)));
+  }
+  app.get("/style.css", (_request, response) => response.sendFile(`${folder}/style.css`));
   app.use("/page", express.static(`${root}examples/demo/dist/page`));
-  // The browser loads the library as it was built, module by module; see the import map in the pages.
+  // The browser loads the library as it was built, module by module; see the import map in layout.ts.
   app.use("/lib", express.static(`${root}dist`));
   app.use("/vendor/uplot", express.static(`${root}node_modules/uplot/dist`));
 }
