@@ -104,16 +104,12 @@ export class ActiveSession<Services = unknown> extends IdleEntry {
   #id: string | undefined;
   /** Number of holds that suspend the idle timer. */
   #holders = 0;
-  // The following parts are created on first use: an idle session should cost little memory.
+  // The following are created on first use: an idle session should cost little memory.
   #runners: SessionRunners | undefined;
-  #belongings: SessionScope<Services> | undefined;
-  #locks: SessionLocks | undefined;
-  #group: { readonly group: SessionGroup<ActiveSession>; readonly release: () => void } | undefined;
+  #extras: Extras<Services> | undefined;
   #cleanup: LazyPromise<CleanupSummary> | undefined;
   /** Set once, by the first {@link endFor}: the session is live as long as it is `undefined`. */
   #endReason: AbortReason | undefined;
-  /** The saving of the framework's session, if the client is identified by one. */
-  #publication: PendingSave | undefined;
   /** Number of unfinished requests that obtained the session from an adapter. */
   #visitors = 0;
   #isConfirmed: boolean;
@@ -181,11 +177,11 @@ export class ActiveSession<Services = unknown> extends IdleEntry {
    * @throws `SESSION_ENDED` if the session ended before it joined a group
    */
   get group(): SessionGroup<ActiveSession> {
-    if (!this.#group) {
+    if (!this.#extras?.group) {
       this.#checkAvailable("look at the group");
       this.#host.groupOf(this.identity);
     }
-    return this.#group!.group;
+    return this.#extras!.group!.group;
   }
 
   // --- creating runners --------------------------------------------------------------------------------------------
@@ -451,10 +447,11 @@ export class ActiveSession<Services = unknown> extends IdleEntry {
   async lock(name: string, options: LockOptions = {}): Promise<SessionLock | undefined> {
     this.#checkAvailable("acquire a lock");
     checkOptions("acquire a lock", options, ["timeout", "signal"]);
-    this.#locks ??= new SessionLocks();
+    const extras = this.#ensureExtras();
+    extras.locks ??= new SessionLocks();
     this.hold();
     try {
-      return await this.#locks.acquire(name, options);
+      return await extras.locks.acquire(name, options);
     } finally {
       this.release();
     }
@@ -479,19 +476,20 @@ export class ActiveSession<Services = unknown> extends IdleEntry {
    * @internal
    */
   publish(attempt: Promise<void>): void {
-    this.#publication ??= new PendingSave();
-    this.#publication.add(attempt);
+    const extras = this.#ensureExtras();
+    extras.pendingSave ??= new PendingSave();
+    extras.pendingSave.add(attempt);
     attempt.catch((error: unknown) => this.#warn("the framework's session could not be saved", error));
   }
 
   /** True if all attempts to save the framework's session failed; the next request has to try again. @internal */
   get needsPublication(): boolean {
-    return this.#publication?.isNeeded ?? false;
+    return this.#extras?.pendingSave?.isNeeded ?? false;
   }
 
   /** Joins the client's group and holds it until this session is cleaned up. Has no effect if it is already in one. @internal */
   join(group: SessionGroup<ActiveSession>): void {
-    this.#group ??= { group, release: group.hold() };
+    this.#ensureExtras().group ??= { group, release: group.hold() };
   }
 
   /**
@@ -521,8 +519,9 @@ export class ActiveSession<Services = unknown> extends IdleEntry {
 
   /** Leaves its current group, if any, and joins this one. @internal */
   joinInstead(group: SessionGroup<ActiveSession>): void {
-    const former = this.#group;
-    this.#group = { group, release: group.hold() };
+    const extras = this.#ensureExtras();
+    const former = extras.group;
+    extras.group = { group, release: group.hold() };
     former?.release();
   }
 
@@ -547,7 +546,7 @@ export class ActiveSession<Services = unknown> extends IdleEntry {
 
   /** Releases the group once both the clean-up and the last request are finished. */
   #leaveGroup(): void {
-    if (this.#cleanup?.isResolved && this.#visitors === 0) this.#group?.release();
+    if (this.#cleanup?.isResolved && this.#visitors === 0) this.#extras?.group?.release();
   }
 
   /**
@@ -614,10 +613,10 @@ export class ActiveSession<Services = unknown> extends IdleEntry {
     this.#host.forget(this);
     const runners = this.#runners?.all() ?? [];
     this.#host.events.emit("session.ended", () => ({ ...this.#names, reason, runners: runners.length }));
-    this.#locks?.close(sessionEnded("acquire a lock", reason));
+    this.#extras?.locks?.close(sessionEnded("acquire a lock", reason));
     for (const runner of runners) runner.abortFor(reason);
-    this.#belongings?.close(sessionEnded("go on", reason));
-    if (this.#runners || this.#belongings) void this.#cleanUp(reason);
+    this.#extras?.scope?.close(sessionEnded("go on", reason));
+    if (this.#runners || this.#extras?.scope) void this.#cleanUp(reason);
     else this.#finishCleanup(nothingReleased, nothingReleased);
   }
 
@@ -626,7 +625,7 @@ export class ActiveSession<Services = unknown> extends IdleEntry {
     const timeout = this.#host.settings.cleanupTimeout;
     this.#runners?.dispose(reason);
     const ofRunners = (await this.#runners?.disposed()) ?? [];
-    const ofBelongings = (await this.#belongings?.release(timeout)) ?? nothingReleased;
+    const ofBelongings = (await this.#extras?.scope?.release(timeout)) ?? nothingReleased;
     this.#finishCleanup(mergeSummaries([...ofRunners, ofBelongings]), ofBelongings);
   }
 
@@ -659,15 +658,21 @@ export class ActiveSession<Services = unknown> extends IdleEntry {
    * a late `signal` is aborted and late properties are read-only.
    */
   get #own(): SessionScope<Services> {
-    if (!this.#belongings) {
-      this.#belongings = new SessionScope({
+    const extras = this.#ensureExtras();
+    if (!extras.scope) {
+      extras.scope = new SessionScope({
         makeServices: () => (this.#host.settings.services as ((session: this) => unknown) | undefined)?.(this),
         checkAvailable: (action) => this.#checkAvailable(action),
         warn: (message, error) => this.#warn(message, error),
       });
-      if (this.#endReason) this.#belongings.close(sessionEnded("go on", this.#endReason));
+      if (this.#endReason) extras.scope.close(sessionEnded("go on", this.#endReason));
     }
-    return this.#belongings;
+    return extras.scope;
+  }
+
+  #ensureExtras(): Extras<Services> {
+    this.#extras ??= new Extras();
+    return this.#extras;
   }
 
   /** @throws `SESSION_ENDED` */
@@ -693,7 +698,7 @@ export class ActiveSession<Services = unknown> extends IdleEntry {
    * @throws `IDENTITY_NOT_SAVED` (`cause`: the error of the store), `SESSION_ENDED`
    */
   async #published(): Promise<void> {
-    const pending = this.#publication?.pending;
+    const pending = this.#extras?.pendingSave?.pending;
     if (!pending) return;
     try {
       await abortable(pending, this.signal);
@@ -703,6 +708,17 @@ export class ActiveSession<Services = unknown> extends IdleEntry {
       throw new ActiveSessionError("IDENTITY_NOT_SAVED", message, { cause });
     }
   }
+}
+
+/** Parts that most sessions never have, in an object of their own: each field of an idle session counts. All are created on first use. */
+class Extras<Services> {
+  /** Properties, services, owned resources and the end signal. */
+  scope: SessionScope<Services> | undefined;
+  locks: SessionLocks | undefined;
+  /** The client's group, and the function that ends this session's hold on it. */
+  group: { readonly group: SessionGroup<ActiveSession>; readonly release: () => void } | undefined;
+  /** The saving of the framework's session, if the client is identified by one. */
+  pendingSave: PendingSave | undefined;
 }
 
 /** The summary of a clean-up that had nothing to do. */

@@ -266,11 +266,15 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     if (this.#closing !== undefined) {
       throw new ActiveSessionError("HOST_CLOSED", "Cannot create a session: the host must be open, received closed");
     }
+    const isGuest = !isOfUser(identity);
+    const latest = this.#lastGeneration;
     this.#admitSession(identity, suffix);
-    if (!isOfUser(identity)) this.#makeRoomForUnconfirmed();
-    const made = this.#sessions.get(tableKey(identity, suffix));
-    if (made) return made;
-    if (!isOfUser(identity)) this.#unconfirmed++;
+    if (isGuest) this.#makeRoomForUnconfirmed();
+    if (this.#lastGeneration !== latest) {
+      const made = this.#sessions.get(tableKey(identity, suffix));
+      if (made) return made;
+    }
+    if (isGuest) this.#unconfirmed++;
     this.#lastGeneration = Math.max(this.#lastGeneration + 1, Date.now());
     const session = new ActiveSession<Services>(this.#host, identity, suffix, this.#lastGeneration);
     this.#enter(session);
