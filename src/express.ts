@@ -1,9 +1,9 @@
 /** The adapter for Express 4.18 and 5. */
 import type { Request, RequestHandler } from "express";
 import type { FrameworkSession } from "./http/client-identity.js";
-import { noteKept, wasKept } from "./http/framework-session.js";
+import { isBroughtBack } from "./http/framework-session.js";
 import { checkHost, givePrototypeProperty, type IdentityOptions } from "./http/middleware.js";
-import { serveRunner, sessionInstaller } from "./http/node/request.js";
+import { serveRunner, sessionInstaller, toError } from "./http/node/request.js";
 import { createRunnerHandler, type RunnerRouterOptions } from "./http/router.js";
 import type { ActiveSession } from "./session/active-session.js";
 import type { ActiveSessions } from "./session/host.js";
@@ -33,8 +33,9 @@ declare global {
  */
 export interface ActiveSessionMiddlewareOptions extends IdentityOptions<Request> {}
 
-/** The properties that `express-session` adds to a request, reduced to what is used here. */
+/** A request with the properties that `express-session` adds, reduced to what is used here. */
 interface SessionedRequest {
+  readonly headers: { readonly cookie?: string | undefined };
   readonly sessionID?: unknown;
   readonly session?: { save?: (callback: (error?: unknown) => void) => void; activeSession?: unknown } | null;
 }
@@ -46,14 +47,15 @@ const mark = true;
  * The session of `express-session`, identified by its own id. One that was stored before is not written to: a slow request would
  * overwrite a concurrent one.
  */
-function frameworkSession({ sessionID, session }: SessionedRequest): FrameworkSession | undefined {
+function frameworkSession({ headers, sessionID, session }: SessionedRequest): FrameworkSession | undefined {
   if (typeof sessionID !== "string" || typeof session?.save !== "function") return undefined;
+  const wasKept = isBroughtBack(sessionID, headers.cookie);
   return {
     id: sessionID,
-    isMarked: session.activeSession === mark || wasKept(session),
+    isMarked: session.activeSession === mark || wasKept,
     // Without `renew`: the id is the framework's, so the application regenerates it within `rotateSession`.
     markAndSave: async () => {
-      if (wasKept(session)) return;
+      if (wasKept) return;
       session.activeSession = mark;
       await new Promise<void>((resolve, reject) => session.save?.((error) => (error ? reject(error) : resolve())));
     },
@@ -90,13 +92,11 @@ export function activeSession<Services>(
     isSecure: (request) => request.secure,
     hostOf: forwardedHost,
     urlOf: (request) => request.originalUrl,
-    frameworkSession: (request) => frameworkSession(request as SessionedRequest),
+    frameworkSession,
     holderOf: ({ rawHeaders }) => rawHeaders, // Express changes the prototype of requests, which makes writing to them slow
   });
   return (request, response, next) => {
     givePrototypeProperty(request);
-    // Before the application writes to it: data that is there now was stored before.
-    noteKept((request as SessionedRequest).session);
     const pending = install(request, request, response);
     if (pending === undefined) return next();
     pending.then(
@@ -126,9 +126,4 @@ export function runnerRouter<Services>(
       (error: unknown) => next(toError(error)),
     );
   };
-}
-
-/** Wraps thrown values that Express would not treat as errors: nothing, and strings such as `"route"`. */
-function toError(thrown: unknown): unknown {
-  return typeof thrown === "object" && thrown !== null ? thrown : new Error("Something was thrown", { cause: thrown });
 }

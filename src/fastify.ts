@@ -1,7 +1,7 @@
 /** The adapter for Fastify 5: two plugins. */
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify";
 import type { FrameworkSession } from "./http/client-identity.js";
-import { noteKept, sessionOfStore, wasKept } from "./http/framework-session.js";
+import { isBroughtBack, sessionOfStore } from "./http/framework-session.js";
 import { activeSessionProperty, checkHost, type IdentityOptions, pathOf } from "./http/middleware.js";
 import { answerFor, sessionInstaller } from "./http/node/request.js";
 import { writeResponse } from "./http/node/response.js";
@@ -68,7 +68,11 @@ function frameworkSession(request: FastifyRequest): FrameworkSession | undefined
     ...(typeof session.save === "function" && { save: async () => session.save!() }),
   };
   const { sessionId } = session;
-  return sessionOfStore(session, data, typeof sessionId === "string" && wasKept(session) ? sessionId : undefined);
+  return sessionOfStore(
+    session,
+    data,
+    typeof sessionId === "string" && isBroughtBack(sessionId, request.headers.cookie) ? sessionId : undefined,
+  );
 }
 
 /**
@@ -97,9 +101,6 @@ export const activeSession: FastifyPluginAsync<ActiveSessionOptions> = forAll(
       app.decorateRequest("activeSession", { getter: activeSessionProperty.get as () => ActiveSession<never> });
     }
     app.addHook("onRequest", (request, reply, done) => {
-      const session = sessionIn(request);
-      // Before the application writes to it: data that is there now was stored before.
-      if (typeof session?.sessionId === "string") noteKept(session);
       const pending = install(request, request.raw, reply.raw);
       if (pending !== undefined) pending.then(() => done(), done);
       else done();

@@ -36,21 +36,18 @@ export interface RunnerRouterOptions extends HandlerOptions {
 }
 
 /**
- * The session of `koa-session`, which is `null` after a logout. Its data is kept in a cookie or, with an `externalKey`, in a store; a
- * session that was in the store before is identified by that key.
+ * The session of `koa-session`, identified by an id of ours among its data. The key of a store would not do: it survives the assignment of
+ * new data (`ctx.session = {…}`) at a login. `null` once it was ended.
  */
 function frameworkSession({ session }: Context & { session?: unknown }): FrameworkSession | undefined {
   if (typeof session !== "object" || session === null) return undefined;
-  const data = session as Record<string, unknown> & { readonly isNew?: boolean; readonly externalKey?: unknown };
-  const { isNew, externalKey } = data; // the key exists only with a store
-  const idOfKept = typeof externalKey === "string" && isNew === false ? externalKey : undefined;
-  const store = {
-    read: (name: string) => data[name],
-    write: (name: string, value: string) => {
+  const data = session as Record<string, unknown>;
+  return sessionOfStore(session, {
+    read: (name) => data[name],
+    write: (name, value) => {
       data[name] = value;
     },
-  };
-  return sessionOfStore(session, store, idOfKept);
+  });
 }
 
 /**
@@ -102,7 +99,18 @@ export function runnerRouter<Services>(
     mergeExposed(headers, context.response.get(exposedName));
     context.set({ ...headers });
     context.status = status;
-    context.body = typeof body === "object" && body ? streamOfParts(body, ended, context.res) : body;
+    if (typeof body === "object" && body) {
+      context.body = streamOfParts(body, ended, context.res);
+      ignoreDisconnects(context);
+    } else context.body = body;
     context.status = status; // again: setting the body to null makes it 204
+  };
+}
+
+/** Koa 3 reports a client that leaves an event stream as an error of the application: its pipeline has ended early. */
+function ignoreDisconnects(context: Context): void {
+  const { onerror } = context;
+  context.onerror = (error) => {
+    if ((error as NodeJS.ErrnoException | null)?.code !== "ERR_STREAM_PREMATURE_CLOSE") onerror.call(context, error);
   };
 }

@@ -23,10 +23,12 @@ import {
 } from "@nestjs/core";
 import type { Application, Request } from "express";
 import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from "fastify";
-import { ActiveSessionError, answerBody } from "./base/error.js";
+import { ActiveSessionError, answerBody, isAnswerable } from "./base/error.js";
 import * as forExpress from "./express.js";
 import * as forFastify from "./fastify.js";
 import { checkHost, type IdentityOptions } from "./http/middleware.js";
+import { toError } from "./http/node/request.js";
+import { addressOf } from "./http/path.js";
 import type { RunnerRouterOptions } from "./http/router.js";
 import type { ActiveSession as Session } from "./session/active-session.js";
 import { ActiveSessions } from "./session/host.js";
@@ -170,7 +172,21 @@ export class ActiveSessionModule implements NestModule, BeforeApplicationShutdow
     } else {
       app.use(forExpress.activeSession(sessions, options as IdentityOptions<Request>));
       app.use(mount, (request, response, next) => {
-        guard(request, response).then(() => next(), next);
+        const isHome = request.originalUrl === "/";
+        if (!addressOf(request.path, request.method, isHome)) return next(); // a route of the application below the mount
+        const { url, baseUrl } = request;
+        const asMounted = () => Object.assign(request, { url, baseUrl });
+        Object.assign(request, { url: request.originalUrl, baseUrl: "" }); // as a controller's guards see it
+        guard(request, response).then(
+          () => {
+            asMounted();
+            next();
+          },
+          (error: unknown) => {
+            asMounted();
+            next(toError(error));
+          },
+        );
       });
       app.use(mount, forExpress.runnerRouter(sessions, router));
     }
@@ -213,7 +229,7 @@ class ActiveSessionFilter extends BaseExceptionFilter<ActiveSessionError> {
     if (host.getType() !== "http") throw error; // of a gateway or microservice, which has no response
     const adapter = this.httpAdapterHost!.httpAdapter;
     const response = host.switchToHttp().getResponse();
-    if (error.status === 500 || adapter.isHeadersSent(response)) super.catch(error, host);
+    if (error.status === 500 || !isAnswerable(error) || adapter.isHeadersSent(response)) super.catch(error, host);
     else {
       for (const [name, value] of Object.entries(error.headers)) adapter.setHeader(response, name, value);
       adapter.reply(response, answerBody(error), error.status);

@@ -554,34 +554,9 @@ describe("a session of the framework that another request has destroyed", () => 
     return { url: await app.listen({ port: 0, host: "127.0.0.1" }), kept: () => kept.size };
   };
 
-  const openKoa = async (sessions: ActiveSessions, { began, goOn }: Steps): Promise<Application> => {
-    const kept: Store = new Map();
-    const app = new Koa<Koa.DefaultState, forKoa.ActiveSessionContext & { session: Record<string, unknown> | null }>();
-    app.keys = ["secret"];
-    const store = {
-      get: async (id: string) => kept.get(id),
-      set: async (id: string, session: unknown) => void kept.set(id, JSON.parse(JSON.stringify(session))),
-      destroy: async (id: string) => void kept.delete(id),
-    };
-    app.use(koaSession({ store }, app as never) as unknown as Koa.Middleware);
-    app.use(forKoa.activeSession(sessions));
-    app.use(async (context) => {
-      context.body = "";
-      if (context.path === "/login") context.session!.user = "ann";
-      if (context.path === "/logout") context.session = null;
-      if (context.path === "/slow") {
-        began();
-        await goOn;
-        await context.activeSession.createSequenceRunner([1]);
-      }
-    });
-    return { url: (await listen(app.callback())).url, kept: () => kept.size };
-  };
-
   test.each([
     ["express-session", openExpress],
     ["@fastify/session", openFastify],
-    ["koa-session with a store", openKoa],
   ])("is not written back by the first use in a slower one: %s", async (_, open) => {
     const began = createDeferred<void>();
     const goOn = createDeferred<void>();

@@ -54,7 +54,8 @@ export class ActiveSessionError extends CodedError {
 
   /** Makes `instanceof` work across copies of the package. */
   static override [Symbol.hasInstance](value: unknown): boolean {
-    return ActiveSessionError.is(value);
+    // biome-ignore lint/complexity/noThisInStatic: a subclass has instances of its own
+    return this === ActiveSessionError ? ActiveSessionError.is(value) : super[Symbol.hasInstance](value);
   }
 
   /**
@@ -110,4 +111,9 @@ export function describe(value: unknown): string {
   if (typeof value === "function") return "a function";
   if (typeof value === "object" && value !== null) return Array.isArray(value) ? "an array" : "an object";
   return String(value);
+}
+
+/** True for an error of the server. One of the client's, thrown by a handler that calls another server, cannot answer a request. */
+export function isAnswerable(error: unknown): error is ActiveSessionError {
+  return ActiveSessionError.is(error) && typeof error.getResponse === "function";
 }

@@ -1,7 +1,7 @@
-import { abortable, noop } from "../base/async.js";
+import { abortable, createDeferred, noop } from "../base/async.js";
 import type { CodedError } from "../base/coded-error.js";
 import type { RunnerStateBody } from "../protocol/types.js";
-import { backOff, pause } from "./backoff.js";
+import { backOff } from "./backoff.js";
 import { type Received, requestPage } from "./connection.js";
 import type { Definitions, InputOf, NameOf, ResultOf, Untyped } from "./definitions.js";
 import { type FollowOptions, RunnerFollower, type RunnerUpdate, toUpdate } from "./follower.js";
@@ -84,7 +84,10 @@ export class RunnerClient<D extends Definitions = Untyped> {
    */
   #first: Promise<unknown> | undefined;
   /** True once a creation has succeeded: from then on nothing is held back. */
-  #hasSession = false;
+  /** False once a creation has succeeded, or further ones have been held for long enough. */
+  #mayHold = true;
+  /** By the clock, ms: later than that, none is held. */
+  #holdUntil: number | undefined;
 
   /** @internal */
   constructor(url: string, options: ClientOptions) {
@@ -152,20 +155,24 @@ export class RunnerClient<D extends Definitions = Untyped> {
    * session.
    */
   #holdOthers(asking: Promise<unknown>): void {
-    if (this.#hasSession) return;
-    const answered = new AbortController();
-    // Another creation may have become the first one after the time was up: leave that alone.
-    const first = pause(longestHold, answered.signal)
-      .catch(noop)
-      .then(() => {
-        if (this.#first === first) this.#first = undefined;
-      });
-    this.#first = first;
+    if (!this.#mayHold) return;
+    this.#holdUntil ??= Date.now() + longestHold;
+    const first = createDeferred<void>();
+    this.#first = first.promise;
+    const over = () => {
+      clearTimeout(timer);
+      if (this.#first === first.promise) this.#first = undefined;
+      first.resolve();
+    };
+    const timer = setTimeout(() => {
+      this.#mayHold = false;
+      over();
+    }, this.#holdUntil - Date.now());
     void asking
       .then(() => {
-        this.#hasSession = true;
+        this.#mayHold = false;
       }, noop)
-      .then(() => answered.abort());
+      .then(over);
   }
 
   /**

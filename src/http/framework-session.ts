@@ -15,18 +15,13 @@ export interface SessionData {
 /** Name under which our id is stored among the session's data. */
 const name = "activeSession";
 
-/** Marks session objects that were stored before the request. */
-const keptBefore = Symbol("kept before the request");
-
-/** Call this when a request arrives: a session that has data by then was stored before. The cookie's settings are no data. */
-export function noteKept(session: unknown): void {
-  if (typeof session !== "object" || session === null) return;
-  if (Object.keys(session).some((key) => key !== "cookie")) Object.defineProperty(session, keptBefore, { value: true });
-}
-
-/** True if {@link noteKept} found that the framework had stored this session before the request. */
-export function wasKept(session: object): boolean {
-  return keptBefore in session;
+/**
+ * True if the client has brought back the id of a session that its framework keeps in a store: the framework has found it there, or the
+ * session would have a new id.
+ * @param cookies the `Cookie` header
+ */
+export function isBroughtBack(id: string, cookies: string | undefined): boolean {
+  return cookies !== undefined && (cookies.includes(id) || cookies.includes(encodeURIComponent(id)));
 }
 
 /** Ids of sessions without our id in their data, so that they answer the same id at each access until it is written. */
@@ -36,10 +31,10 @@ const unwritten = new WeakMap<object, string>();
  * A {@link FrameworkSession} whose id is stored among the session's data, for frameworks that keep the data in an encrypted cookie,
  * for example. The active session follows the data through logins and logouts.
  *
- * A session that its framework had in a store on the server before is identified by its own id and not written to: a slow request
- * would overwrite what a concurrent one has changed, or bring back what it has destroyed.
+ * A session that its framework had in a store on the server before can be identified by its own id, and is not written to then: a slow
+ * request would overwrite what a concurrent one has changed, or bring back what it has destroyed.
  * @param session the framework's session object
- * @param idOfKept the framework's own id, if the session was in its store before this request
+ * @param idOfKept the framework's own id, which must change at a login, if the session was in its store before this request
  */
 export function sessionOfStore(session: object, data: SessionData, idOfKept?: string): FrameworkSession {
   const kept = data.read(name) ?? idOfKept;

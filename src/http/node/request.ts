@@ -10,7 +10,7 @@ import type { RequestBody, WireRequest, WireResponse } from "../request-context.
 import type { RunnerHandler } from "../router.js";
 import { forbidSharing } from "../sharing.js";
 import { readBody } from "./body.js";
-import { ConnectionSignal, onResponseOver, writeResponse } from "./response.js";
+import { ConnectionSignal, isOver, onResponseOver, writeResponse } from "./response.js";
 
 /**
  * Reads the requests of one framework.
@@ -100,8 +100,7 @@ class NodePort<Request> implements RequestPort {
 
   /** Also where the response waits behind another on its connection; see {@link onResponseOver}. */
   onOver(callback: () => void): void {
-    // The response of HTTP/2 has no `closed`.
-    if (this.#response.closed || this.#response.writableFinished) callback();
+    if (isOver(this.#response)) callback();
     else onResponseOver(this.#response, callback);
   }
 
@@ -255,4 +254,9 @@ export async function serveRunner(
   if (!wire) return false;
   await writeResponse(response, wire);
   return true;
+}
+
+/** Wraps thrown values that Express would not treat as errors: nothing, and strings such as `"route"`. */
+export function toError(thrown: unknown): unknown {
+  return typeof thrown === "object" && thrown !== null ? thrown : new Error("Something was thrown", { cause: thrown });
 }

@@ -89,7 +89,7 @@ async function abandon(body: AsyncIterable<string>): Promise<void> {
  * True if nothing that is written reaches the client any more: the response is complete, or its connection destroyed, which a pipelined
  * response does not say itself.
  */
-function isOver(response: ServerResponse): boolean {
+export function isOver(response: ServerResponse): boolean {
   if (response.destroyed || response.writableFinished) return true;
   return (response.socket ?? connectionOf(response))?.destroyed === true;
 }
@@ -168,7 +168,7 @@ function finish(response: ServerResponse): Promise<void> {
   if (isOver(response)) return Promise.resolve();
   return new Promise((resolve) => {
     // Started only now: while parts are written, a slow client has as long as `ended` allows.
-    const cancel = startTimer(drainTimeout, () => response.destroy());
+    const cancel = destroyIfUndrained(response);
     const settle = () => {
       cancel();
       offOver();
@@ -182,6 +182,24 @@ function finish(response: ServerResponse): Promise<void> {
 }
 
 /**
+ * Destroys the connection if the response has not drained {@link drainTimeout} from now. A pipelined response that waits for the one before
+ * it has as long from the moment when its turn comes.
+ * @returns cancels it
+ */
+function destroyIfUndrained(response: ServerResponse): () => void {
+  let cancel = noop;
+  const start = () => {
+    cancel = startTimer(drainTimeout, () => response.destroy());
+  };
+  if (response.socket) start();
+  else response.once("socket", start);
+  return () => {
+    response.off("socket", start);
+    cancel();
+  };
+}
+
+/**
  * Destroys the connection of a client that has not drained the response {@link drainTimeout} after `ended` aborts, for responses that
  * the framework writes itself. Otherwise a client that does not read could hold connections for ever. On servers that are not built
  * on `node:http` this is up to the server.
@@ -192,8 +210,7 @@ export function destroyUndrained(response: ServerResponse, ended: AbortSignal): 
   // Both listeners are removed at the end of the response: `ended` may live longer.
   const off = onAbort(ended, () => {
     if (isOver(response)) return;
-    const cancel = startTimer(drainTimeout, () => response.destroy());
-    onResponseOver(response, cancel);
+    onResponseOver(response, destroyIfUndrained(response));
   });
   onResponseOver(response, off);
 }

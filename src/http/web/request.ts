@@ -1,12 +1,12 @@
 /** Shared by the adapters for frameworks that use `Request` and `Response`: attaching sessions to requests, serving runners. */
 import type { ServerResponse } from "node:http";
 import { isThenable, noop, onAbort } from "../../base/async.js";
-import { ActiveSessionError } from "../../base/error.js";
+import { isAnswerable } from "../../base/error.js";
 import { LazySignal } from "../../runner/lazy-signal.js";
 import type { ActiveSessions } from "../../session/host.js";
 import type { FrameworkSession, RequestPort } from "../client-identity.js";
 import { createInstaller, type IdentityOptions, installedFor } from "../middleware.js";
-import { destroyUndrained, onResponseOver } from "../node/response.js";
+import { destroyUndrained, isOver, onResponseOver } from "../node/response.js";
 import { addressOf } from "../path.js";
 import { checkEncoding, type RequestBody, requestIsOver, tooLarge, type WireResponse } from "../request-context.js";
 import type { RunnerHandler } from "../router.js";
@@ -166,7 +166,7 @@ export class WebRequestPort<Request> implements RequestPort {
 
   /** The response to an error of this library, with the cookies that were set before it; rethrows other errors. */
   #fail(error: unknown): Response {
-    if (ActiveSessionError.is(error)) return this.finish(error.getResponse());
+    if (isAnswerable(error)) return this.finish(error.getResponse());
     this.end();
     throw error;
   }
@@ -217,6 +217,7 @@ export function webInstaller<Request extends object>(
  */
 function clientSignal({ signal }: globalThis.Request, response: ServerResponse | undefined): AbortSignal {
   if (!response || response.socket || signal.aborted) return signal;
+  if (isOver(response)) return AbortSignal.abort(requestIsOver);
   const over = new AbortController();
   onAbort(signal, () => over.abort(signal.reason));
   onResponseOver(response, () => over.abort(requestIsOver));
