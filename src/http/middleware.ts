@@ -20,7 +20,7 @@ export interface IdentityOptions<Request> {
   readonly identify?: ((request: Request) => unknown) | undefined;
   /**
    * How requests without a user are treated. `"cookie"`: they have a session, identified by the framework's session or a cookie.
-   * `"none"`: they have none; using it throws `NO_IDENTITY` (401), and the routes of runners answer 404. Default: `"cookie"`.
+   * `"none"`: they have none; using it throws `NO_IDENTITY` (401), as a creation is answered; runners are not found (404). Default: `"cookie"`.
    */
   readonly anonymous?: "cookie" | "none" | undefined;
   /** Name and attributes of the session cookie. Default: see {@link CookieOptions}. */
