@@ -20,6 +20,8 @@ export const statusByCode = {
    * session.
    */
   IDENTITY_PENDING: 500,
+  /** No definition of this name is exposed to clients. */
+  UNKNOWN_DEFINITION: 404,
   /** The request has no user and, with `anonymous: "none"`, no session. */
   NO_IDENTITY: 401,
   /** The framework's session, which this session is bound to, could not be saved; `cause` is the error of its store. */

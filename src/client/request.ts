@@ -91,7 +91,7 @@ export async function request(
  */
 function errorOf({ status, headers }: Response, text: string): CodedError {
   const code = headers.get("Runner-Error-Code") as ErrorCode | null;
-  if ((status === 404 || status === 410) && code !== "POSITION_GONE") {
+  if ((status === 404 || status === 410) && code !== "POSITION_GONE" && code !== "UNKNOWN_DEFINITION") {
     return new CodedError("RUNNER_GONE", 410, "The runner is gone");
   }
   const { message, issues }: ErrorBody = (code && decode<ErrorBody>(text)) || {

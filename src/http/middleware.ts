@@ -124,8 +124,13 @@ export function installed(request: object, action: string): RequestSession {
   const own = held(request);
   if (own) return own;
   const requirement = "the request must have passed activeSession(sessions) before";
-  throw new ActiveSessionError("NOT_INSTALLED", `Cannot ${action}: ${requirement}, received one that did not`);
+  throw new ActiveSessionError(
+    "NOT_INSTALLED",
+    `Cannot ${action}: ${requirement}, received one that did not. ${installHint}`,
+  );
 }
+
+const installHint = "Install the adapter's middleware or plugin, activeSession(sessions), in front of what uses it";
 
 /** As {@link installed}, for the routes of runners: throws `NOT_INSTALLED` also if the request belongs to another host. */
 export function installedFor(request: object, sessions: unknown): RequestSession {
@@ -133,7 +138,10 @@ export function installedFor(request: object, sessions: unknown): RequestSession
   if (own && own.sessions === sessions) return own;
   const requirement = "the request must have passed activeSession(sessions) before, with the same host";
   const received = own ? "one that passed it with another host" : "one that did not pass it";
-  throw new ActiveSessionError("NOT_INSTALLED", `Cannot serve runners: ${requirement}, received ${received}`);
+  throw new ActiveSessionError(
+    "NOT_INSTALLED",
+    `Cannot serve runners: ${requirement}, received ${received}. ${installHint}`,
+  );
 }
 
 /**

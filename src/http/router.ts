@@ -101,12 +101,21 @@ function answer(sessions: ActiveSessions, settings: RouterSettings, request: Wir
   if (key === "") return dispatch(mountRoutes, request, (route) => route(sessions, request));
   const definition = settings.exposed.get(key);
   if (!definition) {
+    if (request.method === "POST" && /^[a-z]/i.test(key)) throw unknownDefinition(key, settings);
     return dispatch(runnerRoutes, request, (route) => route(locate(sessions, request, settings), request, settings));
   }
   return dispatch(definitionRoutes, request, (route) => {
     checkOrigin(request.headers, settings.allowedOrigins, request.host);
     return route(definition, request, settings);
   });
+}
+
+/** Outside production the message lists the names that are exposed; in production that would tell strangers. */
+function unknownDefinition(name: string, { exposed }: RouterSettings): ActiveSessionError {
+  const known = [...exposed.keys()].join(", ") || "none";
+  const hint = process.env.NODE_ENV === "production" ? "" : `. Exposed are: ${known}. See the router's option expose`;
+  const message = `Cannot create a runner: the definition must be exposed, received ${describe(name)}${hint}`;
+  return new ActiveSessionError("UNKNOWN_DEFINITION", message);
 }
 
 /**

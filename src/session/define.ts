@@ -13,7 +13,7 @@ import type { ProcessContext } from "../runner/process-producer.js";
 import type { Producer, RunnerContext } from "../runner/producer.js";
 import type { Source } from "../runner/source.js";
 import type { ActiveSession } from "./active-session.js";
-import { checkDefinitionOptions } from "./options.js";
+import { checkDefinitionFields, checkDefinitionOptions } from "./options.js";
 
 /** Parts common to all definitions. */
 interface Common<Name> {
@@ -72,6 +72,7 @@ export function defineSequenceRunner<T, Input, const Name extends string = strin
   },
 ): SequenceDefinition<T, Input, Name>;
 export function defineSequenceRunner<T, Given>(parts: object): SequenceDefinition<T, Given> {
+  checkDefinitionFields(parts);
   checkDefinitionOptions(Object(parts).options);
   return define("sequence", parts) as SequenceDefinition<T, Given>;
 }
@@ -119,6 +120,7 @@ export function defineProcessRunner<T, Input, const Name extends string = string
   },
 ): ProcessDefinition<T, Input, Name>;
 export function defineProcessRunner<T, Given>(parts: object): ProcessDefinition<T, Given> {
+  checkDefinitionFields(parts);
   checkDefinitionOptions(Object(parts).options);
   return define("process", parts) as ProcessDefinition<T, Given>;
 }

@@ -172,7 +172,7 @@ export class Events {
     try {
       const [level, message] = tellers[name](told);
       if (this.#logger) ignoreRejection(this.#logger[level]?.(told, `active-session: ${message}`));
-      else if (untold.includes(name)) warnProcess(level, message, told);
+      else if (isTrouble) warnProcess(level, message, told);
     } catch {
       // A failing logger must not break the operation that it logs, and there is no other place to report it.
     }
@@ -228,6 +228,6 @@ function describeDetails(details: object): string {
 /** Uses `inspect` for objects, since `JSON.stringify` would throw on a cycle or a bigint. */
 function describeDetail(value: unknown): string {
   if (Array.isArray(value)) return value.map(describeDetail).join(", ");
-  if (value instanceof Error) return value.stack ?? value.message;
+  if (value instanceof Error && value.cause === undefined) return value.stack ?? value.message;
   return typeof value === "object" && value !== null ? inspect(value) : String(value);
 }

@@ -184,11 +184,27 @@ export function resolveRunnerOptions(
  */
 export function checkDefinitionOptions(options: RunnerOptions = {}): void {
   const action = "define a runner";
-  checkOptions(action, options, ["aheadLimit", "retain", "defaultAdvance", "idleTimeout"]);
+  checkOptions(action, options, optionsOfDefinition);
   // Any valid values for the checks: omitted options stay omitted and get the host's defaults at creation.
   const { aheadLimit = 1, retain = "all", defaultAdvance = 1, idleTimeout = 1 } = options;
   checkDuration(action, "idleTimeout", idleTimeout);
   checkReading(action, { aheadLimit, retain, defaultAdvance });
+}
+
+const optionsOfDefinition = ["aheadLimit", "retain", "defaultAdvance", "idleTimeout"];
+
+/**
+ * Checks the fields of a definition by name: an option beside `run` would be ignored.
+ * @throws `INVALID_OPTION` for an unknown field
+ */
+export function checkDefinitionFields(parts: object): void {
+  const action = "define a runner";
+  const misplaced = optionsOfDefinition.find((name) => name in Object(parts));
+  if (misplaced) {
+    const message = `Cannot ${action}: ${misplaced} must be in options, received it beside them. Write options: { ${misplaced} }`;
+    throw new ActiveSessionError("INVALID_OPTION", message);
+  }
+  checkOptions(action, parts, ["name", "input", "run", "produce", "options"]);
 }
 
 /** Problems with the option `holds`, found while taking it over. */

@@ -1,5 +1,6 @@
 import { abortable, LazyPromise } from "../base/async.js";
 import { type CleanupSummary, mergeSummaries, type OnLate, type Resource, runSteps, toSteps } from "../base/dispose.js";
+import { ActiveSessionError } from "../base/error.js";
 import type { IdleLists } from "../base/idle-list.js";
 import type { RecencyList } from "../base/recency-list.js";
 import type { ItemTally, LogState } from "../log/result-log.js";
@@ -236,7 +237,9 @@ export class SessionRunners implements RunnerOwner {
       // Before the rejection: a caller that tries again finds the holds, such as a lock, released.
       summary = runner ? await runner.dispose("stopped") : await this.#giveBack(discard, taken);
       const { id, generation } = session;
-      host.events.emit("runner.creation-failed", () => ({ session: id, generation, error }));
+      // The cause stays on the server, so without a logger it is reported as a warning.
+      const isTrouble = ActiveSessionError.is(error) && error.code === "RUNNER_START_FAILED";
+      host.events.emit("runner.creation-failed", () => ({ session: id, generation, error }), isTrouble);
       throw error;
     } finally {
       this.#creations.delete(over);
