@@ -56,7 +56,7 @@ test("what a definition throws when it starts is reported without a logger, with
   const { url } = await openApp({ sessions, router: { expose: [count] } });
   const client = createClient(`${url}/runners`, { headers: { "x-user": "ann" } });
   await expect(client.create("count")).rejects.toMatchObject({ code: "RUNNER_START_FAILED" });
-  expect(warn.mock.calls.join()).toContain("Cannot destructure property 'to'");
+  expect(JSON.stringify(warn.mock.calls)).toContain("Cannot destructure property 'to'");
 });
 
 describe("a field of a definition that would be ignored", () => {
@@ -70,5 +70,32 @@ describe("a field of a definition that would be ignored", () => {
         expect.objectContaining({ code: "INVALID_OPTION", message: expect.stringMatching(message) }),
       );
     }
+  });
+});
+
+describe("a runner that is requested without any cookie", () => {
+  const open = async () => {
+    const warnings: string[] = [];
+    const sessions = openHost({ logger: { warn: (_details: object, message: string) => void warnings.push(message) } });
+    const { url } = await openApp({ sessions, middleware: {} });
+    const ask = async (headers: Record<string, string> = {}) =>
+      (await fetch(`${url}/runners/0-1-x/state`, { headers })).status;
+    return { warnings, ask };
+  };
+
+  test("is reported once, with how to send one", async () => {
+    const { warnings, ask } = await open();
+    expect([await ask(), await ask()]).toEqual([404, 404]);
+    expect(warnings).toEqual([expect.stringMatching(/without a cookie.*credentials: "include"/)]);
+  });
+
+  test("is not reported in production, nor where the client identifies itself", async () => {
+    const { warnings, ask } = await open();
+    await ask({ cookie: "a=b" });
+    await ask({ authorization: "Bearer x" });
+    vi.stubEnv("NODE_ENV", "production");
+    atEnd(() => void vi.unstubAllEnvs());
+    await ask();
+    expect(warnings).toEqual([]);
   });
 });

@@ -110,6 +110,18 @@ function answer(sessions: ActiveSessions, settings: RouterSettings, request: Wir
   });
 }
 
+/** Hosts that have been warned of requests without cookies. */
+const warned = new WeakSet<ActiveSessions>();
+
+/** Warns once, outside production: a page of another origin sends cookies only if it says so, and gets a 404 that does not tell. */
+function hintAtCookies(sessions: ActiveSessions, { headers }: WireRequest): void {
+  if (headers.cookie !== undefined || headers.authorization !== undefined) return;
+  if (warned.has(sessions) || process.env.NODE_ENV === "production") return;
+  warned.add(sessions);
+  const hint = 'From another origin, create the client with credentials: "include", and let CORS allow credentials';
+  sessions.warn(`a runner was requested without a cookie. ${hint}`, {});
+}
+
 /** Outside production the message lists the names that are exposed; in production that would tell strangers. */
 function unknownDefinition(name: string, { exposed }: RouterSettings): ActiveSessionError {
   const known = [...exposed.keys()].join(", ") || "none";
@@ -141,7 +153,10 @@ function dispatch<Route>(
 function locate(sessions: ActiveSessions, request: WireRequest, { allowedOrigins }: RouterSettings): Target {
   const { identity, key, method, headers } = request;
   const located = identity === undefined ? "unknown" : sessions.locate(identity, key);
-  if (located === "unknown") throw notFound();
+  if (located === "unknown") {
+    hintAtCookies(sessions, request);
+    throw notFound();
+  }
   if (located === "gone") throw runnerGone();
   request.cameBackTo(located.session);
   if (method === "POST" || method === "DELETE") checkOrigin(headers, allowedOrigins, request.host);
