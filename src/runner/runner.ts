@@ -1,7 +1,7 @@
 import { abortable, noop } from "../base/async.js";
 import { checkInteger } from "../base/check.js";
 import type { CleanupSummary, Resource } from "../base/dispose.js";
-import { ActiveSessionError } from "../base/error.js";
+import { ActiveSessionError, describe } from "../base/error.js";
 import type { ItemTally, LogEvents, LogState, ReadRequest, ResultLog, Slice, Wait } from "../log/result-log.js";
 import type { AbortReason, RunnerKind, RunnerProgress, RunnerStatus } from "../protocol/types.js";
 import type { RunnerDefinition } from "./definition.js";
@@ -259,13 +259,17 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
 
   /**
    * Waits until the requested number of positions is available, or no more will come. Starts the runner if need be. If the runner
-   * ends, fails or is aborted meanwhile, the read resolves with what there is; check `status`.
+   * ends, fails or is aborted meanwhile, or `timeout` is up, the read resolves with what there is; check `status`.
    * @throws the errors of {@link getAvailable}, `RUNNER_START_FAILED` or `INVALID_SOURCE` if the start fails, `CLIENT_LIMIT_REACHED`
    *   or `SERVER_LIMIT_REACHED` if too many reads are open, or the reason of `signal`
    */
   async getRequired(options: RequiredReadOptions = {}): Promise<RunnerResult<R>> {
     const { start, max } = this.#range("read", options, this.defaultAdvance);
-    return toResult(await this.read({ start, min: max, max, signal: options.signal }));
+    const { signal, timeout } = options;
+    checkTimeout(timeout);
+    return toResult(
+      await this.read({ start, min: max, max, signal, timeout: timeout === never ? undefined : timeout }),
+    );
   }
 
   /**
@@ -591,5 +595,16 @@ export function abortError(reason: AbortReason | undefined, cause?: unknown): Ac
     "RUNNER_ABORTED",
     `The runner was aborted: ${reason ?? "stopped"}`,
     cause === undefined ? {} : { cause },
+  );
+}
+
+const never = Number.POSITIVE_INFINITY;
+
+/** Throws `INVALID_ARGUMENT` unless it is `undefined` or a number of milliseconds, 0 and `Infinity` included. */
+function checkTimeout(timeout: unknown): void {
+  if (timeout === undefined || (typeof timeout === "number" && timeout >= 0)) return;
+  throw new ActiveSessionError(
+    "INVALID_ARGUMENT",
+    `Cannot read: the timeout must be a number of milliseconds of at least 0, received ${describe(timeout)}`,
   );
 }

@@ -43,6 +43,11 @@ export interface ReadOptions {
 
 /** Options of a read that waits. */
 export interface RequiredReadOptions extends ReadOptions {
+  /**
+   * Milliseconds after which the read resolves with what there is, possibly nothing. The start of the runner counts: a slow source must not
+   * hold back the first page and the runner's key. Default: `Infinity`, without limit.
+   */
+  readonly timeout?: number | undefined;
   /** Cancels this read only: it rejects with the signal's reason and takes no items. */
   readonly signal?: AbortSignal | undefined;
 }
