@@ -79,6 +79,7 @@ describe("the example in", () => {
         sseParser,
         handle: () => {},
         body: ["data: 1\n\n"],
+        subscribe: vi.fn(),
       },
       createClient: () => client,
     };
