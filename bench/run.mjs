@@ -47,6 +47,9 @@ async function loadCases() {
   return files.flatMap(({ cases, group }) => cases.map((one) => ({ ...one, group })));
 }
 
+/** Below this share of the time that is left, ms, a case is measured as in a quick run. */
+const leastShare = 25_000;
+
 /** Each case may use its share of the time that is left, and three minutes at most. */
 async function measureAll() {
   const end = performance.now() + (isQuick ? 10 : 40) * minutes;
@@ -55,7 +58,14 @@ async function measureAll() {
     const share = (end - performance.now()) / (chosen.length - number);
     const deadline = performance.now() + (chosen.length === 1 ? share : 2 * share);
     const toMeasure = build ? comparisonOf(testCase, { before: build, after: own }) : testCase;
-    const options = { machine, dist: own, isQuick, deadline, ...(build && { confidence: confidenceOfComparison }) };
+    const isShort = isQuick || share < leastShare;
+    const options = {
+      machine,
+      dist: own,
+      isQuick: isShort,
+      deadline,
+      ...(build && { confidence: confidenceOfComparison }),
+    };
     const began = performance.now();
     try {
       const results = await measureCase(toMeasure, options);
