@@ -86,8 +86,6 @@ export interface SessionHost extends RunnersHost {
  * await session.terminate();
  */
 export class ActiveSession<Services = unknown> extends IdleEntry {
-  /** Distinguishes the sessions of one client; `undefined` for the default one. */
-  readonly suffix: string | undefined;
   /**
    * When `maxLifetime` started to count: at creation or at the last change of owner. Monotonic clock, ms. Rounded, so that V8
    * stores a small integer.
@@ -115,13 +113,24 @@ export class ActiveSession<Services = unknown> extends IdleEntry {
   #isConfirmed: boolean;
 
   /** Created by the host only, which enters it into its tables. @internal */
-  constructor(host: SessionHost, identity: TaggedIdentity, suffix: string | undefined, generation: number) {
+  constructor(
+    host: SessionHost,
+    identity: TaggedIdentity,
+    suffix: string | undefined,
+    generation: number,
+    isConfirmed = isOfUser(identity),
+  ) {
     super();
     this.#host = host;
     this.identity = identity;
-    this.suffix = suffix;
-    this.#isConfirmed = isOfUser(identity);
+    if (suffix !== undefined) this.#ensureExtras().suffix = suffix;
+    this.#isConfirmed = isConfirmed;
     this.#generation = generation - host.firstGeneration;
+  }
+
+  /** Distinguishes the sessions of one client; `undefined` for the default one. */
+  get suffix(): string | undefined {
+    return this.#extras?.suffix;
   }
 
   /**
@@ -712,6 +721,7 @@ export class ActiveSession<Services = unknown> extends IdleEntry {
 
 /** Parts that most sessions never have, in an object of their own: each field of an idle session counts. All are created on first use. */
 class Extras<Services> {
+  suffix: string | undefined;
   /** Properties, services, owned resources and the end signal. */
   scope: SessionScope<Services> | undefined;
   locks: SessionLocks | undefined;

@@ -276,7 +276,7 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     }
     if (isGuest) this.#unconfirmed++;
     this.#lastGeneration = Math.max(this.#lastGeneration + 1, Date.now());
-    const session = new ActiveSession<Services>(this.#host, identity, suffix, this.#lastGeneration);
+    const session = new ActiveSession<Services>(this.#host, identity, suffix, this.#lastGeneration, !isGuest);
     this.#enter(session);
     const group = this.#groups.get(identity);
     if (group) session.join(group);
