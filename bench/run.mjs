@@ -17,6 +17,8 @@ import { line, picture } from "./lib/report.mjs";
 const minutes = 60_000;
 /** Of all verdicts of a comparison together one in twenty may be wrong by chance. */
 const confidenceOfComparison = 0.999;
+/** Below this share of the time that is left, ms, a case is measured as in a quick run. */
+const leastShare = 25_000;
 
 const args = process.argv.slice(2);
 const isQuick = take("quick");
@@ -46,9 +48,6 @@ async function loadCases() {
   const files = await Promise.all(readdirSync(folder).map((file) => import(new URL(file, folder))));
   return files.flatMap(({ cases, group }) => cases.map((one) => ({ ...one, group })));
 }
-
-/** Below this share of the time that is left, ms, a case is measured as in a quick run. */
-const leastShare = 25_000;
 
 /** Each case may use its share of the time that is left, and three minutes at most. */
 async function measureAll() {
