@@ -7,13 +7,13 @@
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { createRunnerHandler } from "../../src/http/handler.js";
-import { serveRunner } from "../../src/http/node-request.js";
+import { serveRunner } from "../../src/http/node/request.js";
+import { createRunnerHandler } from "../../src/http/router.js";
 import { createActiveSessions } from "../../src/index.js";
 import { activeSession } from "../../src/node.js";
+import { formatOffset } from "../../src/protocol/offset.js";
 import type { SequenceRunner } from "../../src/runner/sequence-runner.js";
 import type { ActiveSession } from "../../src/session/active-session.js";
-import { formatOffset } from "../../src/wire/offset.js";
 import { type BodyFormat, encodeAnswer, formatOf } from "./body-format.js";
 import { PushQueue } from "./push-queue.js";
 
