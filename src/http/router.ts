@@ -101,7 +101,7 @@ function answer(sessions: ActiveSessions, settings: RouterSettings, request: Wir
   if (key === "") return dispatch(mountRoutes, request, (route) => route(sessions, request));
   const definition = settings.exposed.get(key);
   if (!definition) {
-    if (request.method === "POST" && /^[a-z]/i.test(key)) throw unknownDefinition(key, settings);
+    if (request.method === "POST" && !request.action && /^[a-z]/i.test(key)) throw unknownDefinition(key, settings);
     return dispatch(runnerRoutes, request, (route) => route(locate(sessions, request, settings), request, settings));
   }
   return dispatch(definitionRoutes, request, (route) => {
