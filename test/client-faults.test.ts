@@ -312,7 +312,7 @@ describe("an abort while the next try is waited for ends it at once, with its re
     const { signal, abort } = aborter(reason);
     const created = client.create("count", 1, { signal });
     created.catch(noop);
-    await until(() => vi.getTimerCount() === 1); // that of the wait for its next try
+    await until(() => vi.getTimerCount() === 2); // that of the wait for its next try, and of the hold of further creations
     abort();
     await expect(created).rejects.toBe(reason);
     expect([vi.getTimerCount(), listenerCount(signal)]).toEqual([0, 0]);
