@@ -14,7 +14,8 @@ for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.e
 /** Starts a file of `soak/`; resolves when it has told that it is there. */
 export async function start(file, args = []) {
   const path = fileURLToPath(new URL(`../${file}`, import.meta.url));
-  const child = fork(path, args, { execArgv, stdio: ["ignore", "inherit", "inherit", "ipc"] });
+  const env = { ...process.env, NODE_ENV: "production" }; // outside of it, strangers without cookies are warned of
+  const child = fork(path, args, { execArgv, env, stdio: ["ignore", "inherit", "inherit", "ipc"] });
   running.add(child);
   const waiting = new Map();
   let lastId = 0;
