@@ -48,7 +48,10 @@ describe("the package", () => {
   test("holds the build of every source file, what explains it, and nothing else", () => {
     const sources = filesIn(join(root, "src")).filter((file) => !/\.test\.tsx?$/.test(file));
     const built = sources.flatMap((file) => [".d.ts", ".js"].map((end) => `dist/${file.replace(/\.ts$/, end)}`));
-    const explains = ["CHANGELOG.md", "LICENSE", "README.md", "package.json"].filter((file) => existsSync(root + file));
+    const pages = filesIn(join(root, "docs")).map((file) => `docs/${file}`);
+    const explains = ["CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "package.json", ...pages].filter(
+      (file) => existsSync(root + file),
+    );
     const installed = filesIn(join(folder, "node_modules/active-session"));
     expect(installed.sort()).toEqual([...built, ...explains].sort());
   });
