@@ -36,7 +36,7 @@ export interface RunnerProgress {
 
 /** The whole state of a runner as JSON: the response of the state route, and the elements of lists. */
 export interface RunnerStateBody {
-  /** Key of the runner, its name in URLs. */
+  /** Key of the runner, its name in URLs: `{number}-{generation}-{sessionId}`. */
   readonly key: string;
   /** Name of its definition, if it was created from one. */
   readonly name?: string;

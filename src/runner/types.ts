@@ -1,6 +1,6 @@
 /** Plain values that go into and come out of a runner. */
 import type { ActiveSessionError } from "../base/error.js";
-import type { AbortReason, RunnerKind, RunnerProgress, RunnerStatus } from "../protocol/types.js";
+import type { RunnerStateBody, RunnerStatus } from "../protocol/types.js";
 
 /** Identifies a runner among the runners of all sessions. */
 export interface RunnerId {
@@ -52,24 +52,8 @@ export interface RequiredReadOptions extends ReadOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** The whole state of a runner; its JSON form is safe to send. */
-export interface RunnerState {
-  /** The runner's external id, `{number}-{generation}-{sessionId}`. */
-  readonly key: string;
-  /** The name of its definition, if it was created from one. */
-  readonly name?: string;
-  /** `sequence` or `process`. */
-  readonly kind: RunnerKind;
-  /** The status at `position`. */
-  readonly status: RunnerStatus;
-  /** How many positions have been handed out: the end of the furthest item. */
-  readonly position: number;
-  /** How many positions have been produced, and the expected total if it is known. */
-  readonly progress: RunnerProgress;
-  /** True if the background has ended, even if its results have not been read. */
-  readonly isBackgroundCompleted: boolean;
+/** The whole state of a runner; its JSON form, {@link RunnerStateBody}, is safe to send. */
+export interface RunnerState extends Omit<RunnerStateBody, "error"> {
   /** Only with the status `failed`. */
   readonly error?: ActiveSessionError;
-  /** Only with the status `aborted`. */
-  readonly abortReason?: AbortReason;
 }

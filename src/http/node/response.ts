@@ -19,7 +19,6 @@ export class ConnectionSignal {
   }
 
   /** The signal; already aborted if the response is over. Its reason is {@link requestIsOver}. */
-
   get signal(): AbortSignal {
     if (!this.#controller) {
       const controller = new AbortController();
