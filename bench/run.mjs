@@ -1,6 +1,6 @@
 // `npm run bench`: every figure with its interval and its verdict; see docs/performance.md.
 //
-//   npm run bench                      all cases, at most 40 minutes; writes results.json and docs/benchmark.svg
+//   npm run bench                      all cases, at most 25 minutes; writes results.json and docs/benchmark.svg
 //   npm run bench -- quick             all cases, at most 10 minutes; only prints
 //   npm run bench -- NAME ...          some cases, or groups of them; only prints
 //   npm run bench -- compare REF [NAME ...]   this build against that of another commit, in pairs
@@ -51,7 +51,7 @@ async function loadCases() {
 
 /** Each case may use its share of the time that is left, and three minutes at most. */
 async function measureAll() {
-  const end = performance.now() + (isQuick ? 10 : 40) * minutes;
+  const end = performance.now() + (isQuick ? 10 : 25) * minutes;
   const measured = [];
   for (const [number, testCase] of chosen.entries()) {
     const share = (end - performance.now()) / (chosen.length - number);

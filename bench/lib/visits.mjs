@@ -30,7 +30,10 @@ export async function itemsPerCpuSecond(server, times, visit) {
   let items = 0;
   const { answer: before } = await server.ask("cpu");
   const workers = Array.from({ length: Math.min(concurrency, times) }, async () => {
-    while (left-- > 0) items += await visit(server);
+    while (left-- > 0) {
+      const got = await visit(server);
+      items += got; // only now: `+= await` would add to what others have added to meanwhile
+    }
   });
   await Promise.all(workers);
   const { answer: after } = await server.ask("cpu");
