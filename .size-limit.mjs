@@ -3,7 +3,7 @@
 const server = { gzip: true, ignore: ["express"], modifyEsbuildConfig: (config) => ({ ...config, platform: "node" }) };
 
 export default [
-  { name: "client", path: "dist/client.js", gzip: true, limit: "4.5 kB" },
+  { name: "client", path: "dist/client.js", gzip: true, limit: "5.5 kB" },
   { name: "server", path: "dist/index.js", limit: "24 kB", ...server },
   { name: "server, with the adapter for Express", path: "dist/express.js", limit: "37 kB", ...server },
   { name: "server, with the adapter for node:http", path: "dist/node.js", limit: "37 kB", ...server },

@@ -19,4 +19,4 @@ export {
 export type { AsJson, Definitions } from "./client/definitions.js";
 export type { ConnectionState, FollowOptions, RunnerFollower, RunnerPlace, RunnerUpdate } from "./client/follower.js";
 export type { ClientOptions } from "./client/request.js";
-export type { AbortReason, RunnerProgress, RunnerStatus } from "./protocol/types.js";
+export type { AbortReason, RunnerPhase, RunnerProgress, RunnerStatus } from "./protocol/types.js";

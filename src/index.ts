@@ -16,7 +16,14 @@ export type { Retain } from "./log/result-log.js";
 export type { SequenceSink } from "./log/sequence-log.js";
 export type { ProcessSink } from "./log/value-log.js";
 // Protocol: states of runners, as server and client name them.
-export type { AbortReason, FinalStatus, RunnerKind, RunnerProgress, RunnerStatus } from "./protocol/types.js";
+export type {
+  AbortReason,
+  FinalStatus,
+  RunnerKind,
+  RunnerPhase,
+  RunnerProgress,
+  RunnerStatus,
+} from "./protocol/types.js";
 // Runners, and definitions to create them from.
 export type {
   DefinitionOptions,
@@ -30,7 +37,7 @@ export type { ProcessRunner } from "./runner/process-runner.js";
 export type { Producer, RunnerContext } from "./runner/producer.js";
 export type { Runner } from "./runner/runner.js";
 export type { SequenceRunner } from "./runner/sequence-runner.js";
-export type { SequenceSource, Source } from "./runner/source.js";
+export type { SequenceContext, SequenceSource, Source } from "./runner/source.js";
 export type { Measurement, TimeSeries } from "./runner/time-series.js";
 export type { ReadOptions, RequiredReadOptions, RunnerId, RunnerResult, RunnerState } from "./runner/types.js";
 // Sessions and their host.

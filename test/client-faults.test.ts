@@ -62,7 +62,7 @@ function follow(client: RunnerClient, key: string, options: FollowOptions = {}):
   const follower = client.follow(key, {
     signal: controller.signal,
     onConnection: (state, problem) => {
-      if (state !== "waiting") return;
+      if (state !== "retrying") return;
       problems.push(problem);
       setImmediate(() => vi.advanceTimersByTime(1000));
     },
@@ -287,8 +287,8 @@ describe("an abort while the next try is waited for ends it at once, with its re
     const follower = client.follow("1", { live, signal, onConnection });
     const done = follower.forEach(noop);
     done.catch(noop);
-    await until(() => follower.connection === "waiting");
-    expect(onConnection.mock.lastCall).toMatchObject(["waiting", { retryAfter: 1000 }]);
+    await until(() => follower.connection === "retrying");
+    expect(onConnection.mock.lastCall).toMatchObject(["retrying", { retryAfter: 1000 }]);
     expect(await isPending(done)).toBe(true);
     abort();
     await expect(done).rejects.toBe(reason);
@@ -301,7 +301,7 @@ describe("an abort while the next try is waited for ends it at once, with its re
     const { asked, client } = await openBusy();
     const follower = client.follow("1");
     const done = follower.forEach(noop);
-    await until(() => follower.connection === "waiting");
+    await until(() => follower.connection === "retrying");
     follower.close();
     await done;
     expect([vi.getTimerCount(), asked.length]).toEqual([0, 1]);

@@ -99,3 +99,85 @@ describe("a runner that is requested without any cookie", () => {
     expect(warnings).toEqual([]);
   });
 });
+
+describe("a mistake in the use of the client", () => {
+  test.each([undefined, null, new URL("http://server.test")])("an URL that is %s is refused at once", (url) => {
+    expect(() => createClient(url as never)).toThrow(
+      expect.objectContaining({ code: "INVALID_OPTION", message: expect.stringContaining("/runners") }),
+    );
+  });
+
+  test.each([undefined, null, "", 7])("a key that is %s is refused before anything is sent", async (key) => {
+    const fetch = vi.fn<typeof globalThis.fetch>();
+    const client = createClient("http://server.test/runners", { fetch });
+    const invalid = { code: "INVALID_ARGUMENT", message: expect.stringContaining(`received ${key}`) };
+    expect(() => client.follow(key as never)).toThrow(expect.objectContaining(invalid));
+    for (const ask of [client.read, client.state, client.abort, client.remove, client.create]) {
+      await expect((ask as (key: unknown) => Promise<unknown>).call(client, key)).rejects.toMatchObject(invalid);
+    }
+    expect(fetch).not.toHaveBeenCalled();
+  });
+
+  test("a wrong address is named, and is not taken for a runner that is gone", async () => {
+    const { url } = await openApp();
+    const client = createClient(`${url}/runner`);
+    for (const ask of [
+      () => client.state("0-1-x"),
+      () => client.create("count"),
+      () => client.list(),
+      () => client.follow("0-1-x").forEach(() => {}),
+    ]) {
+      await expect(ask()).rejects.toMatchObject({
+        code: "UNEXPECTED_RESPONSE",
+        message: expect.stringContaining(`404 from ${url}/runner`),
+      });
+    }
+  });
+
+  test("a page in place of the runners is named, too", async () => {
+    const app = express().use((_request, response) => void response.send("<h1>Hello</h1>"));
+    const { url } = await listen(app);
+    const client = createClient(`${url}/runners`);
+    for (const ask of [() => client.state("0-1-x"), () => client.create("count"), () => client.read("0-1-x")]) {
+      await expect(ask()).rejects.toMatchObject({
+        code: "UNEXPECTED_RESPONSE",
+        message: expect.stringContaining(`${url}/runners/`),
+      });
+    }
+  });
+});
+
+test("a lost login is told as such, after the headers were asked for once more", async () => {
+  const app = express().use((_request, response) => void response.sendStatus(401));
+  const { url } = await listen(app);
+  const headers = vi.fn(() => ({ authorization: "old" }));
+  const client = createClient(`${url}/runners`, { headers });
+  await expect(client.follow("0-1-x").forEach(() => {})).rejects.toMatchObject({ code: "UNAUTHORIZED", status: 401 });
+  expect(headers).toHaveBeenCalledTimes(2);
+});
+
+test("a stop ends the loop over the items without an error", async () => {
+  const { url } = await openApp({ router: { expose: [defineSequenceRunner({ name: "endless", run: endless })] } });
+  const client = createClient(`${url}/runners`, { headers: { "x-user": "ann" } });
+  const runner = await client.create("endless");
+  let taken = 0;
+  for await (const _ of runner) if (++taken === 5) await client.abort(runner.key);
+  expect(runner).toMatchObject({ phase: "aborted", status: "aborted" });
+
+  async function* endless() {
+    for (let n = 0; ; n++) yield n;
+  }
+});
+
+test("a total that is no number is refused, and fails the work that tells it", async () => {
+  const session = await openHost().get("ann");
+  const runner = await session.createSequenceRunner(async function* ({ total }) {
+    total(Number.NaN);
+    yield 1;
+  });
+  const { error } = await runner.getRequired({ advance: 1 });
+  expect(error?.cause).toMatchObject({
+    code: "INVALID_ARGUMENT",
+    message: expect.stringContaining("Cannot set the total"),
+  });
+});

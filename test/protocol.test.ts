@@ -124,7 +124,14 @@ describe("the document", () => {
       "NO_IDENTITY",
     );
     const ofWork = ["RUNNER_FAILED", "RUNNER_TOO_LARGE"];
-    const more = ["NOT_INSTALLED", "READ_CONFLICT", "UNEXPECTED_RESPONSE", "SERVER_UNAVAILABLE", ...ofWork];
+    const more = [
+      "NOT_INSTALLED",
+      "READ_CONFLICT",
+      "UNAUTHORIZED",
+      "UNEXPECTED_RESPONSE",
+      "SERVER_UNAVAILABLE",
+      ...ofWork,
+    ];
     expect([...listed, ...others, ...more].sort()).toEqual([...errorCodes].sort());
   });
 

@@ -433,7 +433,7 @@ describe("the client", () => {
     expect(asked.map((request) => request.headers.get("authorization"))).toEqual(["old", "new"]);
     const refused = answering(failed(401));
     const client = createClient("http://app.test/runners", { fetch: refused.fetch, headers: async () => ({}) });
-    await expect(client.list()).rejects.toMatchObject({ code: "UNEXPECTED_RESPONSE" });
+    await expect(client.list()).rejects.toMatchObject({ code: "UNAUTHORIZED" });
     expect(refused.asked).toHaveLength(2);
   });
 

@@ -90,6 +90,33 @@ describe("pages", () => {
     expect(await get(runner, "?offset=0&max-items=2")).toMatchObject({ status: "progressed", body: [0, 1] });
   });
 
+  test("tell that the work waits until items are acknowledged, as the state does (P121, P196)", async () => {
+    const { get, running } = await open();
+    const { runner } = await running([0, 1], { aheadLimit: 2 });
+    const { response } = await get(runner, "?offset=0");
+    expect(response.headers.get("runner-paused")).toBe("true");
+    expect((await get(runner, "/state")).body).toMatchObject({ phase: "running", paused: true });
+    expect((await get(runner, "?offset=2")).response.headers.has("runner-paused")).toBe(false);
+    expect((await get(runner, "/state")).body).not.toHaveProperty("paused");
+  });
+
+  test("tell how many items there will be, once the source has told it (P51)", async () => {
+    const { get, ann } = await open();
+    const opened = createDeferred<void>();
+    const runner = await ann.session.createSequenceRunner(async function* ({ total }) {
+      total(3);
+      yield 1;
+      await opened.promise;
+      total(2);
+      yield 2;
+    });
+    await produced(runner, 1);
+    expect(await get(runner, "?offset=0")).toMatchObject({ progress: "1", "estimated-end": "3" });
+    opened.resolve();
+    await runner.cleanup;
+    expect(await get(runner, "?offset=1")).toMatchObject({ progress: "2", "estimated-end": "2", closed: "true" });
+  });
+
   test("are JSON", async () => {
     const { get, ended } = await open();
     const { response } = await get(await ended(['ä \u2028 "\n']), "");
@@ -622,7 +649,7 @@ describe("state", () => {
       status: "progressed",
       position: 1,
       progress: { current: 3 },
-      isBackgroundCompleted: false,
+      ...{ isBackgroundCompleted: false, phase: "running" },
     });
     source.end();
     await runner.cleanup;

@@ -70,7 +70,9 @@ export const statusByCode = {
   CROSS_SITE_REQUEST: 403,
   /** The route does not support the method or the action. */
   METHOD_NOT_ALLOWED: 405,
-  /** Client only: the server's response does not follow the protocol. */
+  /** Client only: the application answered 401, so the user has to log in. */
+  UNAUTHORIZED: 401,
+  /** Client only: the server's response does not follow the protocol, or may not be read for want of CORS headers. */
   UNEXPECTED_RESPONSE: 502,
   /** The server is unreachable or busy, or its response was cut off; a retry may help. */
   SERVER_UNAVAILABLE: 503,

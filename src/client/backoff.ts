@@ -7,13 +7,13 @@ const longestBackoff = 10_000;
 const longest = 2e9;
 
 /**
- * Calls `callback` when the page is shown, hidden or left, or the network is back, until `signal` aborts. Outside of a browser
+ * Calls `callback` when the page is shown, hidden or left, or the network goes or comes back, until `signal` aborts. Outside of a browser
  * (Node) it never does. A page that is left may be frozen in the back/forward cache; when the user returns, a `visibilitychange`
  * event follows.
- * @param callback receives an `online`, `visibilitychange` or `pagehide` event
+ * @param callback receives an `online`, `offline`, `visibilitychange` or `pagehide` event
  */
 export function onPageChange(callback: (event: Event) => void, signal: AbortSignal): void {
-  for (const event of ["online", "visibilitychange", "pagehide"]) {
+  for (const event of ["online", "offline", "visibilitychange", "pagehide"]) {
     globalThis.addEventListener?.(event, callback, { signal });
   }
 }

@@ -32,7 +32,11 @@ function page(items: unknown[], headers: Record<string, string> = {}): Response 
 }
 
 const state = { key: "1", kind: "sequence", status: "stalled", position: 2, progress: { current: 2 } };
-const gone = () => new Response('{"code":"RUNNER_GONE","message":"gone"}', { status: 410 });
+const gone = () =>
+  new Response('{"code":"RUNNER_GONE","message":"gone"}', {
+    status: 410,
+    headers: { "Runner-Error-Code": "RUNNER_GONE" },
+  });
 
 afterEach(() => {
   vi.unstubAllGlobals();
@@ -154,7 +158,7 @@ describe("read", () => {
     expect(await client.read("1", { offset: 7, minItems: 1 })).toEqual({
       items: [],
       position: 7,
-      status: "stalled",
+      ...{ status: "stalled", phase: "running", paused: false, connection: "closed" },
       progress: { current: 7 },
       closed: false,
     });
@@ -165,7 +169,7 @@ describe("read", () => {
     expect(await client.read<{ id: number }>("1")).toEqual({
       items: [{ id: 1 }, { id: 2 }],
       position: 5,
-      status: "progressed",
+      ...{ status: "progressed", phase: "running", paused: false, connection: "closed" },
       progress: { current: 9 },
       closed: false,
     });
@@ -215,7 +219,10 @@ describe("read", () => {
     const { client } = clientOf(() =>
       Response.json(null, { status: 400, headers: { [headerNames.errorCode]: "INVALID_ARGUMENT" } }),
     );
-    await expect(client.read("1")).rejects.toMatchObject({ code: "INVALID_ARGUMENT", message: "Status 400" });
+    await expect(client.read("1")).rejects.toMatchObject({
+      code: "INVALID_ARGUMENT",
+      message: expect.stringContaining("Status 400 from http://server.test/runners/1"),
+    });
   });
 
   test("throws SERVER_UNAVAILABLE when the page was cut off, and gives nothing of it", async () => {
@@ -418,7 +425,7 @@ describe("close", () => {
     const follower = client.follow("1");
     const done = follower.forEach(noop);
     expect(await isPending(done)).toBe(true);
-    expect(follower.connection).toBe("waiting");
+    expect(follower.connection).toBe("retrying");
     follower.close();
     await done;
   });

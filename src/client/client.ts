@@ -1,11 +1,11 @@
 import { abortable, createDeferred, noop } from "../base/async.js";
-import type { CodedError } from "../base/coded-error.js";
+import { CodedError } from "../base/coded-error.js";
 import type { RunnerStateBody } from "../protocol/types.js";
 import { backOff } from "./backoff.js";
 import { type Received, requestPage } from "./connection.js";
 import type { Definitions, InputOf, NameOf, ResultOf, Untyped } from "./definitions.js";
 import { type FollowOptions, RunnerFollower, type RunnerUpdate, toUpdate } from "./follower.js";
-import { type ClientOptions, codeOf, queryOf, request, requestJson } from "./request.js";
+import { type ClientOptions, checkText, codeOf, queryOf, request, requestJson } from "./request.js";
 
 /** Options of one request. */
 export interface RequestOptions {
@@ -66,8 +66,9 @@ const longestHold = 5000;
  * {@link createClient}.
  *
  * All methods that send a request reject with `RUNNER_GONE` if the runner does not exist (any more), with `SERVER_UNAVAILABLE` or
- * the server's own code and the status 503 if a further attempt may help, with `UNEXPECTED_RESPONSE` if the response is not one of
- * the protocol's, and with the reason of `signal`.
+ * the server's own code and the status 503 if a further attempt may help, with `UNAUTHORIZED` if the application answered 401, with
+ * `UNEXPECTED_RESPONSE`, which names the URL, if the response is not one of the protocol's or may not be read (CORS), with
+ * `INVALID_ARGUMENT` if a key or a name is not a text, and with the reason of `signal`.
  * @typeParam D the definitions that the server exposes
  * @example
  * const client = createClient("/runners");
@@ -83,7 +84,6 @@ export class RunnerClient<D extends Definitions = Untyped> {
    * own, and the last cookie would win.
    */
   #first: Promise<unknown> | undefined;
-  /** True once a creation has succeeded: from then on nothing is held back. */
   /** False once a creation has succeeded, or further ones have been held for long enough. */
   #mayHold = true;
   /** By the clock, ms: later than that, none is held. */
@@ -146,7 +146,7 @@ export class RunnerClient<D extends Definitions = Untyped> {
     const onTaken = () => {
       if (!idempotencyKey && !following.onPlace) this.#remove(body.key, {}).catch(noop);
     };
-    const created = { first: toUpdate(body?.items, control), offset: body.offset, onTaken };
+    const created = { first: toUpdate(body?.items, control, url), offset: body.offset, onTaken };
     return new RunnerFollower(this.#urlOf(body.key), body.key, this.#options, following, created);
   }
 
@@ -199,8 +199,9 @@ export class RunnerClient<D extends Definitions = Untyped> {
       // `min-items` and `timeout` apply to long-polls only.
       ...(minItems !== undefined && { live: "long-poll", "min-items": minItems, timeout }),
     });
-    const { body, control } = await requestPage<T[]>(this.#urlOf(key) + query, this.#options, { signal });
-    return toUpdate(body, control);
+    const url = this.#urlOf(key) + query;
+    const { body, control } = await requestPage<T[]>(url, this.#options, { signal });
+    return toUpdate(body, control, url);
   }
 
   /** Lists the client's runners in order of creation. Does not reset their idle timers. */
@@ -209,7 +210,7 @@ export class RunnerClient<D extends Definitions = Untyped> {
   }
 
   /** Returns the state of a runner. Does not reset its idle timer. */
-  state(key: string, options: RequestOptions = {}): Promise<RunnerState> {
+  async state(key: string, options: RequestOptions = {}): Promise<RunnerState> {
     return requestJson(`${this.#urlOf(key)}/state`, this.#options, options);
   }
 
@@ -258,14 +259,18 @@ export class RunnerClient<D extends Definitions = Untyped> {
     }
   }
 
-  /** The URL of a runner, or of a definition by its name. Encoded, so that a key cannot reach another address. */
+  /**
+   * The URL of a runner, or of a definition by its name. Encoded, so that a key cannot reach another address.
+   * @throws `INVALID_ARGUMENT` unless it is a text and not empty
+   */
   #urlOf(key: string): string {
+    checkText("a key or a name", key);
     return `${this.#url}/${encodeURIComponent(key)}`;
   }
 }
 
 /** A random idempotency key of 128 bits. `crypto.randomUUID` exists in secure contexts only. */
-function randomKey(): string {
+export function randomKey(): string {
   return String(crypto.getRandomValues(new Uint32Array(4)));
 }
 
@@ -284,5 +289,12 @@ export function createClient<D extends Definitions = Untyped>(
   url: string,
   options: ClientOptions = {},
 ): RunnerClient<D> {
+  if (typeof url !== "string") {
+    throw new CodedError(
+      "INVALID_OPTION",
+      500,
+      `Cannot create a client: url must be a text like "/runners", received ${url}`,
+    );
+  }
   return new RunnerClient<D>(url.replace(/\/+$/, ""), options);
 }

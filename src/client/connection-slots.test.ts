@@ -331,7 +331,7 @@ describe.each([true, false])("a follower, with locks: %s,", (hasLocks) => {
     [
       "an error that is for good",
       ({ runner }) => {
-        runner.instead = () => new Response(null, { status: 410 });
+        runner.instead = () => new Response(null, { status: 410, headers: { "Runner-Error-Code": "RUNNER_GONE" } });
         runner.cutStreams();
       },
     ],

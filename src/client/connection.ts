@@ -91,9 +91,9 @@ export async function* connect<T>(
       if (done) return;
       onBytes();
       for (const { type, data } of parse(decoder.decode(value, { stream: true }))) {
-        if (type === "data") items = decode(data);
+        if (type === "data") items = decode(data, url);
         if (type !== "control") continue;
-        yield { body: items, control: checked(decode(data)) };
+        yield { body: items, control: checked(decode(data, url), url) };
         items = [];
       }
       expectWithin(silentAtMost, silence);
@@ -116,7 +116,7 @@ export async function requestPage<B>(
   details: RequestDetails,
 ): Promise<Received<B>> {
   const response = await request(url, options, details);
-  const control = controlOf(response.headers);
+  const control = controlOf(response.headers, url);
   // The headers are the server's own, so a body that is not JSON has been cut off. 204 is a long-poll whose time was up.
   const body = response.status === 204 ? [] : await receive(() => response.json(), details.signal);
   return { body: body as B, control };
@@ -126,17 +126,17 @@ export async function requestPage<B>(
  * Converts response headers into the form of a control event: `Runner-Status` becomes `runnerStatus`. The error message is
  * percent-encoded, because headers have no Unicode.
  */
-function controlOf(headers: Headers): Control {
+function controlOf(headers: Headers, url: string): Control {
   const control: Record<string, string> = {};
   headers.forEach((value, name) => {
     control[name.toLowerCase().replace(/-(.)/g, (_, letter) => letter.toUpperCase())] = value;
   });
-  control.runnerErrorMessage = decode(control.runnerErrorMessage ?? "", decodeURIComponent);
-  return checked(control);
+  control.runnerErrorMessage = decode(control.runnerErrorMessage ?? "", url, decodeURIComponent);
+  return checked(control, url);
 }
 
 /** Rejects responses without a valid offset: they come from something else than the runner. */
-function checked(control: Control | null): Control {
+function checked(control: Control | null, url: string): Control {
   if (/^\d+$/.test(control?.streamNextOffset as string)) return control!;
-  throw notOfARunner();
+  throw notOfARunner(url);
 }

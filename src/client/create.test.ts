@@ -213,7 +213,7 @@ describe("a refusal of the server is thrown at once, with its code:", () => {
   });
 
   test.each<[string, number, string]>([
-    ["a name that is not served", 404, "RUNNER_GONE"],
+    ["a name that is not served", 404, "UNEXPECTED_RESPONSE"],
     ["a log-in page instead", 200, "UNEXPECTED_RESPONSE"],
     ["a proxy that refuses", 403, "UNEXPECTED_RESPONSE"],
   ])("%s", async (_name, status, code) => {

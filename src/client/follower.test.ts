@@ -199,13 +199,16 @@ describe("what is given", () => {
     wire.read.open(frame(["a", "b"], 2, { runnerProgress: 5, runnerEstimatedEnd: 9 }));
     await turns();
     const first = { items: ["a", "b"], position: 2, status: "progressed", progress: { current: 5, estimatedEnd: 9 } };
-    expect(taken).toEqual([{ ...first, closed: false }]);
+    const running = { phase: "running", paused: false, connection: "open" };
+    expect(taken).toEqual([{ ...first, ...running, closed: false }]);
+    expect([follower.phase, follower.paused]).toEqual(["running", false]);
     expect(follower.status).toBe("progressed");
     expect(follower.progress).toEqual({ current: 5, estimatedEnd: 9 });
     expect(follower.position).toBe(2);
     wire.read.send(frame(["c"], 3, last()));
     await done;
-    const second = { items: ["c"], position: 3, status: "completed", progress: { current: 3 }, closed: true };
+    const ended = { phase: "completed", paused: false, connection: "closed", closed: true };
+    const second = { items: ["c"], position: 3, status: "completed", progress: { current: 3 }, ...ended };
     expect(taken[1]).toEqual(second);
     expect(follower.status).toBe("completed");
   });
@@ -297,7 +300,7 @@ describe("after a cut", () => {
       "?offset=1&live=sse&curso",
     ]);
     expect(wire.reads[0]!.signal.aborted).toBe(true);
-    expect(states).toEqual(["connecting", "open", "waiting", "connecting"]);
+    expect(states).toEqual(["connecting", "open", "retrying", "connecting"]);
     expect(isTemporary(errors[0])).toBe(true);
     wire.read.open(frame(["b"], 2, last()));
     await done;
@@ -313,7 +316,7 @@ describe("where SSE does not get through", () => {
     const { taken, done, states, errors } = await runItems(wire, { offset: 5 });
     wire.read.respond(200, "<h1>Hello</h1>", { "Content-Type": "text/html" });
     await turns();
-    expect([states, errors]).toEqual([["connecting", "waiting"], [noStream]]);
+    expect([states, errors]).toEqual([["connecting", "retrying"], [noStream]]);
     await vi.advanceTimersByTimeAsync(250);
     expect(wire.read.asked).toBe("?offset=5&live=long-poll&acks=true");
     wire.read.respond(200, ["a"], headersOf(6, { [headerNames.cursor]: "9" }));
@@ -634,7 +637,7 @@ describe("an acknowledgement that fails", () => {
     fail(wire.acks[0]!);
     await turns();
     expect(wire.reads[0]!.signal.aborted).toBe(true);
-    expect(states).toEqual(["connecting", "open", "waiting"]);
+    expect(states).toEqual(["connecting", "open", "retrying"]);
     expect(errors).toMatchObject([
       { code: "SERVER_UNAVAILABLE", message: "Not acknowledged", cause: expect.any(Error) },
     ]);
@@ -737,7 +740,7 @@ describe("an acknowledgement that fails", () => {
     wire.read.send(frame([], 4, last()));
     await done;
     expect(taken).toEqual(["a", "b", "c", "d"]);
-    expect(states).not.toContain("waiting");
+    expect(states).not.toContain("retrying");
   });
 });
 
@@ -762,7 +765,7 @@ describe("reconnecting", () => {
       await turns();
     }
     expect(wire.reads).toHaveLength(6);
-    expect(states).not.toContain("waiting");
+    expect(states).not.toContain("retrying");
   });
 
   test("happens at once when the server has ended a connection that held for a second", async () => {
@@ -775,7 +778,7 @@ describe("reconnecting", () => {
       await turns();
     }
     expect(wire.reads).toHaveLength(6);
-    expect(states).not.toContain("waiting");
+    expect(states).not.toContain("retrying");
   });
 
   test.each([
@@ -856,14 +859,14 @@ describe("reconnecting", () => {
     if (problem === "a network error") wire.read.fail();
     else wire.read.respond(Number(problem), "busy");
     await turns();
-    expect(states).toEqual(["connecting", "waiting"]);
+    expect(states).toEqual(["connecting", "retrying"]);
     expect(isTemporary(errors[0])).toBe(true);
     await vi.advanceTimersByTimeAsync(250);
     expect(wire.read.asked).toBe("?offset=3&live=sse&acks=true");
     wire.read.open(frame(["d"], 4, last()));
     await done;
     expect(taken).toEqual(["d"]);
-    expect(states).toEqual(["connecting", "waiting", "connecting", "open", "closed"]);
+    expect(states).toEqual(["connecting", "retrying", "connecting", "open", "closed"]);
   });
 });
 
@@ -871,7 +874,7 @@ describe("it ends with an error, asks no more and is closed when", () => {
   test.each([
     ["the runner was never there", 404, { code: "RUNNER_NOT_FOUND", message: "no" }, "RUNNER_GONE"],
     ["the runner has been removed", 410, { code: "RUNNER_GONE", message: "no" }, "RUNNER_GONE"],
-    ["a proxy does not know the address", 404, "<h1>Not found</h1>", "RUNNER_GONE"],
+    ["a proxy does not know the address", 404, "<h1>Not found</h1>", "UNEXPECTED_RESPONSE"],
     ["the position is not kept any more", 410, { code: "POSITION_GONE", message: "no" }, "POSITION_GONE"],
     ["an item has no JSON form", 500, { code: "RESULT_NOT_SERIALIZABLE", message: "no" }, "RESULT_NOT_SERIALIZABLE"],
     ["a proxy refuses", 403, "<h1>No</h1>", "UNEXPECTED_RESPONSE"],

@@ -1,5 +1,5 @@
 import { CodedError } from "../base/coded-error.js";
-import type { AbortReason, RunnerProgress, RunnerStatus } from "../protocol/types.js";
+import type { AbortReason, RunnerPhase, RunnerProgress, RunnerStatus } from "../protocol/types.js";
 import { backOff, onPageChange, pause } from "./backoff.js";
 import { type Control, connect, noStream } from "./connection.js";
 import { takePlace } from "./connection-slots.js";
@@ -13,6 +13,12 @@ export interface RunnerUpdate<T> {
   readonly position: number;
   /** The runner's status at `position`. */
   readonly status: RunnerStatus;
+  /** The status in the words of a page: final with the last update, before that `starting` or `running`. */
+  readonly phase: RunnerPhase;
+  /** True if the work waits until items are acknowledged. */
+  readonly paused: boolean;
+  /** The state of the follower's connection; `closed` for a page and for the last update. */
+  readonly connection: ConnectionState;
   /** How far the work has come, also beyond `position`. */
   readonly progress: RunnerProgress;
   /** True for the last update: nothing follows. */
@@ -28,10 +34,11 @@ export interface RunnerUpdate<T> {
  *
  * - `connecting`: a request is sent, nothing has arrived yet
  * - `open`: bytes have arrived
- * - `waiting`: for the next attempt, or for a hidden page to be shown
- * - `closed`: not iterated now
+ * - `retrying`: the connection has failed; the next attempt follows
+ * - `offline`: the same while the browser has no network
+ * - `closed`: not iterated now, or the page is hidden and `whenHidden` is `"pause"`
  */
-export type ConnectionState = "connecting" | "open" | "waiting" | "closed";
+export type ConnectionState = "connecting" | "open" | "retrying" | "offline" | "closed";
 
 /** A runner and an offset in it, from which it can be followed again. */
 export interface RunnerPlace {
@@ -43,8 +50,11 @@ export interface RunnerPlace {
 
 /** Options of following a runner. */
 export interface FollowOptions {
-  /** Where to begin: a position, or `"now"` for new items only. Default: the beginning. */
-  readonly offset?: number | "now" | undefined;
+  /**
+   * Where to begin: a position, `"now"` for new items only, or `"earliest"` for the first item that is still kept. Default: the
+   * beginning, which fails with `POSITION_GONE` if its items have been dropped.
+   */
+  readonly offset?: number | "now" | "earliest" | undefined;
   /** Ends the following: the iteration throws the signal's reason. The runner goes on. Default: none. */
   readonly signal?: AbortSignal | undefined;
   /**
@@ -58,11 +68,11 @@ export interface FollowOptions {
    */
   readonly whenHidden?: "follow" | "pause" | undefined;
   /**
-   * Called with the place to continue from after a reload, before the server may drop the items before it. `saveAs` of
+   * Called with the place to continue from after a reload, before the server may drop the items before it. `savedRunner` of
    * `active-session/resume` stores it for the tab. Default: none.
    */
   readonly onPlace?: ((place: RunnerPlace) => void) | undefined;
-  /** Called when the state of the connection changes. `error` is the reason for `waiting` after a failure. Default: none. */
+  /** Called when the state of the connection changes. `error` is the reason for `retrying` and `offline`. Default: none. */
   readonly onConnection?: ((state: ConnectionState, error?: unknown) => void) | undefined;
 }
 
@@ -94,9 +104,9 @@ export interface Created<T> {
  * Follows a runner over any number of connections, each from where the last one ended, until the runner has ended. Iterate it for
  * items, or {@link updates} for items with status and progress.
  *
- *     idle ──iterated──▶ connecting ⇄ open ──the end has arrived, or the runner is gone──▶ closed
- *                            ▲          │
- *                            └─ waiting ┘   (a connection failed: back-off, or what the server asks for)
+ *     closed ──iterated──▶ connecting ⇄ open ──the end has arrived, or the runner is gone──▶ closed
+ *                              ▲          │
+ *                              └ retrying ┘   (a connection failed: back-off, or what the server asks for)
  *
  * - The next connection starts at the offset of the last complete update: a cut neither loses nor repeats an item.
  * - Items are acknowledged after the application has asked for more, never before. While the application works through what has
@@ -157,13 +167,24 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
     this.#options = options;
     this.#isStream = options.live !== "long-poll";
     this.#created = created;
-    this.#from = created?.offset ?? options.offset ?? -1;
+    const { offset = -1 } = options;
+    this.#from = created?.offset ?? (offset === "earliest" ? -1 : offset);
     if (created) this.#tellPlace(this.position); // only this response names the new runner
   }
 
   /** The latest status; `undefined` before the first response. */
   get status(): RunnerStatus | undefined {
     return this.#last?.status;
+  }
+
+  /** The latest phase; `undefined` before the first response. */
+  get phase(): RunnerPhase | undefined {
+    return this.#last?.phase;
+  }
+
+  /** True if the work waited for acknowledgements at the latest update. */
+  get paused(): boolean {
+    return Boolean(this.#last?.paused);
   }
 
   /** The latest progress; `undefined` before the first response. */
@@ -187,9 +208,10 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
   }
 
   /**
-   * Yields the items one by one, and returns when the runner is completed. If the loop is left, the next iteration continues with
-   * the next item.
-   * @throws `RUNNER_FAILED` after the last item; `RUNNER_ABORTED`; what {@link updates} throws
+   * Yields the items one by one, and returns when the runner is completed or was stopped, by this page or another one. If the loop
+   * is left, the next iteration continues with the next item.
+   * @throws `RUNNER_FAILED` after the last item; `RUNNER_ABORTED` if the work was ended otherwise than by a stop; what
+   *   {@link updates} throws
    */
   async *[Symbol.asyncIterator](): AsyncGenerator<T, void, undefined> {
     let last: RunnerUpdate<T> | undefined;
@@ -207,7 +229,7 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
       }
     }
     if (last?.status === "failed") throw last.error;
-    if (last?.status === "aborted") {
+    if (last?.status === "aborted" && last.abortReason !== "stopped") {
       throw new CodedError("RUNNER_ABORTED", 409, `The runner was aborted: ${last.abortReason}`);
     }
   }
@@ -280,7 +302,7 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
         // A paused follower holds no place. Its acknowledgement is a sign of life at the current position.
         while (this.#isUnseen) {
           const { signal } = this.#begin();
-          this.#setConnection("waiting");
+          this.#setConnection("closed");
           this.#take(this.position);
           await pause(signOfLifeEvery, signal);
         }
@@ -296,6 +318,12 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
       } catch (error) {
         // A known runner that is gone is asked for once more: it may just have changed its cookie.
         isGone = this.#isKnown && codeOf(error) === "RUNNER_GONE";
+        const { firstPosition } = error as CodedError;
+        if (firstPosition && !this.#last && this.#options.offset === "earliest") {
+          this.#from = firstPosition;
+          attempt = -1;
+          continue;
+        }
         if (!isTemporary(error) && !isGone) throw error;
         problem = error as CodedError;
         // The same offset is asked for by long-poll next, after a short back-off.
@@ -303,16 +331,17 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
       } finally {
         place?.();
       }
+      if (this.#isUnseen) continue; // no back-off: the loop above waits for the page
       // A connection that stood for a while is no sign of trouble: connect again without a delay.
       if (this.#hasBytes && Date.now() - began >= steadyAfter) attempt = 0;
       // After an error, or a fruitless connection, back off. Without a place, wait for the next turn, unless the last page was
       // not the newest one.
       if (isGone) {
         this.#isKnown = false;
-        this.#setConnection("waiting", problem);
+        this.#setConnection("retrying", problem);
         await pause(goneRetryAfter, this.#begin().signal);
       } else if (problem || (place && attempt > 0)) {
-        this.#setConnection("waiting", problem);
+        this.#setConnection("retrying", problem);
         await backOff(attempt, problem, this.#begin().signal);
       } else if (!place) {
         attempt = 0;
@@ -349,7 +378,7 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
     const isStream = mayStand && this.#isStream;
     // A frozen page would hold its connection, and with it the runner, until the server ends that.
     onPageChange(({ type }) => {
-      if (type === "pagehide" || this.#isUnseen) cut.abort(temporary("Hidden"));
+      if (type === "pagehide" || type === "offline" || this.#isUnseen) cut.abort(temporary(type));
     }, cut.signal);
     const onBytes = () => {
       this.#hasBytes = true;
@@ -358,7 +387,7 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
     };
     const url = this.#url + this.#ask(mayStand && (isStream ? "sse" : "long-poll"));
     for await (const { body, control } of connect<T>(url, isStream, this.#client, cut, onBytes)) {
-      const update = toUpdate(body, control);
+      const update = toUpdate(body, control, url);
       // One chunk may hold several updates; stop between them if the round has ended meanwhile.
       cut.signal.throwIfAborted();
       // What lies before the tail was never received: acknowledgements count from here.
@@ -385,10 +414,10 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
 
   /** Records the update as yielded: the next connection starts behind it. */
   #give(update: RunnerUpdate<T>): RunnerUpdate<T> {
-    this.#last = update;
+    this.#last = update.closed ? update : { ...update, connection: this.#connection };
     this.#isKnown = true;
     this.#from = update.position;
-    return update;
+    return this.#last;
   }
 
   /** Reports the place to `onPlace`, always before any request that lets the server drop what lies before. */
@@ -453,24 +482,35 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
     return this.#options.whenHidden === "pause" && globalThis.document?.hidden;
   }
 
-  /** Changes the state and reports it; repeated states are not reported. */
+  /**
+   * Changes the state and reports it; repeated states are not reported. Without a network attempts go on, because the server may be
+   * on this machine, but they are no news.
+   */
   #setConnection(state: ConnectionState, error?: unknown): void {
+    if (globalThis.navigator?.onLine === false && /ing/.test(state)) state = "offline";
     if (state === this.#connection) return;
     this.#connection = state;
     this.#options.onConnection?.(state, error);
   }
 }
 
+/** The phase that belongs to the status of an update. */
+function phaseOf(status: RunnerStatus): RunnerPhase {
+  if (status === "not-started") return "starting";
+  return status === "stalled" || status === "progressed" ? "running" : status;
+}
+
 /**
  * Converts a piece into an update. Headers carry every value as text, so numbers and flags are converted.
  * @throws `UNEXPECTED_RESPONSE` if `items` is not an array
  */
-export function toUpdate<T>(items: T[], control: Control): RunnerUpdate<T> {
+export function toUpdate<T>(items: T[], control: Control, url: string): RunnerUpdate<T> {
   const { runnerEstimatedEnd: end, runnerErrorMessage, runnerProgress, streamNextOffset, streamClosed } = control;
-  if (!Array.isArray(items)) throw notOfARunner();
+  if (!Array.isArray(items)) throw notOfARunner(url);
   const status = control.runnerStatus as RunnerStatus;
   return {
-    ...{ items, position: Number(streamNextOffset), status, closed: Boolean(streamClosed) },
+    ...{ items, position: Number(streamNextOffset), status, phase: phaseOf(status), closed: Boolean(streamClosed) },
+    ...{ paused: Boolean(control.runnerPaused), connection: "closed" },
     progress: { current: Number(runnerProgress), ...(end !== undefined && { estimatedEnd: Number(end) }) },
     ...(status === "failed" && {
       error: new CodedError("RUNNER_FAILED", 500, runnerErrorMessage || "The runner failed"),

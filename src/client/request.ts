@@ -1,4 +1,5 @@
 /** Requests to the routes of runners, and the errors that their responses turn into. */
+import { noop } from "../base/async.js";
 import { type ActiveSessionErrorOptions, CodedError } from "../base/coded-error.js";
 import type { ErrorCode } from "../base/error-codes.js";
 import type { ErrorBody } from "../protocol/headers.js";
@@ -34,6 +35,15 @@ export function temporary(message: string, facts?: ActiveSessionErrorOptions, co
   return new CodedError(code ?? "SERVER_UNAVAILABLE", 503, message, facts);
 }
 
+/**
+ * Checks a key, or the name of a definition, before it becomes part of a URL. A missing one would reach another address.
+ * @throws `INVALID_ARGUMENT` unless it is a text and not empty
+ */
+export function checkText(what: string, value: unknown): void {
+  if (typeof value === "string" && value) return;
+  throw new CodedError("INVALID_ARGUMENT", 400, `Cannot send a request: ${what} must be a text, received ${value}`);
+}
+
 /** True if the error is {@link temporary}, so that a further attempt makes sense. */
 export function isTemporary(error: unknown): error is CodedError {
   return (error as CodedError | undefined)?.status === 503;
@@ -55,9 +65,9 @@ export interface RequestDetails extends Omit<RequestInit, "signal" | "headers"> 
 /**
  * Sends a request and returns its response if that is a success. After a 401 it is sent once more if the client's headers come from
  * a function.
- * @throws `RUNNER_GONE` for 404 and 410; the error code of the server; `UNEXPECTED_RESPONSE` for other responses; a
- *   {@link temporary} error, recognizable by its status 503; the reason of `signal`; a `TypeError` for a relative URL outside of a
- *   page
+ * @throws `RUNNER_GONE`; the error code of the server; `UNAUTHORIZED` for a 401 of the application; `UNEXPECTED_RESPONSE` for other
+ *   responses; a {@link temporary} error, recognizable by its status 503; the reason of `signal`; a `TypeError` for a relative URL
+ *   outside of a page
  */
 export async function request(
   url: string,
@@ -78,31 +88,63 @@ export async function request(
     };
     return receive(() => (given ?? fetch)(target, init), signal);
   };
-  let response = await ask();
+  let response: Response;
+  try {
+    response = await ask();
+  } catch (error) {
+    throw (!given && isTemporary(error) && (await unreadable(target as URL, error, signal))) || error;
+  }
+  if (!given) readable.add((target as URL).origin);
   if (response.status === 401 && typeof headers === "function") response = await ask();
   if (response.ok) return response;
-  throw errorOf(response, await receive(() => response.text(), signal));
+  throw errorOf(response, await receive(() => response.text(), signal), target);
+}
+
+/** Origins that have given a response which this page may read. */
+const readable = new Set<string>();
+
+/**
+ * Finds out why a request to another origin has failed, if none has succeeded before. `fetch` hides whether the network failed or
+ * the server's CORS headers are missing. A request whose response may stay hidden (`no-cors`) succeeds only in the second case; it
+ * goes to the root, because the routes of runners refuse it (`Cross-Origin-Resource-Policy`).
+ * @returns `UNEXPECTED_RESPONSE` if the server answers; else the temporary error, which mentions CORS; `undefined` for a known origin
+ * @throws the reason of `signal`
+ */
+async function unreadable(
+  target: URL,
+  cause: unknown,
+  signal: AbortSignal | undefined,
+): Promise<CodedError | undefined> {
+  const { origin } = globalThis.location ?? {};
+  if (!origin || origin === target.origin || readable.has(target.origin)) return undefined;
+  const probe = { method: "HEAD", mode: "no-cors", signal: signal ?? null } as const;
+  const isThere = await receive(() => fetch(new URL("/", target), probe), signal).then(Boolean, noop);
+  signal?.throwIfAborted();
+  const message = `CORS headers may be missing: ${origin} can read no response from`;
+  return isThere ? unexpected(message, target) : temporary(`${message} ${target}`, { cause });
 }
 
 /**
  * The error for a response that is no success. `Runner-Error-Code` tells the server's own errors from those of a framework or a
- * proxy. 404 and 410 both mean that the runner is gone.
+ * proxy: only its own 404 and 410 mean that a runner is gone.
  * @param text the body: {@link ErrorBody} as JSON if the error is the server's own
  */
-function errorOf({ status, headers }: Response, text: string): CodedError {
+function errorOf({ status, headers }: Response, text: string, url: string | URL): CodedError {
   const code = headers.get("Runner-Error-Code") as ErrorCode | null;
-  if ((status === 404 || status === 410) && code !== "POSITION_GONE" && code !== "UNKNOWN_DEFINITION") {
+  if (code && (status === 404 || status === 410) && code !== "POSITION_GONE" && code !== "UNKNOWN_DEFINITION") {
     return new CodedError("RUNNER_GONE", 410, "The runner is gone");
   }
-  const { message, issues }: ErrorBody = (code && decode<ErrorBody>(text)) || {
-    message: `Status ${status}`,
+  const { message, issues }: ErrorBody = (code && decode<ErrorBody>(text, url)) || {
+    message: `Status ${status} from ${url}`,
   };
   // A 500 with an error code is final. Without a code any 5xx may come from a proxy or a server that restarts.
   if (status > (code ? 500 : 499) || status === 408 || status === 425 || status === 429) {
     return temporary(message, retryAfter(headers), code);
   }
+  if (!code)
+    return status === 401 ? new CodedError("UNAUTHORIZED", 401, message) : unexpected(`Status ${status} from`, url);
   const firstOffset = headers.get("Runner-First-Offset");
-  return new CodedError(code ?? "UNEXPECTED_RESPONSE", code ? status : 502, message, {
+  return new CodedError(code, status, message, {
     ...(issues && { issues }),
     ...(firstOffset && { firstPosition: Number(firstOffset) }),
   });
@@ -128,7 +170,7 @@ export async function receive<R>(read: () => Promise<R>, signal?: AbortSignal): 
  */
 export async function requestJson<R>(url: string, options: ClientOptions, details: RequestDetails): Promise<R> {
   const response = await request(url, options, details);
-  return decode(await receive(() => response.text(), details.signal));
+  return decode(await receive(() => response.text(), details.signal), url);
 }
 
 /**
@@ -136,11 +178,11 @@ export async function requestJson<R>(url: string, options: ClientOptions, detail
  * @param by Default: `JSON.parse`
  * @throws `UNEXPECTED_RESPONSE` if `by` throws
  */
-export function decode<R>(text: string, by: (text: string) => R = JSON.parse): R {
+export function decode<R>(text: string, url: string | URL, by: (text: string) => R = JSON.parse): R {
   try {
     return by(text);
   } catch {
-    throw notOfARunner();
+    throw notOfARunner(url);
   }
 }
 
@@ -148,8 +190,13 @@ export function decode<R>(text: string, by: (text: string) => R = JSON.parse): R
  * Creates the error for a response that is not one of the protocol's: of a captive portal or a single-page application's fallback,
  * for example.
  */
-export function notOfARunner(): CodedError {
-  return new CodedError("UNEXPECTED_RESPONSE", 502, "No runner answered");
+export function notOfARunner(url: string | URL): CodedError {
+  return unexpected("No runner answered at", url);
+}
+
+/** The error names the URL: mostly the router is mounted at another one. */
+function unexpected(problem: string, url: string | URL): CodedError {
+  return new CodedError("UNEXPECTED_RESPONSE", 502, `${problem} ${url}`);
 }
 
 /**

@@ -70,6 +70,7 @@ export function controlEvent(
   event.runnerStatus = slice.status;
   event.runnerProgress = progress.current;
   if (progress.estimatedEnd !== undefined) event.runnerEstimatedEnd = progress.estimatedEnd;
+  if (slice.paused) event.runnerPaused = true;
   if (error) {
     event.runnerErrorCode = error.code;
     event.runnerErrorMessage = error.message;
@@ -99,14 +100,15 @@ function abortReasonOf(runner: Runner, { status }: Pick<LogState, "status">): Ab
 function addStateHeaders(
   headers: ResponseHeaders,
   runner: Runner,
-  state: Pick<LogState, "status" | "progress" | "firstPosition">,
+  state: Pick<LogState, "status" | "progress" | "firstPosition" | "paused">,
   error: ActiveSessionError | undefined,
 ): void {
-  const { status, progress, firstPosition } = state;
+  const { status, progress, firstPosition, paused } = state;
   const abortReason = abortReasonOf(runner, state);
   headers[headerNames.status] = status;
   headers[headerNames.progress] = String(progress.current);
   if (progress.estimatedEnd !== undefined) headers[headerNames.estimatedEnd] = String(progress.estimatedEnd);
+  if (paused) headers[headerNames.paused] = "true";
   if (error) addErrorHeaders(headers, error);
   if (abortReason) headers[headerNames.abortReason] = abortReason;
   headers[headerNames.firstOffset] = formatOffset(firstPosition);

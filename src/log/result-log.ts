@@ -104,6 +104,8 @@ export interface Slice<R> {
   readonly progress: RunnerProgress;
   /** First position that is still kept. */
   readonly firstPosition: number;
+  /** True if the producer waits until items are acknowledged. */
+  readonly paused: boolean;
   /** True if the slice reaches the end and nothing will follow. */
   readonly closed: boolean;
 }
@@ -118,6 +120,10 @@ export interface LogState {
   readonly progress: RunnerProgress;
   /** First position that is still kept. */
   readonly firstPosition: number;
+  /** True if the background work has started, or has ended. */
+  readonly started: boolean;
+  /** True if the producer waits until items are acknowledged. */
+  readonly paused: boolean;
   /** True if the background work has ended: nothing more will be produced. */
   readonly ended: boolean;
   /** How the background work ended, as soon as it has. The status follows when the results have been read. */

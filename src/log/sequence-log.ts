@@ -39,6 +39,12 @@ export interface SequenceSink<T> {
   /** Adds the next item. Ignored after the end, so a producer that is late to stop does no harm. */
   append(item: T): void;
   /**
+   * Sets the number of items expected at the end, which readers see as `progress.estimatedEnd`. May be called again. Once the source
+   * has ended, the number of its items counts instead.
+   * @param count `undefined`: not known (any more)
+   */
+  total(count: number | undefined): void;
+  /**
    * Set by the producer while it waits for its share of the event loop. It may then still have something to report,
    * so reads that could be settled wait for it.
    */
@@ -122,6 +128,8 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
   #ceiling: number;
   /** Set while the producer waits for room. */
   #room: Deferred<void> | undefined;
+  /** Number of items that the producer expects in all. */
+  #expected: number | undefined;
   isYielding = false;
 
   /**
@@ -140,7 +148,7 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
 
   /** The exact state: a log in memory has no other. */
   get current(): LogState {
-    return this.#life.describe(this.#position, this.#progress(), this.#window.first);
+    return this.#life.describe(this.#position, this.#progress(), this.#window.first, this.isFull);
   }
 
   /** Number of items kept. */
@@ -255,6 +263,11 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
       this.#window.push(item);
       if (this.#window.end >= this.#demand.wakeAt) this.#wake(this.#reads!);
     } else this.#overflow();
+  }
+
+  /** Sets the number of items expected at the end. */
+  total(count: number | undefined): void {
+    this.#expected = count;
   }
 
   /** Ends the log as failed and has the work stopped. Items kept so far stay readable. */
@@ -571,7 +584,8 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
 
   /** Forms a slice with the present state. */
   #slice(start: number, items: T[]): Slice<T[]> {
-    return this.#life.slice(items, start, start + items.length, this.#progress(), this.#window.first);
+    const end = start + items.length;
+    return this.#life.slice(items, start, end, this.#progress(), this.#window.first, this.isFull);
   }
 
   /**
@@ -600,9 +614,10 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
     return reads;
   }
 
-  /** Once the work has ended, the estimated end is known. */
+  /** Once the work has ended, the estimated end is exact. */
   #progress(): RunnerProgress {
     const current = this.#window.end;
-    return this.#life.ended ? { current, estimatedEnd: current } : { current };
+    const estimatedEnd = this.#life.ended ? current : this.#expected;
+    return estimatedEnd === undefined ? { current } : { current, estimatedEnd };
   }
 }

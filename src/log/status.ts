@@ -84,12 +84,14 @@ export class LogStatus {
   }
 
   /** Returns the whole state without results. */
-  describe(position: number, progress: RunnerProgress, firstPosition: number): LogState {
+  describe(position: number, progress: RunnerProgress, firstPosition: number, paused: boolean): LogState {
     return {
       status: this.#final ?? this.statusAt(position, progress.current),
       position,
       progress,
       firstPosition,
+      started: this.#started || this.#ended,
+      paused,
       ended: this.#ended,
       ...(this.outcome && { outcome: this.outcome }),
       ...(this.#failure && { failure: this.#failure }),
@@ -97,10 +99,17 @@ export class LogStatus {
   }
 
   /** Forms the slice from `start` to `position`. Its status, and `closed`, apply to this slice, not to the runner. */
-  slice<R>(result: R, start: number, position: number, progress: RunnerProgress, firstPosition: number): Slice<R> {
+  slice<R>(
+    result: R,
+    start: number,
+    position: number,
+    progress: RunnerProgress,
+    firstPosition: number,
+    paused: boolean,
+  ): Slice<R> {
     const status = this.statusAt(position, progress.current);
     const closed = this.#ended && position >= progress.current;
-    const slice = { result, start, position, status, progress, firstPosition, closed };
+    const slice = { result, start, position, status, progress, firstPosition, paused, closed };
     return status === "failed" ? { ...slice, error: this.#failure! } : slice;
   }
 

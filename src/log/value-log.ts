@@ -57,7 +57,7 @@ export class ValueLog<T> implements ResultLog<T | undefined>, ReadsOwner<T | und
 
   /** The exact state: a log in memory has no other. */
   get current(): LogState {
-    return this.#life.describe(this.#position, this.#progress(), 0);
+    return this.#life.describe(this.#position, this.#progress(), 0, false);
   }
 
   /** Number of values kept: 1, or 0 before the first report. */
@@ -200,7 +200,7 @@ export class ValueLog<T> implements ResultLog<T | undefined>, ReadsOwner<T | und
       this.#position = Math.max(this.#position, position);
       if (this.#life.ended && position === this.#reported) this.#life.finish();
     }
-    return this.#life.slice(this.#value, start, position, this.#progress(), 0);
+    return this.#life.slice(this.#value, start, position, this.#progress(), 0, false);
   }
 
   /** Once the work has ended, the estimate is exact. */

@@ -19,6 +19,8 @@ export const headerNames = {
   progress: "Runner-Progress",
   /** Progress expected at the end; absent while unknown. */
   estimatedEnd: "Runner-Estimated-End",
+  /** `true` if the work waits until items are acknowledged; otherwise absent. */
+  paused: "Runner-Paused",
   /** Code of the error; of a failed runner or of an error response. */
   errorCode: "Runner-Error-Code",
   /** Message of a failed runner, percent-encoded and cut to about 1000 characters. */
@@ -52,6 +54,8 @@ export interface ControlEvent {
   readonly runnerProgress: number;
   /** Progress expected at the end; absent while unknown. */
   readonly runnerEstimatedEnd?: number;
+  /** True if the work waits until items are acknowledged; otherwise absent. */
+  readonly runnerPaused?: true;
   /** Only with the status `failed`. */
   readonly runnerErrorCode?: string;
   /** Only with the status `failed`. Complete and not encoded, unlike the header. */

@@ -15,6 +15,18 @@ export type FinalStatus = "completed" | "failed" | "aborted";
 export type RunnerStatus = "not-started" | "stalled" | "progressed" | FinalStatus;
 
 /**
+ * How far the work is, in the words of a page:
+ *
+ * - `starting`: it has not begun
+ * - `running`: more may come
+ * - `completed`, `failed`, `aborted`: it has ended
+ *
+ * An update of a client has the phase of what it has received: final with the last data. A state has that of the work itself,
+ * whatever has been read.
+ */
+export type RunnerPhase = "starting" | "running" | FinalStatus;
+
+/**
  * Why a runner was aborted:
  *
  * - `stopped`: a call of `abort`, or a request to stop
@@ -44,6 +56,10 @@ export interface RunnerStateBody {
   readonly kind: RunnerKind;
   /** Status of the runner; final once its end has been read. */
   readonly status: RunnerStatus;
+  /** How far the work itself is, also if its results have not been read. */
+  readonly phase: RunnerPhase;
+  /** True if the work waits until items are acknowledged; otherwise absent. */
+  readonly paused?: true;
   /** Number of items (reports) handed out. */
   readonly position: number;
   /** How far the work has come. */

@@ -116,7 +116,7 @@ describe("a component that creates a runner", () => {
   });
 
   test("stops it when it goes", async () => {
-    const { all, asked, answer, unmount } = open();
+    const { all, asked, answer, unmount } = open({ onUnmount: "stop" });
     await answer("POST /search", created(["a"]));
     const { response } = openStream();
     await answer("GET /0-1-x", response);
@@ -128,7 +128,7 @@ describe("a component that creates a runner", () => {
   });
 
   test("stops it by the key of the creation when it goes before the answer", async () => {
-    const { all, asked, unmount } = open();
+    const { all, asked, unmount } = open({ onUnmount: "stop" });
     unmount();
     await shown();
     expect(asked()).toEqual(["POST /search", "POST /search/abort"]);
@@ -296,7 +296,7 @@ describe("a component that follows a runner", () => {
 
   test("shows that the runner is gone", async () => {
     const { answer, text } = open("1");
-    await answer("GET /1", new Response("", { status: 410 }));
+    await answer("GET /1", new Response("", { status: 410, headers: { "Runner-Error-Code": "RUNNER_GONE" } }));
     expect(text()).toBe("RUNNER_GONE");
   });
 
@@ -367,7 +367,7 @@ describe("with suspense", () => {
 
   test("what prevents the first answer reaches the error boundary", async () => {
     const { answer, text } = open("1");
-    await answer("GET /1", new Response("", { status: 410 }));
+    await answer("GET /1", new Response("", { status: 410, headers: { "Runner-Error-Code": "RUNNER_GONE" } }));
     expect(text()).toEqual(["failed: RUNNER_GONE"]);
     warnings.length = 0; // React tells of what a boundary has caught
   });

@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useState, useSyncExternalStore } from "react";
+import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
 import type { RunnerClient } from "../client/client.js";
 import type { Definitions, InputOf, NameOf, ResultOf } from "../client/definitions.js";
 import { RunnersStore, type RunnersView } from "./runner-list-store.js";
@@ -19,6 +19,12 @@ interface Creation<Name, Input> {
   readonly input?: Input;
   /** `"now"` creates the runner when the component is mounted, `"manual"` when `start` is called. Default: `"now"`. */
   readonly start?: "now" | "manual" | undefined;
+  /**
+   * A name under which the tab keeps the runner, so that the component finds it again after a reload or when it is mounted again,
+   * and creates one only if it is gone. It is shown from the first item that the server still has: all of them with
+   * `retain: "all"`. Default: none, a component that is mounted again creates another runner.
+   */
+  readonly resume?: string | undefined;
 }
 
 /** Options of `useRunner`. */
@@ -52,8 +58,8 @@ export interface RunnerHooks<D extends Definitions> {
   /** Follows the runner with this key. Without a key it does nothing. */
   useRunner<T>(key: string | null | undefined, options?: UseRunnerOptions): RunnerHandle<T>;
   /**
-   * Creates a runner when the component is mounted, and follows it. By default the runner is stopped when the component is
-   * unmounted.
+   * Creates a runner when the component is mounted, and follows it. It goes on when the component is unmounted, for as long as the
+   * server keeps a runner without readers, unless `onUnmount` is `"stop"`. Another input stops it and creates another one.
    */
   useRunner<N extends NameOf<D>>(
     target: CreateTarget<N, InputOf<D, N>>,
@@ -100,6 +106,12 @@ export function createRunnerHooks<D extends Definitions>(client: RunnerClient<D>
     }
     // Passes the latest input and callbacks after each render, without another store.
     useEffect(() => store.use(target, options));
+    // Another input: the former runner is of no use any more. By now the former store has lost this component.
+    const shown = useRef(store);
+    useEffect(() => {
+      if (shown.current !== store) shown.current.replace();
+      shown.current = store;
+    }, [store]);
     if (isAwaited) suspend(store);
     const view = useSyncExternalStore(store.subscribe, store.snapshot, store.firstSnapshot);
     return useMemo(() => ({ ...view, start: store.start, stop: store.stop }), [view, store]);

@@ -63,7 +63,7 @@ test("it is React 18 indeed", () => {
 });
 
 test("strict mode creates one runner, shows it to the end, and stops it when the component goes", async () => {
-  const it = open();
+  const it = open({ onUnmount: "stop" });
   const { container, rerender, unmount } = mount(it.all(search("a")));
   await settle();
   it.server.find("POST /search").respond(firstPage(["a"], {}, "1"), 201);
@@ -100,7 +100,7 @@ test("starting and stopping by hand does so, and nothing after the component has
 });
 
 test("suspense waits for one answer, however long it takes, and lets go of what no component waits for", async () => {
-  const it = open({ suspense: true });
+  const it = open({ suspense: true, onUnmount: "stop" });
   const { container, unmount } = mount(h(react.Fragment, null, it.all(search("a")), it.all(search("a"))));
   await settle();
   for (let waited = 0; waited < 30_000; waited += 5000) await passing(5000);

@@ -2,8 +2,9 @@ import { createDeferred, type Deferred, noop } from "../base/async.js";
 import type { CodedError } from "../base/coded-error.js";
 import type { RunnerClient } from "../client/client.js";
 import type { Definitions } from "../client/definitions.js";
-import type { FollowOptions, RunnerFollower, RunnerUpdate } from "../client/follower.js";
-import type { AbortReason, RunnerProgress, RunnerStatus } from "../protocol/types.js";
+import type { ConnectionState, FollowOptions, RunnerFollower, RunnerUpdate } from "../client/follower.js";
+import { savedRunner } from "../client/saved-runner.js";
+import type { AbortReason, RunnerPhase, RunnerProgress, RunnerStatus } from "../protocol/types.js";
 import { batch } from "./frame.js";
 import { Store } from "./store.js";
 
@@ -15,6 +16,15 @@ export interface RunnerView<T> {
   readonly latest: T | undefined;
   /** The runner's status; `undefined` before the first response. */
   readonly status: RunnerStatus | undefined;
+  /**
+   * What to tell the user: `starting` until the first response, then `running`, then how it ended. `failed` also if `error` is why
+   * nothing more comes. `undefined` before the start.
+   */
+  readonly phase: RunnerPhase | undefined;
+  /** True if the work waits until items are acknowledged. */
+  readonly paused: boolean;
+  /** The state of the connection to the server. */
+  readonly connection: ConnectionState;
   /** How far the work has come; `undefined` before the first response. */
   readonly progress: RunnerProgress | undefined;
   /**
@@ -42,17 +52,23 @@ export interface RunnerHookOptions
    */
   readonly keep?: number | undefined;
   /**
-   * When the component is unmounted, for a runner that it has created: `"stop"` stops the work, `"leave"`
-   * lets it go on for as long as the server keeps a runner without readers. A runner followed by its key
-   * always goes on. Default: `"stop"`.
+   * When the component is unmounted, for a runner that it has created: `"leave"` lets it go on for as long
+   * as the server keeps a runner without readers, `"stop"` stops the work. A runner followed by its key
+   * always goes on. Default: `"leave"`.
    */
   readonly onUnmount?: "stop" | "leave" | undefined;
 }
 
+/** A runner to create, or to find again under the name in `resume`. */
+interface Creation {
+  readonly create: string;
+  readonly input?: unknown;
+  readonly start?: "now" | "manual" | undefined;
+  readonly resume?: string | undefined;
+}
+
 /** The runner of a component: one that exists, by its key, or one to create. */
-export type Target =
-  | { readonly key: string | null | undefined }
-  | { readonly create: string; readonly input?: unknown; readonly start?: "now" | "manual" | undefined };
+export type Target = { readonly key: string | null | undefined } | Creation;
 
 /** Back-pressure: with so many items not yet shown, no more are taken until the next frame. */
 const waitingAtMost = 10_000;
@@ -60,8 +76,11 @@ const waitingAtMost = 10_000;
 /** The view before the start. */
 const nothing: RunnerView<never> = {
   ...{ items: [], latest: undefined, status: undefined, progress: undefined, error: undefined, abortReason: undefined },
-  ...{ isRunning: false, key: undefined },
+  ...{ phase: undefined, paused: false, connection: "closed", isRunning: false, key: undefined },
 };
+
+/** What a view shows from the start to the first response. */
+const starting = { phase: "starting", connection: "connecting", isRunning: true } as const;
 
 /**
  * One runner, as a component renders it: followed while the store has subscribers, and continued from the
@@ -104,6 +123,10 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
   #isStarted = false;
   /** True while the store is asleep after having been awake: `start` then does nothing. */
   #isLeft = false;
+  /** Counts the runners shown one after the other: the connection of a former one is of no interest. */
+  #turn = 0;
+  /** True if the component that used the store has another one now, because its input has changed. */
+  #isReplaced = false;
   /** Exists only while a component is suspended. */
   #firstAnswer: Deferred<void> | undefined;
   /** Called when the store falls asleep. */
@@ -125,6 +148,11 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
     this.#options = options;
   }
 
+  /** The component uses another store now: the runner is stopped, unless other components still use this one. */
+  replace(): void {
+    this.#isReplaced = !this.isWatched;
+  }
+
   /** Resolves when there is something to render, or when a waiting component has to look again. */
   get firstAnswer(): Promise<void> {
     this.#firstAnswer ??= createDeferred();
@@ -141,7 +169,7 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
     this.stop();
     this.#forget();
     this.#isStarted = true;
-    this.show({ ...nothing, isRunning: true });
+    this.show({ ...nothing, ...starting });
     this.remind();
     void this.#create(this.#target.create, input === undefined ? this.#target.input : input);
   };
@@ -159,15 +187,15 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
 
   /** Starts, or continues with the runner that was left. */
   protected wake(): void {
-    this.#isLeft = false;
+    this.#isLeft = this.#isReplaced = false;
     const target = this.#target;
     // Back from sleep: the follower continues behind what it has yielded.
     if (this.#follower) {
       if (this.snapshot().isRunning) this.#follow(this.#follower);
     } else if ("create" in target) {
-      if (!this.#isStarted && target.start !== "manual") this.start();
+      if (!this.#isStarted && !this.#join() && target.start !== "manual") this.start();
     } else if (target.key) {
-      this.show({ isRunning: true });
+      this.show(starting);
       this.#follow(this.#client.follow<T>(target.key, { ...this.#followOptions, offset: this.#options.offset }));
     }
   }
@@ -182,7 +210,7 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
   protected sleep(): void {
     this.#isLeft = true;
     this.onSleep();
-    if (!("create" in this.#target) || this.#options.onUnmount === "leave") {
+    if (!("create" in this.#target) || !(this.#isReplaced || this.#options.onUnmount === "stop")) {
       this.#follower?.close();
       this.#showWaiting();
       return;
@@ -196,6 +224,7 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
 
   /** Drops the follower and everything that is not yet shown. */
   #forget(): void {
+    this.#turn++;
     this.#follower?.close();
     this.#follower = undefined;
     this.#creation = undefined;
@@ -213,10 +242,14 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
   /** Options for the client. The callbacks look up those of the latest render at the time of the call. */
   get #followOptions(): FollowOptions {
     const { live, whenHidden, onPlace } = this.#options;
+    const turn = this.#turn;
     return {
       ...{ live, whenHidden },
       onPlace: onPlace && ((place) => this.#options.onPlace?.(place)),
-      onConnection: (state, error) => this.#options.onConnection?.(state, error),
+      onConnection: (connection, error) => {
+        if (turn === this.#turn && connection !== this.#connection) this.#change({ connection });
+        this.#options.onConnection?.(connection, error);
+      },
     };
   }
 
@@ -233,18 +266,64 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
     });
   }
 
+  /** The work that the tab keeps under the target's name, or `undefined`. */
+  get #saved() {
+    const { resume } = this.#target as Creation;
+    return resume === undefined ? undefined : savedRunner<Definitions>(this.#client, resume);
+  }
+
   /**
-   * Creates the runner and follows it. Never rejects: an error is shown if this is still the latest
-   * creation.
+   * Continues with the work that the tab has kept, from the first item that the server still has. Work of
+   * another definition or input is stopped, unless `start` is `"manual"`: then it has an input of its own.
+   * @returns false if there is none
    */
-  async #create(name: string, input: unknown): Promise<void> {
+  #join(): boolean {
+    const target = this.#target as Creation;
+    const saved = this.#saved;
+    const kept = saved?.creation;
+    if (!saved || !kept) return false;
+    const isSame =
+      kept.definition === target.create &&
+      (target.start === "manual" || JSON.stringify(kept.input) === JSON.stringify(target.input));
+    if (!isSame) {
+      if (saved.place) this.#client.abort(saved.place.key).catch(noop);
+      saved.forget();
+      return false;
+    }
+    this.#isStarted = true;
+    this.show({ ...starting, key: saved.place?.key });
+    void this.#open(async (options) => {
+      const { offset = "earliest" } = this.#options;
+      const follower = await saved.resume<T>({ ...options, offset });
+      if (follower || target.start === "manual") return follower;
+      this.show({ key: undefined });
+      return createBy<T>(saved, target.create, target.input, options);
+    });
+    return true;
+  }
+
+  /** Creates the runner and follows it. */
+  #create(name: string, input: unknown): Promise<void> {
+    const by = this.#saved ?? this.#client;
+    return this.#open((options) => createBy<T>(by, name, input, options));
+  }
+
+  /**
+   * Follows what `open` gives. Never rejects: an error is shown if this is still the latest attempt.
+   * @param open creates a runner or finds one again; `undefined` if there is none, and none is to be created
+   */
+  async #open(open: (options: FollowOptions) => Promise<RunnerFollower<T> | undefined>): Promise<void> {
     const creation = new AbortController();
     this.#creation = creation;
-    const options = { ...this.#followOptions, signal: creation.signal };
     try {
-      const follower = (await this.#client.create(name as never, input as never, options)) as RunnerFollower<T>;
-      if (creation.signal.aborted) this.#stopRunner(follower.key); // too late for the client to stop it: the response had arrived
+      const follower = await open({ ...this.#followOptions, signal: creation.signal });
+      if (creation.signal.aborted && follower) this.#stopRunner(follower.key); // too late for the client to stop it: the response had arrived
       creation.signal.throwIfAborted();
+      if (!follower) {
+        this.#isStarted = false;
+        this.show(nothing);
+        return this.remind();
+      }
       this.#follower = follower;
       this.show({ key: follower.key });
       if (this.isAwake) this.#follow(follower); // otherwise `wake` does it
@@ -281,11 +360,14 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
    * Records an update for the next flush. Progress that is the same keeps its object, so that nothing is
    * rendered for it.
    */
-  #take({ items, status, progress, closed, error, abortReason }: RunnerUpdate<T>): void {
+  #take({ items, status, phase, paused, progress, closed, error, abortReason }: RunnerUpdate<T>): void {
     for (const item of items) this.#waiting.push(item);
     const known = this.#changes.progress ?? this.snapshot().progress;
     const isKnown = known?.current === progress.current && known.estimatedEnd === progress.estimatedEnd;
-    this.#changes = { status, progress: isKnown ? known : progress, error, abortReason, isRunning: !closed };
+    this.#changes = {
+      ...{ connection: this.#connection, status, phase, paused },
+      ...{ progress: isKnown ? known : progress, error, abortReason, isRunning: !closed },
+    };
     if (closed) this.#stopping?.abort();
     this.#batch.soon();
   }
@@ -295,8 +377,25 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
    * scheduled.
    */
   #end({ error, abortReason }: { readonly error?: unknown; readonly abortReason?: AbortReason }): void {
-    this.#changes = { ...this.#changes, error: error as CodedError | undefined, abortReason, isRunning: false };
+    const phase = error ? "failed" : "aborted";
     this.#stopping?.abort();
+    this.#change({
+      error: error as CodedError | undefined,
+      abortReason,
+      phase,
+      connection: "closed",
+      isRunning: false,
+    });
+  }
+
+  /** The state of the connection, shown or about to be. */
+  get #connection(): ConnectionState {
+    return this.#changes.connection ?? this.snapshot().connection;
+  }
+
+  /** Changes the view with the next frame, or at once where there will be none. */
+  #change(changes: Partial<RunnerView<T>>): void {
+    this.#changes = { ...this.#changes, ...changes };
     if (this.isAwake) this.#batch.soon();
     else this.#showWaiting();
   }
@@ -314,4 +413,14 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
     const { status, isRunning } = this.snapshot();
     if (status !== undefined || !isRunning) this.remind();
   }
+}
+
+/** Creates a runner whose types are not known here, by a client or under a name of the tab. */
+function createBy<T>(
+  by: { create(definition: never, input: never, options: FollowOptions): Promise<unknown> },
+  definition: string,
+  input: unknown,
+  options: FollowOptions,
+): Promise<RunnerFollower<T>> {
+  return by.create(definition as never, input as never, options) as Promise<RunnerFollower<T>>;
 }

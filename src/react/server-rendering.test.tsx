@@ -36,7 +36,10 @@ function renderable(suspense: boolean) {
   return { server, page };
 }
 
-const empty = ["<p>{&quot;items&quot;:[],&quot;isRunning&quot;:false}</p>", "<p>{}</p>"];
+const empty = [
+  "<p>{&quot;items&quot;:[],&quot;paused&quot;:false,&quot;connection&quot;:&quot;closed&quot;,&quot;isRunning&quot;:false}</p>",
+  "<p>{}</p>",
+];
 
 describe.each([false, true])("with suspense: %s", (suspense) => {
   test("a page rendered as a text is empty, and nothing is asked for", async () => {

@@ -74,6 +74,11 @@ export abstract class Store<View> {
     return this.#isAwake;
   }
 
+  /** True while the store has subscribers. */
+  protected get isWatched(): boolean {
+    return this.#listeners.size > 0;
+  }
+
   /** Changes the snapshot and calls the listeners, unless all values are the same. */
   protected show(changes: Partial<View>): void {
     const names = Object.keys(changes) as (keyof View)[];

@@ -107,7 +107,7 @@ test("a creation is waited for, made once, and shown from its first page on", as
 });
 
 test("components with the same target share one runner, until the last of them has gone", async () => {
-  const it = open([search("a"), search("b"), search("a")]);
+  const it = open([search("a"), search("b"), search("a")], { onUnmount: "stop" });
   await it.settle();
   it.server.all[0]!.respond(firstPage(["a"], {}, "1"), 201);
   await it.settle();
@@ -163,7 +163,7 @@ test("an error behind the first answer is shown by the component itself", async 
 });
 
 test("a creation that is given up before its answer is stopped 10 s later, and leaves nothing", async () => {
-  const it = open([search("a")]);
+  const it = open([search("a")], { onUnmount: "stop" });
   await it.settle();
   it.unmount();
   await it.pass(9_999);
@@ -175,7 +175,7 @@ test("a creation that is given up before its answer is stopped 10 s later, and l
 });
 
 test("a runner whose answer comes when no component waits any more is stopped", async () => {
-  const it = open([search("a")]);
+  const it = open([search("a")], { onUnmount: "stop" });
   await it.settle();
   it.unmount();
   it.server.find("POST /search").respond(firstPage(["a"]), 201);

@@ -2,7 +2,7 @@
 /** What the life of a component does to its runner: coming, going, coming back, and changing its mind at the worst moment. */
 import { act, cleanup, render } from "@testing-library/react";
 import { Activity, StrictMode } from "react";
-import { describe, expect, test, vi } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { openPage } from "../../test/support/page.js";
 import { abortedBecause, completed, firstPage, openRunnerServer, piece } from "../../test/support/runner-server.js";
 import { createDeferred } from "../base/async.js";
@@ -50,9 +50,9 @@ function open(first: Target, options: UseRunnerOptions = {}, client?: Partial<Ru
       await settle();
     },
     /** Lets what was asked for last, and begins so, be answered. */
-    async answer(what: string, body: object, status = 201) {
+    async answer(what: string, body: object, status = 201, headers: Record<string, string> = {}) {
       await settle();
-      server.find(what).respond(body, status);
+      server.find(what).respond(body, status, headers);
       await settle();
     },
     async send(...pieces: string[]) {
@@ -72,7 +72,7 @@ const manual = { create: "search", start: "manual" } as const;
 
 describe("a component that goes", () => {
   test("and comes back in the same place starts again, and shows nothing of before", async () => {
-    const it = open(search("a"));
+    const it = open(search("a"), { onUnmount: "stop" });
     await it.answer("POST /search", firstPage(["old"]));
     await it.send(piece(["older"], 2));
     await it.change({ isVisible: false });
@@ -86,7 +86,7 @@ describe("a component that goes", () => {
   });
 
   test("while its runner by hand works is idle when it comes back", async () => {
-    const it = open(manual);
+    const it = open(manual, { onUnmount: "stop" });
     await it.do(() => it.now.start({ word: "a" }));
     await it.answer("POST /search", firstPage(["old"]));
     await it.change({ isVisible: false });
@@ -211,7 +211,7 @@ describe("a component that goes", () => {
   });
 
   test("at the moment of the answer stops the runner that has just been made", async () => {
-    const it = open(search("a"));
+    const it = open(search("a"), { onUnmount: "stop" });
     await it.settle();
     it.unmount();
     it.server.find("POST /search").respond(firstPage(["a"]), 201);
@@ -388,7 +388,7 @@ describe("what is kept", () => {
 
 describe("starting by hand", () => {
   test("uses the component's input where it is given none, the newest one", async () => {
-    const it = open({ ...manual, input: { word: "a" } });
+    const it = open({ ...manual, input: { word: "a" } }, { onUnmount: "stop" });
     await it.change({ target: { ...manual, input: { word: "b" } } });
     expect(it.server.asked).toEqual([]);
     await it.do(() => it.now.start());
@@ -430,7 +430,7 @@ describe("starting by hand", () => {
   });
 
   test("again after an error forgets the error at once", async () => {
-    const it = open(manual);
+    const it = open(manual, { onUnmount: "stop" });
     await it.do(() => it.now.start({ word: 1 }));
     it.server.find("POST /search").refuse(422, "INVALID_INPUT");
     await it.settle();
@@ -497,7 +497,7 @@ describe("what goes wrong", () => {
   });
 
   test("a component that goes between two tries tries no more", async () => {
-    const it = open(search("a"));
+    const it = open(search("a"), { onUnmount: "stop" });
     await it.settle();
     it.server.find("POST /search").fail();
     await it.settle();
@@ -512,9 +512,9 @@ describe("what goes wrong", () => {
     it.server.find("GET /").fail();
     await it.settle();
     await act(() => vi.advanceTimersByTimeAsync(10_000));
-    await it.answer("GET /", {}, 410);
+    await it.answer("GET /", {}, 410, { "Runner-Error-Code": "RUNNER_GONE" });
     await act(() => vi.advanceTimersByTimeAsync(2000));
-    await it.answer("GET /", {}, 410);
+    await it.answer("GET /", {}, 410, { "Runner-Error-Code": "RUNNER_GONE" });
     expect(it.now).toMatchObject({ items: ["a"], isRunning: false, status: "progressed" });
     expect(it.now.error?.code).toBe("RUNNER_GONE");
   });
@@ -576,5 +576,161 @@ describe("what a component is given", () => {
     expect(it.now.progress).toEqual({ current: 2, estimatedEnd: 9 });
     expect(new Set(it.seen.map(({ start }) => start)).size).toBeLessThanOrEqual(2); // strict mode makes two, once
     expect([it.now.start, it.now.stop]).toEqual([now.start, now.stop]);
+  });
+});
+
+describe("what a page tells its user", () => {
+  test("is the phase, whether the work is paused, and the state of the connection", async () => {
+    const it = open(search("a"));
+    expect(it.now).toMatchObject({ phase: "starting", paused: false, connection: "connecting" });
+    await it.answer("POST /search", firstPage(["a"]));
+    await it.send(piece(["b"], 2, { runnerPaused: true }));
+    expect(it.now).toMatchObject({ phase: "running", paused: true, connection: "open", status: "progressed" });
+    it.server.find("GET /").fail();
+    await it.settle();
+    expect(it.now).toMatchObject({ phase: "running", connection: "retrying", items: ["a", "b"] });
+    await act(() => vi.advanceTimersByTimeAsync(10_000));
+    await it.send(piece([], 2, completed));
+    expect(it.now).toMatchObject({ phase: "completed", paused: false, connection: "closed", isRunning: false });
+  });
+
+  test("is nothing before a start by hand", async () => {
+    const it = open(manual);
+    await it.settle();
+    expect(it.now).toMatchObject({ phase: undefined, connection: "closed" });
+  });
+
+  test("is that it has failed when it could not be created", async () => {
+    const it = open(search("a"));
+    await it.settle();
+    it.server.find("POST /search").refuse(422, "INVALID_INPUT");
+    await it.settle();
+    expect(it.now).toMatchObject({ phase: "failed", connection: "closed", error: { code: "INVALID_INPUT" } });
+  });
+
+  test("is nothing of a connection that belongs to a former runner", async () => {
+    const it = open(manual, { onUnmount: "stop" });
+    await it.do(() => it.now.start({ word: "a" }));
+    await it.answer("POST /search", firstPage(["a"]));
+    await it.send(piece(["b"], 2));
+    await it.do(() => it.now.start({ word: "b" }));
+    await it.settle();
+    expect(it.now).toMatchObject({ phase: "starting", connection: "connecting", items: [] });
+  });
+});
+
+describe("a runner whose component goes", () => {
+  test("goes on by default", async () => {
+    const it = open(search("a"));
+    await it.answer("POST /search", firstPage(["a"]));
+    it.unmount();
+    await act(() => vi.advanceTimersByTimeAsync(1000));
+    expect(it.server.asked.filter((what) => what.includes("abort"))).toEqual([]);
+    expect(it.server.find("GET /").signal?.aborted).toBe(true);
+  });
+
+  test("is stopped if another input has replaced it, also by default", async () => {
+    const it = open(search("a"));
+    await it.answer("POST /search", firstPage(["a"]));
+    await it.change({ target: search("b") });
+    expect(it.server.asked).toContain("POST /0-1-x/abort");
+    expect(it.now).toMatchObject({ phase: "starting", items: [] });
+    await it.answer("POST /search", firstPage(["b"], { closed: true, status: "completed" }));
+  });
+});
+
+describe("a runner that the tab keeps under a name", () => {
+  const named = (word: string) => ({ ...search(word), resume: "search" }) as const;
+  const byHand = { ...manual, resume: "search" } as const;
+
+  afterEach(() => sessionStorage.clear());
+
+  test("is found again by a component that is mounted again, from the first item that is kept", async () => {
+    const first = open(named("a"));
+    await first.answer("POST /search", firstPage(["a"]));
+    await first.send(piece(["b"], 2));
+    first.unmount();
+    await act(() => vi.advanceTimersByTimeAsync(0));
+    const it = open(named("a"));
+    await it.answer("GET /0-1-x/state", { key: "0-1-x" }, 200);
+    expect(it.server.asked).toEqual(["GET /0-1-x/state", "GET /0-1-x?offset=-1&live=sse&acks=true"]);
+    await it.answer("GET /0-1-x?", { code: "POSITION_GONE", message: "gone" }, 410, {
+      ...{ "Runner-Error-Code": "POSITION_GONE", "Runner-First-Offset": "0000000000000001" },
+    });
+    expect(it.server.asked.at(-1)).toBe("GET /0-1-x?offset=1&live=sse&acks=true");
+    await it.send(piece(["b"], 2, completed));
+    expect(it.now).toMatchObject({ items: ["b"], phase: "completed", key: "0-1-x" });
+  });
+
+  test("is created when the server does not have it any more", async () => {
+    const first = open(named("a"));
+    await first.answer("POST /search", firstPage(["a"]));
+    first.unmount();
+    await act(() => vi.advanceTimersByTimeAsync(0));
+    const it = open(named("a"));
+    await it.answer("GET /0-1-x/state", {}, 410, { "Runner-Error-Code": "RUNNER_GONE" });
+    await it.answer("POST /search", firstPage(["new"], { closed: true, status: "completed" }));
+    expect(it.now).toMatchObject({ items: ["new"], phase: "completed" });
+  });
+
+  test("before the answer is found by its idempotency key", async () => {
+    const first = open(named("a"));
+    await first.settle();
+    first.unmount();
+    await act(() => vi.advanceTimersByTimeAsync(0));
+    const it = open(named("a"));
+    await it.settle();
+    expect(it.server.find("POST /search").idempotencyKey).toBe(first.server.find("POST /search").idempotencyKey);
+    await it.answer("POST /search", firstPage(["a"], { closed: true, status: "completed" }));
+    expect(it.now).toMatchObject({ items: ["a"], phase: "completed" });
+    await first.answer("POST /search", firstPage(["a"], { closed: true, status: "completed" }));
+  });
+
+  test("with another input is stopped, and replaced", async () => {
+    const first = open(named("a"));
+    await first.answer("POST /search", firstPage(["a"]));
+    first.unmount();
+    await act(() => vi.advanceTimersByTimeAsync(0));
+    const it = open(named("b"));
+    await it.settle();
+    expect(it.server.asked).toEqual(["POST /0-1-x/abort", "POST /search"]);
+    await it.answer("POST /0-1-x/abort", {}, 200);
+    await it.answer("POST /search", firstPage(["b"], { closed: true, status: "completed" }));
+    expect(it.now.items).toEqual(["b"]);
+  });
+
+  test("and is started by hand joins what is kept, and is idle when that is gone", async () => {
+    const first = open(byHand);
+    await first.do(() => first.now.start({ word: "a" }));
+    await first.answer("POST /search", firstPage(["a"]));
+    first.unmount();
+    await act(() => vi.advanceTimersByTimeAsync(0));
+    const second = open(byHand);
+    await second.settle();
+    expect(second.now).toMatchObject({ phase: "starting", key: "0-1-x" });
+    await second.answer("GET /0-1-x/state", { key: "0-1-x" }, 200);
+    await second.send(piece(["a"], 1));
+    expect(second.now).toMatchObject({ phase: "running", items: ["a"] });
+    second.unmount();
+    await act(() => vi.advanceTimersByTimeAsync(0));
+    const third = open(byHand);
+    await third.answer("GET /0-1-x/state", {}, 410, { "Runner-Error-Code": "RUNNER_GONE" });
+    expect(third.now).toMatchObject({ phase: undefined, isRunning: false, key: undefined });
+    expect(third.server.asked).toEqual(["GET /0-1-x/state"]);
+  });
+
+  test("is stopped while it is being found, too", async () => {
+    const first = open(named("a"));
+    await first.answer("POST /search", firstPage(["a"]));
+    first.unmount();
+    await act(() => vi.advanceTimersByTimeAsync(0));
+    const it = open(named("a"));
+    await it.settle();
+    await it.do(() => it.now.stop());
+    expect(it.server.asked).toContain("POST /0-1-x/abort");
+    await it.answer("POST /0-1-x/abort", {}, 200);
+    await it.answer("GET /0-1-x/state", { key: "0-1-x" }, 200);
+    await it.send(piece(["a"], 1, { ...completed, runnerStatus: "aborted", runnerAbortReason: "stopped" }));
+    expect(it.now).toMatchObject({ phase: "aborted", abortReason: "stopped", items: ["a"] });
   });
 });

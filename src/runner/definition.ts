@@ -6,8 +6,7 @@ import type { SequenceSink } from "../log/sequence-log.js";
 import type { ProcessSink } from "../log/value-log.js";
 import { Produced } from "./custom-producer.js";
 import type { ProcessBody, ProcessContext } from "./process-producer.js";
-import type { RunnerContext } from "./producer.js";
-import type { SequenceSource } from "./source.js";
+import type { SequenceContext, SequenceSource } from "./source.js";
 
 /**
  * A validator in the form of Standard Schema, version 1 (https://standardschema.dev), which zod, valibot, arktype and others
@@ -170,7 +169,7 @@ export function sourceOf(
 ): SequenceSource<unknown> | Produced<SequenceSink<unknown>> {
   const produce = definition.produce as ((input: unknown, sink: unknown) => unknown) | undefined;
   if (produce) return new Produced((sink) => produce(input, sink));
-  const run = definition.run as (input: unknown, context: RunnerContext) => Iterable<unknown>;
+  const run = definition.run as (input: unknown, context: SequenceContext) => Iterable<unknown>;
   return (context) => run(input, context);
 }
 

@@ -2,7 +2,7 @@ import { createDeferred, isAbort } from "../base/async.js";
 import type { CleanupSummary } from "../base/dispose.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 import type { ProcessSink } from "../log/value-log.js";
-import type { Producer, ProducerEvents, RunnerContext } from "./producer.js";
+import { checkEstimate, type Producer, type ProducerEvents, type RunnerContext } from "./producer.js";
 
 /** The context that the body of a process runner receives. */
 export interface ProcessContext<T, Session = unknown, Services = unknown> extends RunnerContext<Session, Services> {
@@ -39,16 +39,6 @@ export function checkBody(body: unknown): void {
   throw new ActiveSessionError(
     "INVALID_SOURCE",
     `Cannot create a process runner: the body must be a function, received ${describe(body)}`,
-  );
-}
-
-/** @throws `INVALID_ARGUMENT` unless the estimate is `undefined` or a finite number of at least 0 */
-function checkEstimate(estimatedEnd: unknown): void {
-  if (estimatedEnd === undefined) return;
-  if (typeof estimatedEnd === "number" && estimatedEnd >= 0 && estimatedEnd < Number.POSITIVE_INFINITY) return;
-  throw new ActiveSessionError(
-    "INVALID_ARGUMENT",
-    `Cannot report: the estimated end must be a number of at least 0, received ${describe(estimatedEnd)}`,
   );
 }
 
@@ -149,7 +139,7 @@ export class ProcessProducer<T> implements Producer {
   /** Adds `report` by inheritance, which keeps the getters of the context lazy. */
   #contextFor(context: RunnerContext): ProcessContext<T> {
     const report = (value: T, estimatedEnd?: number) => {
-      checkEstimate(estimatedEnd);
+      checkEstimate("report", "the estimated end", estimatedEnd);
       if (this.#state === "stopped") throw context.signal.reason;
       if (this.#state === "running") this.#sink.report(value, estimatedEnd);
     };

@@ -1,5 +1,6 @@
 /** The contract between a runner and its producer. */
 import type { CleanupSummary } from "../base/dispose.js";
+import { ActiveSessionError, describe } from "../base/error.js";
 import type { RunnerId } from "./types.js";
 
 /** The context that the work receives when it starts. `Session` and `Services` are the types of its owner. */
@@ -12,6 +13,20 @@ export interface RunnerContext<Session = unknown, Services = unknown> {
   readonly services: Services;
   /** Identifies the runner; for logs. */
   readonly id: RunnerId;
+}
+
+/**
+ * Checks an estimate of how much there will be in all.
+ * @param action for the message: "report"
+ * @throws `INVALID_ARGUMENT` unless it is `undefined` or a finite number of at least 0
+ */
+export function checkEstimate(action: string, what: string, estimate: unknown): void {
+  if (estimate === undefined) return;
+  if (typeof estimate === "number" && estimate >= 0 && estimate < Number.POSITIVE_INFINITY) return;
+  throw new ActiveSessionError(
+    "INVALID_ARGUMENT",
+    `Cannot ${action}: ${what} must be a number of at least 0, received ${describe(estimate)}`,
+  );
 }
 
 /** Events of a producer that do not go through its log. */

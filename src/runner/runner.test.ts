@@ -68,7 +68,7 @@ describe("state()", () => {
       status: "progressed",
       position: 0,
       progress: { current: 2 },
-      isBackgroundCompleted: false,
+      ...{ isBackgroundCompleted: false, phase: "running" },
     });
     expect(runner.position).toBe(0);
   });

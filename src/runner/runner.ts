@@ -237,6 +237,8 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
       position: state.position,
       progress: state.progress,
       isBackgroundCompleted: isBackgroundCompleted(state, this.kind, this.#execution.isClosed),
+      phase: state.outcome ?? (state.started ? "running" : "starting"),
+      ...(state.paused && { paused: true as const }),
       ...(state.status === "failed" && state.failure && { error: state.failure }),
       ...(state.status === "aborted" && this.#abortReason && { abortReason: this.#abortReason }),
     };

@@ -2,11 +2,12 @@ import { createDeferred, type Deferred, isAbort, isThenable } from "../base/asyn
 import type { CleanupSummary } from "../base/dispose.js";
 import { isSliceOver, nextSlice } from "../base/event-loop.js";
 import type { SequenceSink } from "../log/sequence-log.js";
-import type { Producer, ProducerEvents, RunnerContext } from "./producer.js";
+import { checkEstimate, type Producer, type ProducerEvents, type RunnerContext } from "./producer.js";
 import {
   discardSource,
   type OpenSource,
   openSource,
+  type SequenceContext,
   type SequenceSource,
   type Source,
   type SourcePoint,
@@ -82,7 +83,7 @@ export class SequenceProducer<T> implements Producer {
     let opened: Source<T> | undefined;
     try {
       // The source function is called in this very step, so that a synchronous error is an error of the start.
-      const made = typeof this.#source === "function" ? this.#source(context) : this.#source!;
+      const made = typeof this.#source === "function" ? this.#source(this.#withTotal(context)) : this.#source!;
       const source = isThenable(made) ? await this.#unlessStopped(made) : made;
       if (this.#isStopped()) return this.#discard(made);
       opened = source as Source<T>; // undefined only after a stop, see #unlessStopped
@@ -101,6 +102,15 @@ export class SequenceProducer<T> implements Producer {
     this.#state = "pumping";
     this.#sink.start();
     void (this.#open.isAsync ? this.#pumpAsync(this.#open) : this.#pumpSync(this.#open));
+  }
+
+  /** Adds `total` to a context, which each start makes for itself. After a stop it has no effect. */
+  #withTotal(context: RunnerContext): SequenceContext {
+    const total = (count: number | undefined) => {
+      checkEstimate("set the total", "it", count);
+      if (!this.#isStopped()) this.#sink.total(count);
+    };
+    return Object.assign(context, { total });
   }
 
   /**

@@ -6,6 +6,16 @@ import type { RunnerContext } from "./producer.js";
 /** An object that produces items. An async iterable may be a Node stream; a `ReadableStream` must not be locked. */
 export type Source<T> = Iterable<T> | AsyncIterable<T> | ReadableStream<T>;
 
+/** The context that the function behind a sequence runner receives. */
+export interface SequenceContext<Session = unknown, Services = unknown> extends RunnerContext<Session, Services> {
+  /**
+   * Sets how many items there will be in all, as soon as that is known: readers see it as `progress.estimatedEnd`. May be called
+   * again with a better estimate, or with `undefined` if it is not known any more. The end of the source makes it exact.
+   * @throws `INVALID_ARGUMENT` unless it is a finite number of at least 0, or `undefined`
+   */
+  total(count: number | undefined): void;
+}
+
 /**
  * A source, or a function that makes one when the runner starts. The runner closes the source, on every path. Text and binary data
  * are refused, although they are iterable.
@@ -16,7 +26,7 @@ export type Source<T> = Iterable<T> | AsyncIterable<T> | ReadableStream<T>;
  *   for (const line of (await response.text()).split("\n")) yield line;
  * };
  */
-export type SequenceSource<T, Context = RunnerContext> =
+export type SequenceSource<T, Context = SequenceContext> =
   | Source<T>
   | ((context: Context) => Source<T> | Promise<Source<T>>);
 

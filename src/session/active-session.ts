@@ -14,10 +14,9 @@ import {
 } from "../runner/definition.js";
 import { checkBody, type ProcessBody, type ProcessContext } from "../runner/process-producer.js";
 import { createProcess, type ProcessRunner } from "../runner/process-runner.js";
-import type { RunnerContext } from "../runner/producer.js";
 import type { Runner } from "../runner/runner.js";
 import { createSequence, type SequenceRunner } from "../runner/sequence-runner.js";
-import { checkSource, discardSource, type SequenceSource } from "../runner/source.js";
+import { checkSource, discardSource, type SequenceContext, type SequenceSource } from "../runner/source.js";
 import { checkTimeSeries, type Measurement, measure, type TimeSeries } from "../runner/time-series.js";
 import { createDefined, withDefaults } from "./defined-runner.js";
 import type { Idempotency } from "./idempotency.js";
@@ -209,7 +208,7 @@ export class ActiveSession<Services = unknown> extends IdleEntry {
    * });
    */
   createSequenceRunner<T>(
-    source: SequenceSource<T, RunnerContext<ActiveSession<Services>, Services>>,
+    source: SequenceSource<T, SequenceContext<ActiveSession<Services>, Services>>,
     options: RunnerOptions = {},
   ): Promise<SequenceRunner<T>> {
     return this.#ensureRunners().create("create a sequence runner", options, {
@@ -233,7 +232,10 @@ export class ActiveSession<Services = unknown> extends IdleEntry {
     series: TimeSeries<T>,
     options: RunnerOptions = {},
   ): Promise<SequenceRunner<Measurement<T>>> {
-    const source = ({ signal }: RunnerContext) => measure(series, signal);
+    const source = ({ signal, total }: SequenceContext) => {
+      if (series.count !== undefined && series.count < Number.POSITIVE_INFINITY) total(series.count);
+      return measure(series, signal);
+    };
     return this.#ensureRunners().create("create a time-series runner", options, {
       check: () => checkTimeSeries(series),
       make: (owner, settings) => createSequence(owner, source, settings),

@@ -10,8 +10,8 @@ import {
   type StandardSchema,
 } from "../runner/definition.js";
 import type { ProcessContext } from "../runner/process-producer.js";
-import type { Producer, RunnerContext } from "../runner/producer.js";
-import type { Source } from "../runner/source.js";
+import type { Producer } from "../runner/producer.js";
+import type { SequenceContext, Source } from "../runner/source.js";
 import type { ActiveSession } from "./active-session.js";
 import { checkDefinitionFields, checkDefinitionOptions } from "./options.js";
 
@@ -49,13 +49,13 @@ type Result<T> = Promise<T | undefined | void> | AsyncGenerator<T, T | undefined
 export function defineSequenceRunner<T, Given, Input, const Name extends string = string>(
   parts: Common<Name> & {
     readonly input: StandardSchema<Given, Input>;
-    readonly run: (input: Input, context: RunnerContext<ActiveSession>) => Made<T>;
+    readonly run: (input: Input, context: SequenceContext<ActiveSession>) => Made<T>;
   },
 ): SequenceDefinition<T, Given, Name>;
 /** Without a validator: `run` receives the input as it was given. */
 export function defineSequenceRunner<T, Input, const Name extends string = string>(
   parts: Common<Name> & {
-    readonly run: (input: Input, context: RunnerContext<ActiveSession>) => Made<T>;
+    readonly run: (input: Input, context: SequenceContext<ActiveSession>) => Made<T>;
   },
 ): SequenceDefinition<T, Input, Name>;
 /** With a custom producer, and a validator. */

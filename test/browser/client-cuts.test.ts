@@ -21,10 +21,10 @@ async function openFollowing(): Promise<{ app: ClientApp; page: Page; key: strin
 }
 
 /** Waits until the connection has failed and waits for another try, for the so-manieth time. */
-async function waits(page: Page, times = 1): Promise<void> {
-  const isWaiting = (times: number) =>
-    window.watched.a!.connections.filter((state) => state === "waiting: SERVER_UNAVAILABLE").length >= times;
-  await page.waitForFunction(isWaiting, times, { polling: 20 });
+async function waits(page: Page, times = 1, state = "retrying"): Promise<void> {
+  const isWaiting = ([times, state]: readonly [number, string]) =>
+    window.watched.a!.connections.filter((each) => each === `${state}: SERVER_UNAVAILABLE`).length >= times;
+  await page.waitForFunction(isWaiting, [times, state] as const, { polling: 20 });
 }
 
 async function endsWith(app: ClientApp, page: Page, last: number): Promise<void> {
@@ -45,7 +45,7 @@ describe.skipIf(!browserPath)("the client in Chromium", () => {
     atEnd(() => goOffline(false));
     await goOffline(true);
     app.cut();
-    await waits(page);
+    await waits(page, 1, "offline");
     app.source("a").push(4, 5, 6);
     expect(app.traffic.live.size).toBe(0);
     await goOffline(false);

@@ -15,12 +15,10 @@ const browser = sharedBrowser();
 function load(page: Page, { isBusy = false, minItems }: { isBusy?: boolean; minItems?: number } = {}): Promise<void> {
   return page.evaluate(
     async ({ isBusy, minItems }) => {
-      const { createClient, saveAs, saved } = window.library;
-      const client = createClient("/runners");
-      const place = saved("rows");
-      const runner: RunnerFollower = place
-        ? client.follow(place.key, { offset: place.offset, ...saveAs("rows") })
-        : await client.create("rows", "a", { ...(minItems && { minItems, timeout: 60 }), ...saveAs("rows") });
+      const { createClient, savedRunner } = window.library;
+      const saved = savedRunner(createClient("/runners"), "rows");
+      const runner: RunnerFollower =
+        (await saved.resume()) ?? (await saved.create("rows", "a", minItems ? { minItems, timeout: 60 } : {}));
       const shown: unknown[] = JSON.parse(sessionStorage.getItem("shown") ?? "[]");
       void runner.forEach(async ({ items }) => {
         if (items.length > 0) document.title = "Items have come";
@@ -98,11 +96,9 @@ describe.skipIf(!browserPath)("the client in Chromium, when its page is loaded a
     const page = await app.open();
     const start = () =>
       page.evaluate(async () => {
-        const client = window.library.createClient("/runners");
-        const key = sessionStorage.getItem("key");
-        const runner = key ? client.follow(key, { offset: 0 }) : await client.create("kept", "a");
-        sessionStorage.setItem("key", runner.key);
-        window.watch("a", runner);
+        const { createClient, savedRunner } = window.library;
+        const saved = savedRunner(createClient("/runners"), "kept");
+        window.watch("a", (await saved.resume({ offset: "earliest" })) ?? (await saved.create("kept", "a")));
       });
     await start();
     for (let last = 700; last <= 2100; last += 700) {
@@ -115,16 +111,15 @@ describe.skipIf(!browserPath)("the client in Chromium, when its page is loaded a
     expect(app.begun("a")).toBe(1);
   });
 
-  test("makes one runner of a creation that was not answered yet, by a key that the tab has kept", async () => {
+  test("makes one runner of a creation that was not answered yet", async () => {
     const app = await openClientApp(browser);
     const page = await app.openKnown();
     const start = () =>
       page.evaluate(async () => {
-        const client = window.library.createClient("/runners");
-        sessionStorage.setItem("once", sessionStorage.getItem("once") ?? crypto.randomUUID());
-        const idempotencyKey = sessionStorage.getItem("once")!;
-        const created = client.create("rows", "a", { idempotencyKey, minItems: 2, timeout: 60 });
-        void created.then((runner) => window.watch("a", runner));
+        const { createClient, savedRunner } = window.library;
+        const saved = savedRunner(createClient("/runners"), "rows");
+        const created = saved.creation ? saved.resume() : saved.create("rows", "a", { minItems: 2, timeout: 60 });
+        void created.then((runner) => window.watch("a", runner!));
       });
     await start();
     await waitUntil(() => app.begun("a") === 1);

@@ -164,7 +164,7 @@ async function stopRunner(key: string, stop: HTMLButtonElement): Promise<void> {
 }
 
 function showConnection(state: ConnectionState): void {
-  const waits = state === "waiting";
+  const waits = state === "retrying" || state === "offline";
   if (waits) connection.textContent = "The server cannot be reached. Trying again…";
   if (waits || state === "open" || state === "closed") connection.hidden = !waits;
 }

@@ -165,7 +165,7 @@ export class Work<T> {
   }
 
   #show(state: ConnectionState): void {
-    const waits = state === "waiting";
+    const waits = state === "retrying" || state === "offline";
     if (waits) this.#connection.textContent = "The server cannot be reached. Trying again…";
     if (waits || state === "open" || state === "closed") this.#connection.hidden = !waits;
   }

@@ -149,7 +149,7 @@ describe("the answer", () => {
     expect(response.status).toBe(201);
     expect(bodyOf(response)).toEqual({
       ...{ key: runner!.key, name: "work", kind: "sequence", status: "stalled", offset: 0, position: 2 },
-      ...{ progress: { current: 2 }, isBackgroundCompleted: false, closed: false, items: ["a", "b"] },
+      ...{ progress: { current: 2 }, isBackgroundCompleted: false, phase: "running", closed: false, items: ["a", "b"] },
     });
     expect(response.headers).toMatchObject({
       Location: runner!.key,
@@ -177,7 +177,13 @@ describe("the answer", () => {
       200,
       {
         ...{ name: "work", kind: "sequence", status: "completed", offset: 0, position: 2 },
-        ...{ progress: { current: 2, estimatedEnd: 2 }, isBackgroundCompleted: true, closed: true, items: ["a", "b"] },
+        ...{
+          progress: { current: 2, estimatedEnd: 2 },
+          isBackgroundCompleted: true,
+          phase: "completed",
+          closed: true,
+          items: ["a", "b"],
+        },
       },
     ]);
     expect(response.headers).toMatchObject({ "Stream-Closed": "true", "Runner-Status": "completed" });
@@ -275,7 +281,13 @@ describe("the answer", () => {
       ...[201, key],
       {
         ...{ name: "steps", kind: "process", status: "stalled", offset: 0, position: 3 },
-        ...{ progress: { current: 3, estimatedEnd: 4 }, isBackgroundCompleted: false, closed: false, items: [3] },
+        ...{
+          progress: { current: 3, estimatedEnd: 4 },
+          isBackgroundCompleted: false,
+          phase: "running",
+          closed: false,
+          items: [3],
+        },
       },
     ]);
     gate.resolve();
@@ -1221,11 +1233,11 @@ describe("the list of runners", () => {
     expect(bodyOf(response)).toEqual([
       {
         ...{ key, name: "count", kind: "sequence", status: "completed", position: 3 },
-        ...{ progress: { current: 3, estimatedEnd: 3 }, isBackgroundCompleted: true },
+        ...{ progress: { current: 3, estimatedEnd: 3 }, isBackgroundCompleted: true, phase: "completed" },
       },
       {
         ...{ key: other.key, kind: "process", status: "stalled", position: 0 },
-        ...{ progress: { current: 0 }, isBackgroundCompleted: false },
+        ...{ progress: { current: 0 }, isBackgroundCompleted: false, phase: "running" },
       },
     ]);
     gate.resolve();
