@@ -398,6 +398,7 @@ describe("creation", () => {
     expect(body).toEqual({
       ...{ key, name: "count", kind: "sequence", status: "progressed", offset: 0, position: 2 },
       ...{ progress: expect.objectContaining({ current: expect.any(Number) }), closed: false, items: [1, 2] },
+      phase: expect.any(String),
       isBackgroundCompleted: expect.any(Boolean),
     });
     const location = new URL(headers.get("location")!, `${url}/runners/count?max-items=2`);

@@ -3,7 +3,7 @@ import { checkInteger } from "../base/check.js";
 import type { CleanupSummary, Resource } from "../base/dispose.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 import type { ItemTally, LogEvents, LogState, ReadRequest, ResultLog, Slice, Wait } from "../log/result-log.js";
-import type { AbortReason, RunnerKind, RunnerProgress, RunnerStatus } from "../protocol/types.js";
+import type { AbortReason, RunnerKind, RunnerPhase, RunnerProgress, RunnerStatus } from "../protocol/types.js";
 import type { RunnerDefinition } from "./definition.js";
 import { Execution } from "./execution.js";
 import { LazySignal } from "./lazy-signal.js";
@@ -184,6 +184,11 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
     return this.#log.status;
   }
 
+  /** How far the work itself is, also if its results have not been read: `starting`, `running`, or how it ended. */
+  get phase(): RunnerPhase {
+    return phaseOf(this.#log.current);
+  }
+
   /** How many positions have been handed out so far: the end of the furthest item. */
   get position(): number {
     return this.#log.current.position;
@@ -237,7 +242,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
       position: state.position,
       progress: state.progress,
       isBackgroundCompleted: isBackgroundCompleted(state, this.kind, this.#execution.isClosed),
-      phase: state.outcome ?? (state.started ? "running" : "starting"),
+      phase: phaseOf(state),
       ...(state.paused && { paused: true as const }),
       ...(state.status === "failed" && state.failure && { error: state.failure }),
       ...(state.status === "aborted" && this.#abortReason && { abortReason: this.#abortReason }),
@@ -570,6 +575,10 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
 
 /** The request type of {@link Runner.read}, for modules that use runners and not their logs. */
 export type { ReadRequest as InternalReadRequest };
+
+function phaseOf({ outcome, started }: LogState): RunnerPhase {
+  return outcome ?? (started ? "running" : "starting");
+}
 
 /** An aborted process counts as completed only when its body has settled: it may ignore the abort. An aborted sequence always does. */
 function isBackgroundCompleted(state: LogState, kind: RunnerKind, closed: boolean): boolean {

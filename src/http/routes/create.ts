@@ -202,11 +202,11 @@ async function readFirst(
  */
 function bodyOf(runner: Runner, { slice, text }: EncodedSlice, isKept: boolean): string {
   const { start, position, status, progress, closed, error } = slice;
-  const { abortReason, isBackgroundCompleted, kind, definition } = runner;
+  const { abortReason, isBackgroundCompleted, kind, phase, definition } = runner;
   const state = {
     ...(isKept && { key: runner.key }),
     name: definition?.name,
-    ...{ kind, status, offset: start, position, progress, isBackgroundCompleted, closed },
+    ...{ kind, status, offset: start, position, progress, isBackgroundCompleted, phase, closed },
     ...(error && { error }),
     ...(status === "aborted" && { abortReason }),
   };
