@@ -10,6 +10,7 @@ import * as ofClient from "../src/client.js";
 import * as ofExpress from "../src/express.js";
 import * as core from "../src/index.js";
 import { sseParser } from "../src/protocol/sse.js";
+import * as ofResume from "../src/resume.js";
 import { openHost } from "./support/control.js";
 import { openApp } from "./support/server.js";
 
@@ -64,7 +65,7 @@ describe("the example in", () => {
         text: "a",
         show: () => {},
         exportAll: async () => "",
-        ...ofExpress,
+        ...{ ...ofExpress, ...ofResume },
       },
       ...{
         search: async function* () {

@@ -9,7 +9,7 @@ import { definitionsFor } from "./definitions.js";
 import { filesIn } from "./files.js";
 import { pageAt, pages } from "./layout.js";
 import { createGauge } from "./monitor.js";
-import { overview, type RunnerTitle } from "./overview.js";
+import { overview, type RunnerTitle, runningOn } from "./overview.js";
 import { search } from "./search.js";
 
 /** What the demo is made with. */
@@ -26,6 +26,8 @@ const realWork = { search, checksum, compress, createGauge, overview, filesIn };
 const root = fileURLToPath(new URL("../../../", import.meta.url));
 /** A monitor keeps so many measurements for a page that is loaded again. */
 const keptMeasurements = 600;
+/** How long an answer waits for its first page, ms: without a bound a reload before a rare match would lose the key. */
+const firstPage = 1000;
 const intervals = [100, 250, 500, 1000, 2000, 5000];
 
 /** Makes the demo's Express application. */
@@ -35,10 +37,11 @@ export function createDemo(options: DemoOptions): Express {
   const folders: Record<string, string> = { packages: folder, library: `${root}src`, tests: `${root}test` };
   const app = express();
   app.disable("x-powered-by");
-  servePages(app);
+  serveFiles(app);
 
   // What is exclusive has a session of its own: ending it leaves the rest alone.
   app.use(activeSession(sessions, { scopes: [{ when: "/exclusive", suffix: "exclusive" }, { when: "/" }] }));
+  servePages(app);
   app.use("/runners", runnerRouter(sessions, { expose: definitionsFor(folders, work.filesIn), ...router }));
   app.use(express.json());
 
@@ -52,7 +55,7 @@ export function createDemo(options: DemoOptions): Express {
       // A reload shows everything again, and a second tab can follow.
       { retain: "all", data: titleOf(`Search for “${word.trim()}”`, "/search") },
     );
-    sendStarted(response, runner, await runner.getRequired({ advance: 20 }));
+    sendStarted(response, runner, await runner.getRequired({ advance: 20, timeout: firstPage }));
   });
 
   app.post("/monitor", async (request, response) => {
@@ -66,7 +69,7 @@ export function createDemo(options: DemoOptions): Express {
       { gauge, interval },
       { retain: keptMeasurements, holds: [close], data: titleOf(`Monitor, every ${interval} ms`, "/monitor") },
     );
-    sendStarted(response, runner, await runner.getRequired({ advance: 1 }));
+    sendStarted(response, runner, await runner.getRequired({ advance: 1, timeout: firstPage }));
   });
 
   app.post("/checksum", async (request, response) => {
@@ -77,7 +80,7 @@ export function createDemo(options: DemoOptions): Express {
       ({ report, signal }) => work.checksum(path, report, signal),
       { data: titleOf(`Checksums of ${name}`, "/checksum") },
     );
-    sendStarted(response, runner, await runner.getRequired());
+    sendStarted(response, runner, await runner.getRequired({ timeout: firstPage }));
   });
 
   app.post("/overview", async (request, response) => {
@@ -102,8 +105,17 @@ export function createDemo(options: DemoOptions): Express {
       ...{ retain: "all", holds: [lock], data: titleOf(`Compression of ${name}`, "/exclusive") },
     });
     if (signal.aborted) await runner[Symbol.asyncDispose](); // no client receives its key
-    sendStarted(response, runner, await runner.getRequired({ advance: 1 }));
+    sendStarted(response, runner, await runner.getRequired({ advance: 1, timeout: firstPage }));
   });
+
+  // What a page asks for after a reload before its first answer.
+  app.get(
+    ["/search", "/monitor", "/checksum", "/exclusive"].map((page) => `${page}/work`),
+    async (request, response) => {
+      const page = request.path.replace(/\/work$/, "");
+      response.json({ key: await runningOn(request.activeSession, page) });
+    },
+  );
 
   app.post(["/end", "/exclusive/end"], async (request, response) => {
     await request.activeSession.terminate();
@@ -131,12 +143,20 @@ const sayWhatIsWrong: ErrorRequestHandler = (error, request, response, next) => 
     .json({ message: sentences[error.code] ?? "Something went wrong." });
 };
 
+const folderOfPages = `${root}examples/demo/page`;
+
+/** Each page sets the cookie, so that the first request that starts something has a session, even if its answer is lost. */
 function servePages(app: Express): void {
-  const folder = `${root}examples/demo/page`;
   for (const path of Object.keys(pages) as (keyof typeof pages)[]) {
-    app.get(path, (_request, response) => void response.type("html").send(pageAt(path, folder)));
+    app.get(path, (request, response) => {
+      void request.activeSession.id;
+      response.type("html").send(pageAt(path, folderOfPages));
+    });
   }
-  app.get("/style.css", (_request, response) => response.sendFile(`${folder}/style.css`));
+}
+
+function serveFiles(app: Express): void {
+  app.get("/style.css", (_request, response) => response.sendFile(`${folderOfPages}/style.css`));
   app.use("/page", express.static(`${root}examples/demo/dist/page`));
   // The browser loads the library as it was built, module by module; see the import map in layout.ts.
   app.use("/lib", express.static(`${root}dist`));

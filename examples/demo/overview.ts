@@ -50,6 +50,15 @@ async function rowsOf(session: Pick<ActiveSession, "runners">): Promise<RunnerRo
   return rows;
 }
 
+/** The key of the newest work of a page that still runs, if there is any. */
+export async function runningOn(session: Pick<ActiveSession, "runners">, page: string): Promise<string | undefined> {
+  let found: string | undefined;
+  for await (const { key, data, isBackgroundCompleted } of session.runners()) {
+    if (!isBackgroundCompleted && isTitle(data) && data.page === page) found = key;
+  }
+  return found;
+}
+
 function isTitle(data: unknown): data is RunnerTitle {
   return typeof data === "object" && data !== null && "title" in data && "page" in data;
 }

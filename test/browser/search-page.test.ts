@@ -48,6 +48,17 @@ async function openGated() {
   return { ...demo, page, second, gate, stopped };
 }
 
+/** As {@link openGated}, but nothing is found until the gate opens. */
+async function openSlow() {
+  const gate: Deferred<void> = createDeferred();
+  async function* searchIn(where: string, word: string, signal: AbortSignal): AsyncGenerator<Match, void> {
+    await gate.promise;
+    yield* search(where, word, signal);
+  }
+  const demo = await openDemo(browser, { folder, work: { search: searchIn } });
+  return { ...demo, page: await demo.open("/search"), gate };
+}
+
 async function start(page: Page): Promise<void> {
   await page.getByLabel("Word").fill("NEEDLE");
   await page.getByLabel("Word").press("Enter");
@@ -118,6 +129,17 @@ describe.skipIf(!browserPath)("the search page in Chromium", () => {
     await Promise.all([shows(page, "Stopped."), shows(second, "Stopped.")]);
     expect(stoppedFirst).toBe(true);
     expect(await places(page)).toEqual(expected.slice(0, beforeGate));
+  });
+
+  test("finds its search again that was left before the first answer", async () => {
+    const { page, gate, sessions } = await openSlow();
+    await page.getByLabel("Word").fill("needle");
+    await page.getByLabel("Word").press("Enter");
+    await waitUntil(() => sessions.stats().runners === 1);
+    await page.reload();
+    gate.resolve();
+    await rows(page, all);
+    expect(sessions.stats()).toMatchObject({ sessions: 1, runners: 1 });
   });
 
   test("says that the server cannot be reached, and goes on where it was when it is back", async () => {

@@ -1,7 +1,7 @@
 /** The home page: the session and its runners, live. What shows them is a runner itself. */
 import { ActiveSessionError, type ConnectionState, createClient } from "active-session/client";
 import { element, make } from "./dom.js";
-import { explain, post, say, whyAborted } from "./words.js";
+import { explain, post, say, unreachable, whyAborted } from "./words.js";
 
 interface Row {
   readonly key: string;
@@ -165,6 +165,6 @@ async function stopRunner(key: string, stop: HTMLButtonElement): Promise<void> {
 
 function showConnection(state: ConnectionState): void {
   const waits = state === "retrying" || state === "offline";
-  if (waits) connection.textContent = "The server cannot be reached. Trying again…";
+  if (waits) connection.textContent = unreachable(state);
   if (waits || state === "open" || state === "closed") connection.hidden = !waits;
 }

@@ -41,3 +41,10 @@ export function say(status: HTMLElement, state: string, text: string): void {
   status.textContent = text;
   if (isNews) element("announcement", HTMLElement).textContent = text;
 }
+
+/** Why nothing comes at the moment. */
+export function unreachable(state: "retrying" | "offline"): string {
+  return state === "offline"
+    ? "You are offline. The work goes on; the page follows when the network is back."
+    : "The server cannot be reached. Trying again…";
+}

@@ -6,7 +6,7 @@ import {
   type RunnerUpdate,
 } from "active-session/client";
 import { element } from "./dom.js";
-import { explain, post, say, whyAborted } from "./words.js";
+import { explain, post, say, unreachable, whyAborted } from "./words.js";
 
 /** What is particular to a page. */
 export interface WorkParts<T> {
@@ -84,7 +84,9 @@ export class Work<T> {
     this.#stop.disabled = false;
     try {
       const given = this.#parts.waiting ? signal : undefined;
+      sessionStorage.setItem("starting", path); // a reload before the answer looks for it
       const started = await post<Started<T>>(path, this.#parts.input(), given);
+      sessionStorage.removeItem("starting");
       if (signal.aborted) return this.#give(started.key);
       history.replaceState(null, "", `#${started.key}`);
       const { result = [] } = started;
@@ -102,12 +104,18 @@ export class Work<T> {
     this.#client.abort(key).catch(() => undefined);
   }
 
-  /** Shows the work in the address from its beginning. */
+  /** Shows the work in the address from its beginning, or what this tab has started and left before the answer. */
   async #open(): Promise<void> {
     const signal = this.#nextTurn();
     this.#parts.clear();
-    if (this.#key) await this.#follow(this.#key, 0, signal);
-    else this.#say("idle", this.#status.dataset.idle ?? "");
+    if (!this.#key) {
+      this.#say("idle", this.#status.dataset.idle ?? "");
+      const key = sessionStorage.getItem("starting") === this.#parts.path ? await runningHere(signal) : undefined;
+      if (signal.aborted || !key) return;
+      sessionStorage.removeItem("starting");
+      history.replaceState(null, "", `#${key}`);
+    }
+    await this.#follow(this.#key, 0, signal);
   }
 
   /** Shows what comes from `from` on, until it ends or another turn begins. */
@@ -166,11 +174,21 @@ export class Work<T> {
 
   #show(state: ConnectionState): void {
     const waits = state === "retrying" || state === "offline";
-    if (waits) this.#connection.textContent = "The server cannot be reached. Trying again…";
+    if (waits) this.#connection.textContent = unreachable(state);
     if (waits || state === "open" || state === "closed") this.#connection.hidden = !waits;
   }
 
   #say(state: State, text: string): void {
     say(this.#status, state, text);
+  }
+}
+
+/** The key of work of this page that still runs; none is no problem, and neither is a server that does not answer. */
+async function runningHere(signal: AbortSignal): Promise<string | undefined> {
+  try {
+    const response = await fetch(`${location.pathname}/work`, { signal });
+    return response.ok ? (await response.json()).key : undefined;
+  } catch {
+    return undefined;
   }
 }
