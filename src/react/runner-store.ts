@@ -319,6 +319,7 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
       const follower = await open({ ...this.#followOptions, signal: creation.signal });
       if (creation.signal.aborted && follower) this.#stopRunner(follower.key); // too late for the client to stop it: the response had arrived
       creation.signal.throwIfAborted();
+      if (this.#creation !== creation) return; // another start has replaced it; what it has found was stopped then
       if (!follower) {
         this.#isStarted = false;
         this.show(nothing);

@@ -719,6 +719,25 @@ describe("a runner that the tab keeps under a name", () => {
     expect(third.server.asked).toEqual(["GET /0-1-x/state"]);
   });
 
+  test("and is replaced while it is being found is not shown", async () => {
+    const first = open(byHand);
+    await first.do(() => first.now.start({ word: "a" }));
+    await first.answer("POST /search", firstPage(["a"]));
+    first.unmount();
+    await act(() => vi.advanceTimersByTimeAsync(0));
+    const it = open(byHand);
+    await it.settle();
+    const finding = it.server.find("GET /0-1-x/state");
+    await it.do(() => it.now.start({ word: "b" }));
+    expect(it.server.asked).toContain("POST /0-1-x/abort");
+    await it.answer("POST /0-1-x/abort", {}, 200);
+    finding.respond({ key: "0-1-x" }, 200);
+    await it.settle();
+    expect(it.now).toMatchObject({ phase: "starting", key: undefined, items: [] });
+    await it.answer("POST /search", firstPage(["b"], { closed: true, status: "completed" }, "2"));
+    expect(it.now).toMatchObject({ items: ["b"], phase: "completed" });
+  });
+
   test("is stopped while it is being found, too", async () => {
     const first = open(named("a"));
     await first.answer("POST /search", firstPage(["a"]));
