@@ -13,7 +13,6 @@ import { z } from "zod";
 import { errorCodes, statusByCode } from "../src/base/error-codes.js";
 import { createClient } from "../src/client.js";
 import { runnerRouter } from "../src/express.js";
-import type { WireRequest } from "../src/http/request-context.js";
 import { createRunnerHandler } from "../src/http/router.js";
 import { defineProcessRunner, defineSequenceRunner } from "../src/index.js";
 import { headerNames } from "../src/protocol/headers.js";
@@ -21,7 +20,7 @@ import type { ActiveSessionsOptions } from "../src/session/options.js";
 import { atEnd } from "./support/cleanup.js";
 import { isPending, openHost, PushSource, turns } from "./support/control.js";
 import { openApp, type TestAppOptions } from "./support/server.js";
-import { wireRequest } from "./support/wire.js";
+import { type WireOptions, wireRequest } from "./support/wire.js";
 
 const root = fileURLToPath(new URL("../", import.meta.url));
 const text = readFileSync(`${root}docs/protocol.md`, "utf8");
@@ -82,7 +81,7 @@ function openHandler(host: ActiveSessionsOptions = {}) {
   const sessions = openHost({ cleanupTimeout: Number.POSITIVE_INFINITY, ...(host as object) });
   const { sources, expose } = definitions();
   const handle = createRunnerHandler(sessions, { expose });
-  const ask = (method: string, path: string, more: Partial<WireRequest> & { body?: string } = {}) => {
+  const ask = (method: string, path: string, more: WireOptions = {}) => {
     const [address, query] = path.split("?");
     const [key, action] = address!.split("/");
     return handle(wireRequest(sessions, key!, { method, action, query: new URLSearchParams(query), ...more }));

@@ -82,6 +82,35 @@ export function onAbort(signal: AbortSignal | undefined, listener: () => void): 
 }
 
 /**
+ * Something that ends once, as an `AbortSignal` does. Without a signal behind it, it costs a tenth: an `AbortController` and the event
+ * of its abort are a notable part of a short request.
+ */
+export interface Ending {
+  /** True once it has ended. */
+  readonly aborted: boolean;
+  /** Why it has ended. */
+  readonly reason: unknown;
+  /**
+   * Calls `callback` once at the end; not if it has ended already: check `aborted` first where that matters.
+   * @returns removes the callback; idempotent
+   */
+  onAbort(callback: () => void): () => void;
+}
+
+/** Presents a signal as an {@link Ending}. */
+export function endingOf(signal: AbortSignal): Ending {
+  return {
+    get aborted() {
+      return signal.aborted;
+    },
+    get reason(): unknown {
+      return signal.reason;
+    },
+    onAbort: (callback) => onAbort(signal, callback),
+  };
+}
+
+/**
  * Waits for `promise`, or rejects with the signal's reason as soon as the signal aborts. The underlying work is not
  * cancelled; its later result is ignored.
  * @param signal without one, the promise is returned as it is

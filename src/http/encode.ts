@@ -125,6 +125,8 @@ function encodeShared(
 const averages = new WeakMap<Runner, number>();
 /** Maximum number of items that are encoded in one go when their average size is known. */
 const mostAtOnce = 512;
+/** For fewer items, two batches at most, the average is neither kept nor looked up: that would cost more than it saves. */
+const fewestAtOnce = 33;
 
 /**
  * Encodes in one go if the average size says that the items take at most a quarter of a page, else in
@@ -132,16 +134,17 @@ const mostAtOnce = 512;
  */
 function encodeFor(runner: Runner, items: readonly unknown[], limits: PageLimits): EncodedItems {
   if (limits.keepsTexts) return encodeEach(items, limits);
+  if (items.length < fewestAtOnce) return encodeItems(items, limits);
   const average = averages.get(runner);
   const isSmall = average !== undefined && 4 * average * items.length <= limits.bytes;
-  if (isSmall && items.length > mostFirst) {
+  if (isSmall) {
     const encoded = encodeAll(items, limits);
     if (encoded) return encoded;
     // A quarter of a page was expected: if the items do not even fit, the average is of no use for this runner.
     averages.set(runner, Number.POSITIVE_INFINITY);
   }
   const encoded = encodeItems(items, limits);
-  if (average === undefined && encoded.count === items.length && encoded.count > 0) {
+  if (average === undefined && encoded.count === items.length) {
     averages.set(runner, encoded.size / encoded.count);
   }
   return encoded;

@@ -1,4 +1,5 @@
 /** The request and the response that adapters and routes exchange, independent of any framework. */
+import type { Ending } from "../base/async.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 import { headerNames } from "../protocol/headers.js";
 import type { ActiveSession } from "../session/active-session.js";
@@ -23,8 +24,8 @@ export interface WireRequest {
   readonly host?: string | undefined;
   /** The identity of the client; `undefined` if unknown: such a client has no runners. */
   readonly identity: TaggedIdentity | undefined;
-  /** Aborts when the client has disconnected or the response is over. Read it only to wait: an adapter may create it on first access. */
-  readonly signal: AbortSignal;
+  /** Ends when the client has disconnected or the response is over; with an `AbortError`. */
+  readonly over: Ending;
   /** Confirms a session: the client has sent back the identity it was given. Ignored if this request created the session. */
   cameBackTo(session: ActiveSession): void;
   /** The live session of the client; `undefined` if there is none. Creates nothing. */
@@ -119,7 +120,7 @@ export interface WireResponse {
    * With a body in parts: aborts when the response ends. The adapter must then end it without waiting for the client to drain, and
    * destroy the connection if it has not drained within {@link drainTimeout}.
    */
-  readonly ended?: AbortSignal;
+  readonly ended?: Ending;
 }
 
 /** Time that an ended response may take to drain, in ms. */

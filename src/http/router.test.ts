@@ -1,11 +1,11 @@
 import { describe, expect, test, vi } from "vitest";
 import { isPending, listenerCount, openHost, PushSource, turns } from "../../test/support/control.js";
-import { wireRequest } from "../../test/support/wire.js";
+import { type WireOptions, wireRequest } from "../../test/support/wire.js";
 import { createDeferred } from "../base/async.js";
 import type { Runner } from "../runner/runner.js";
 import type { ActiveSessions } from "../session/host.js";
 import type { ActiveSessionsOptions, RunnerOptions } from "../session/options.js";
-import type { WireRequest, WireResponse } from "./request-context.js";
+import type { WireResponse } from "./request-context.js";
 import { createRunnerHandler, type RunnerRouterOptions } from "./router.js";
 
 /** A handler over a host of its own, asked without any server. */
@@ -15,7 +15,7 @@ function open(router: RunnerRouterOptions = {}, host: ActiveSessionsOptions = {}
   const sessions: ActiveSessions = openHost({ runnerIdleTimeout: 10_000, cleanupTimeout, ...(host as object) });
   const handle = createRunnerHandler(sessions, router);
   /** Sends a request of Ann; a query may follow the action: `ack?offset=3`. */
-  const ask = (runner: Pick<Runner, "key">, rest = "", more: Partial<WireRequest> = {}): Promise<WireResponse> => {
+  const ask = (runner: Pick<Runner, "key">, rest = "", more: WireOptions = {}): Promise<WireResponse> => {
     const [action, query] = rest.split("?");
     const method = action === "ack" || action === "abort" ? "POST" : "GET";
     const target = { method, action: action || undefined, query: new URLSearchParams(query) };
@@ -528,7 +528,7 @@ describe("acknowledging", () => {
 });
 
 describe("idle time", () => {
-  test.each<[string, string, Partial<WireRequest>]>([
+  test.each<[string, string, WireOptions]>([
     ["HEAD", "", { method: "HEAD" }],
     ["state", "state", {}],
     ["a refused request", "?offset=x", {}],

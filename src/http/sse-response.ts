@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { noop, onAbort, startTimer } from "../base/async.js";
+import { type Ending, noop, onAbort, startTimer } from "../base/async.js";
 import { ActiveSessionError } from "../base/error.js";
 import type { Wait } from "../log/result-log.js";
 import { sseComment } from "../protocol/sse.js";
@@ -28,8 +28,8 @@ export interface SseOptions {
   readonly heartbeat: number;
   /** Time from the last sign of life to the end of the response, in ms. `Infinity` disables. */
   readonly rotateAfter: number;
-  /** Aborts when the client has disconnected. */
-  readonly signal: AbortSignal;
+  /** Ends when the client has disconnected. */
+  readonly over: Ending;
 }
 
 /**
@@ -92,7 +92,7 @@ export class SseResponse {
    * The allowance counts from here: the start of the response, or a later position that its client has acknowledged.
    */
   #received = 0;
-  #offSignal: () => void = noop;
+  #offOver: () => void = noop;
   #offHandover: () => void = noop;
   #stopRotation: () => void = noop;
   #stopHeartbeat: () => void = noop;
@@ -108,8 +108,8 @@ export class SseResponse {
     this.#runner = runner;
     this.#options = options;
     this.#release = runner.openRead();
-    this.#offSignal = onAbort(options.signal, () => this.#end());
-    this.#offHandover = onAbort(session.handover, () => this.#end());
+    this.#offOver = options.over.onAbort(() => this.#end());
+    this.#offHandover = session.handover.onAbort(() => this.#end());
     this.#runner[openResponses] ??= new Map();
     this.#runner[openResponses].set(this.id, this);
     this.renew(0);
@@ -120,28 +120,28 @@ export class SseResponse {
    * Opens a response. Its first read decides if there is a response at all, or an error instead. If the read is not
    * done when the response ends (the source of the runner does not open), the body is empty.
    * @throws what a read of the runner throws, `RESULT_NOT_SERIALIZABLE`, `ITEM_TOO_LARGE`, `RUNNER_GONE` after a
-   *   handover, `CLIENT_LIMIT_REACHED`, `SERVER_LIMIT_REACHED`, or the reason of the signal
-   * @returns the id, the body, and the signal that aborts when the response ends
+   *   handover, `CLIENT_LIMIT_REACHED`, `SERVER_LIMIT_REACHED`, or the reason of `over`
+   * @returns the id, the body, and the end of the response
    */
   static async open(
     runner: Runner,
     session: ActiveSession,
     options: SseOptions,
-  ): Promise<{ id: string; body: AsyncIterable<string>; ended: AbortSignal }> {
+  ): Promise<{ id: string; body: AsyncIterable<string>; ended: Ending }> {
     const { handover } = session;
     const response = new SseResponse(runner, session, options);
     const { id } = response;
     try {
-      if (options.signal.aborted) throw options.signal.reason;
+      if (options.over.aborted) throw options.over.reason;
       const first = await response.#read(options.start, true);
-      handover.throwIfAborted();
+      if (handover.aborted) throw handover.reason;
       response.renew(first.slice.start);
       return { id, body: { [Symbol.asyncIterator]: () => response.#parts(first) }, ended: response.ended };
     } catch (error) {
       const { isTimeUp, ended } = response;
       response.#end();
       if (handover.aborted) throw handover.reason;
-      if (isTimeUp && !options.signal.aborted) return { id, body: { [Symbol.asyncIterator]: noFrames }, ended };
+      if (isTimeUp && !options.over.aborted) return { id, body: { [Symbol.asyncIterator]: noFrames }, ended };
       throw error;
     }
   }
@@ -151,9 +151,9 @@ export class SseResponse {
     return this.#ended.aborted;
   }
 
-  /** Aborts when the response ends, even if its client has not drained it. */
-  get ended(): AbortSignal {
-    return this.#ended.signal;
+  /** The end of the response, even if its client has not drained it. */
+  get ended(): Ending {
+    return this.#ended;
   }
 
   /** Checks the allowance again after an acknowledgement, also one that names another response. */
@@ -263,7 +263,11 @@ export class SseResponse {
   #read(start: number | "tail", isOpening: boolean): EncodedSlice | Promise<EncodedSlice> {
     const max = this.#mostItems;
     const { limits } = this.#options;
-    if (isOpening) return readEncoded(this.#runner, { start, max, passive: true, signal: this.ended }, limits);
+    if (isOpening) {
+      // Only the start of its runner can make it wait.
+      const signal = this.#runner.needsStart ? this.#ended.signal : undefined;
+      return readEncoded(this.#runner, { start, max, passive: true, signal }, limits);
+    }
     this.#waitsSince = performance.now();
     const waiting = { start, min: 1, max, passive: true, acknowledge: false, eager: true, onWait: this.#onWait };
     return readEncoded(this.#runner, waiting, limits);
@@ -319,7 +323,7 @@ export class SseResponse {
   #end(): void {
     this.#stopRotation();
     this.#stopHeartbeat();
-    this.#offSignal();
+    this.#offOver();
     this.#offHandover();
     this.#release();
     this.#onSignOfLife();

@@ -1,4 +1,4 @@
-import { onAbort } from "../base/async.js";
+import type { Ending } from "../base/async.js";
 import type { Wait } from "../log/result-log.js";
 import type { Runner } from "../runner/runner.js";
 import { type EncodedItems, type EncodedSlice, type PageLimits, readEncoded } from "./encode.js";
@@ -6,8 +6,8 @@ import { type EncodedItems, type EncodedSlice, type PageLimits, readEncoded } fr
 /** The runner to be read, on behalf of one owner of its session. */
 export interface WaitingReadTarget {
   readonly runner: Runner;
-  /** The session's handover signal as of the request: a handover replaces it. */
-  readonly handover: AbortSignal;
+  /** The session's handover as of the request: each owner has another. */
+  readonly handover: Ending;
 }
 
 /** Options of {@link readWaiting}. */
@@ -20,8 +20,8 @@ export interface WaitingReadOptions {
   readonly max: number;
   /** Time-out of the wait, in ms. */
   readonly timeout: number;
-  /** Aborts when the client has disconnected. */
-  readonly signal: AbortSignal;
+  /** Ends when the client has disconnected. */
+  readonly over: Ending;
   /** Limits of the page in bytes. */
   readonly limits: PageLimits;
 }
@@ -34,25 +34,26 @@ export interface WaitingReadOptions {
  * - at the time-out, with what exists.
  *
  * If the session gets another owner, it rejects with `RUNNER_GONE` in that step.
- * @throws what a read throws, `RESULT_NOT_SERIALIZABLE`, `ITEM_TOO_LARGE`, `RUNNER_GONE`, or the reason of the signal
+ * @throws what a read throws, `RESULT_NOT_SERIALIZABLE`, `ITEM_TOO_LARGE`, `RUNNER_GONE`, or the reason of `over`
  */
 export async function readWaiting(
   { runner, handover }: WaitingReadTarget,
-  { start, min, max, timeout, signal, limits }: WaitingReadOptions,
+  { start, min, max, timeout, over, limits }: WaitingReadOptions,
 ): Promise<EncodedSlice> {
+  if (over.aborted) throw over.reason;
   let wait: Wait | undefined;
   const onWait = (begun: Wait) => {
     wait = begun;
   };
-  const off = onAbort(handover, () => wait?.cancel(handover.reason));
+  const offs = [handover, over].map((ending) => ending.onAbort(() => wait?.cancel(ending.reason)));
   try {
     const lookAgainAt = (encoded: EncodedItems) => fullAt(encoded, limits);
-    const request = { start, min, max, timeout, signal, raisesBound: false, lookAgainAt, onWait };
+    const request = { start, min, max, timeout, raisesBound: false, lookAgainAt, onWait };
     const page = await readEncoded(runner, request, limits);
-    handover.throwIfAborted(); // `cancel` has no effect on a read that has its items already
+    if (handover.aborted) throw handover.reason; // `cancel` has no effect on a read that has its items already
     return page;
   } finally {
-    off();
+    for (const off of offs) off();
   }
 }
 

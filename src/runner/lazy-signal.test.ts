@@ -46,3 +46,41 @@ test("a listener already sees aborted as true", () => {
   lazy.abort("x");
   expect(seen).toEqual([true]);
 });
+
+test("call-backs run once, in order, before the signal fires, and create no signal", () => {
+  const lazy = new LazySignal();
+  const calls: string[] = [];
+  lazy.onAbort(() => calls.push(`first, ${lazy.reason}`));
+  lazy.onAbort(() => calls.push("second"));
+  lazy.signal.addEventListener("abort", () => calls.push("signal"));
+  lazy.abort("enough");
+  lazy.abort("again");
+  expect(calls).toEqual(["first, enough", "second", "signal"]);
+  const abortController = vi.spyOn(globalThis, "AbortController");
+  const unread = new LazySignal();
+  unread.onAbort(() => {});
+  unread.abort("enough");
+  expect(abortController).not.toHaveBeenCalled();
+  abortController.mockRestore();
+});
+
+test("a call-back that is removed does not run; the same function given twice is removed once", () => {
+  const lazy = new LazySignal();
+  const callback = vi.fn();
+  const off = lazy.onAbort(callback);
+  lazy.onAbort(callback);
+  off();
+  off();
+  lazy.abort("enough");
+  expect(callback).toHaveBeenCalledTimes(1);
+});
+
+test("a call-back that removes the next one keeps it from running; one given after the end never runs", () => {
+  const lazy = new LazySignal();
+  const [next, late] = [vi.fn(), vi.fn()];
+  lazy.onAbort(() => offNext());
+  const offNext = lazy.onAbort(next);
+  lazy.abort("enough");
+  lazy.onAbort(late);
+  expect([next.mock.calls.length, late.mock.calls.length]).toEqual([0, 0]);
+});

@@ -1,4 +1,4 @@
-import { abortable, LazyPromise, noop } from "../base/async.js";
+import { abortable, type Ending, LazyPromise, noop } from "../base/async.js";
 import { checkOptions } from "../base/check.js";
 import { type CleanupSummary, mergeSummaries, type Resource } from "../base/dispose.js";
 import { ActiveSessionError, runnerGone } from "../base/error.js";
@@ -514,9 +514,9 @@ export class ActiveSession<Services = unknown> extends IdleEntry {
     if (isOfUser(identity)) this.confirm();
   }
 
-  /** Aborts when the session changes hands: responses opened by the former owner must end. @internal */
-  get handover(): AbortSignal {
-    return this.#ensureRunners().handover.signal;
+  /** Ends when the session changes hands: responses opened by the former owner must end. @internal */
+  get handover(): Ending {
+    return this.#ensureRunners().handover;
   }
 
   /**

@@ -1,5 +1,6 @@
 /** Shared by the adapters for `node:http` and for frameworks built on it: attaching sessions to requests, serving runners. */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Ending } from "../../base/async.js";
 import type { ActiveSession } from "../../session/active-session.js";
 import type { ActiveSessions } from "../../session/host.js";
 import type { TaggedIdentity } from "../../session/identity.js";
@@ -10,7 +11,7 @@ import type { RequestBody, WireRequest, WireResponse } from "../request-context.
 import type { RunnerHandler } from "../router.js";
 import { forbidSharing } from "../sharing.js";
 import { readBody } from "./body.js";
-import { ConnectionSignal, isOver, onResponseOver, writeResponse } from "./response.js";
+import { isOver, onResponseOver, ResponseEnding, writeResponse } from "./response.js";
 
 /**
  * Reads the requests of one framework.
@@ -39,7 +40,7 @@ class NodePort<Request> implements RequestPort {
   readonly #raw: IncomingMessage;
   readonly #response: ServerResponse;
   /** Made at first access: most requests never read their signal. */
-  #connection: ConnectionSignal | undefined;
+  #connection: ResponseEnding | undefined;
   /** True once {@link forbidSharing} has wrapped the response; to wrap it twice would only cost time. */
   #isUnshared = false;
 
@@ -94,7 +95,7 @@ class NodePort<Request> implements RequestPort {
 
   /** See {@link RequestPort.signal}. */
   get signal(): AbortSignal {
-    this.#connection ??= new ConnectionSignal(this.#response);
+    this.#connection ??= new ResponseEnding(this.#response);
     return this.#connection.signal;
   }
 
@@ -160,7 +161,8 @@ class NodeWireRequest implements WireRequest {
   readonly identity: TaggedIdentity | undefined;
   readonly #own: RequestSession;
   readonly #raw: IncomingMessage;
-  readonly #connection: ConnectionSignal;
+  /** See {@link WireRequest.over}. */
+  readonly over: Ending;
 
   /** @throws errors of the identity: `INVALID_IDENTITY`, errors of `identify` */
   constructor(own: RequestSession, { key, action }: Address, raw: IncomingMessage, response: ServerResponse) {
@@ -172,7 +174,7 @@ class NodeWireRequest implements WireRequest {
     this.identity = own.identity;
     this.#own = own;
     this.#raw = raw;
-    this.#connection = new ConnectionSignal(response);
+    this.over = new ResponseEnding(response);
   }
 
   /** Parsed by Node at first access. */
@@ -183,11 +185,6 @@ class NodeWireRequest implements WireRequest {
   /** As the framework's proxy settings say; see {@link NodeFramework.hostOf}. */
   get host(): string | undefined {
     return this.#own.host;
-  }
-
-  /** Listens to the response from the first access on. */
-  get signal(): AbortSignal {
-    return this.#connection.signal;
   }
 
   /** See {@link RequestSession.cameBackTo}. */

@@ -1,21 +1,36 @@
 /** Writes answers to responses of `node:http` with back-pressure, and detects the end of responses. */
 import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import { noop, onAbort, startTimer } from "../../base/async.js";
+import { type Ending, noop, startTimer } from "../../base/async.js";
 import { drainTimeout, exposedName, mergeExposed, requestIsOver, type WireResponse } from "../request-context.js";
 
 /**
- * A signal that aborts when the response is over or its client has disconnected. Controller and listener are created at first access:
- * only reads that wait need them.
+ * Ends when the response is over or its client has disconnected. It listens to the response from the first call-back or the first
+ * access to its signal on: few requests need either.
  */
-export class ConnectionSignal {
+export class ResponseEnding implements Ending {
   readonly #response: ServerResponse;
   /** Absent until {@link signal} is read. */
   #controller: AbortController | undefined;
 
-  /** @param response not listened to before {@link signal} is read */
+  /** @param response not listened to yet */
   constructor(response: ServerResponse) {
     this.#response = response;
+  }
+
+  /** See {@link isOver}. */
+  get aborted(): boolean {
+    return isOver(this.#response);
+  }
+
+  /** {@link requestIsOver}, whether it has ended or not. */
+  get reason(): unknown {
+    return requestIsOver;
+  }
+
+  /** See {@link onResponseOver}. */
+  onAbort(callback: () => void): () => void {
+    return isOver(this.#response) ? noop : onResponseOver(this.#response, callback);
   }
 
   /** The signal; already aborted if the response is over. Its reason is {@link requestIsOver}. */
@@ -145,9 +160,9 @@ function watch(connection: Socket): Set<() => void> {
  * Resolves when the buffer of the response has drained, the response is over, or `ended` aborts. Removes all its listeners: it is
  * called once for each part that a slow client delays.
  */
-function drained(response: ServerResponse, ended: AbortSignal | undefined): Promise<void> {
+function drained(response: ServerResponse, ended: Ending | undefined): Promise<void> {
   return new Promise((resolve) => {
-    const offEnded = onAbort(ended, settle);
+    const offEnded = ended?.onAbort(settle) ?? noop;
     const offOver = onResponseOver(response, settle);
     response.once("drain", settle);
     function settle() {
@@ -203,11 +218,11 @@ function destroyIfUndrained(response: ServerResponse): () => void {
  * the framework writes itself. Otherwise a client that does not read could hold connections for ever. On servers that are not built
  * on `node:http` this is up to the server.
  * @param response the response that the framework writes
- * @param ended aborts when the response is to be ended
+ * @param ended ends when the response is to be ended
  */
-export function destroyUndrained(response: ServerResponse, ended: AbortSignal): void {
+export function destroyUndrained(response: ServerResponse, ended: Ending): void {
   // Both listeners are removed at the end of the response: `ended` may live longer.
-  const off = onAbort(ended, () => {
+  const off = ended.onAbort(() => {
     if (isOver(response)) return;
     onResponseOver(response, destroyIfUndrained(response));
   });

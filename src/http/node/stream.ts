@@ -1,7 +1,7 @@
 /** Turns a streamed body into a Node stream, for a framework that writes the response itself after all middleware has run. */
 import type { ServerResponse } from "node:http";
 import { Readable } from "node:stream";
-import { noop, onAbort } from "../../base/async.js";
+import { type Ending, noop } from "../../base/async.js";
 import { destroyUndrained } from "./response.js";
 
 /**
@@ -13,7 +13,7 @@ import { destroyUndrained } from "./response.js";
  */
 export function streamOfParts(
   body: AsyncIterable<string>,
-  ended: AbortSignal | undefined,
+  ended: Ending | undefined,
   response: ServerResponse,
 ): Readable {
   if (ended) destroyUndrained(response, ended);
@@ -26,20 +26,20 @@ export function streamOfParts(
  */
 class PartsStream extends Readable {
   readonly #parts: AsyncIterator<string>;
-  readonly #ended: AbortSignal | undefined;
+  readonly #ended: Ending | undefined;
   /** Removes the listener of `ended`. */
   #off = noop;
   /** True while `next` is pending: its part is pushed before the stream ends. */
   #isPulling = false;
 
   /** Listens to `ended` at once: it may abort while nothing is being read. */
-  constructor(parts: AsyncIterator<string>, ended: AbortSignal | undefined) {
+  constructor(parts: AsyncIterator<string>, ended: Ending | undefined) {
     super({ highWaterMark: 1 }); // no read-ahead: a part is produced when it can be sent
     this.#parts = parts;
     this.#ended = ended;
     // A part that exhausts the client's allowance aborts `ended` while it is produced. It must still be sent, so `#pull` ends the
     // stream then.
-    this.#off = onAbort(ended, () => this.#isPulling || this.#close());
+    if (ended) this.#off = ended.onAbort(() => this.#isPulling || this.#close());
   }
 
   /** Called by Node when the buffer is empty. */

@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { describe, expect, test, vi } from "vitest";
 import { z } from "zod";
 import { isPending, openHost, PushSource, turns } from "../../../test/support/control.js";
-import { wireRequest } from "../../../test/support/wire.js";
+import { type WireOptions, wireRequest } from "../../../test/support/wire.js";
 import { createDeferred } from "../../base/async.js";
 import { ActiveSessionError } from "../../base/error.js";
 import type { RunnerDefinition, StandardSchema } from "../../runner/definition.js";
@@ -10,14 +10,12 @@ import type { Runner } from "../../runner/runner.js";
 import type { Source } from "../../runner/source.js";
 import { defineProcessRunner, defineSequenceRunner } from "../../session/define.js";
 import type { ActiveSessionsOptions } from "../../session/options.js";
-import type { RequestBody, WireRequest, WireResponse } from "../request-context.js";
+import type { RequestBody, WireResponse } from "../request-context.js";
 import { createRunnerHandler, type RunnerRouterOptions } from "../router.js";
 
 const jsonType = { "content-type": "application/json" };
 
-interface Post extends Partial<Omit<WireRequest, "query" | "body">> {
-  /** The text of the body. */
-  readonly body?: string;
+interface Post extends Omit<WireOptions, "query"> {
   readonly query?: string;
   /** The idempotency key. */
   readonly once?: string;

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { abortable } from "../../base/async.js";
+import type { Ending } from "../../base/async.js";
 import { ActiveSessionError, describe } from "../../base/error.js";
 import { isDefinition, type RunnerDefinition, validateInput } from "../../runner/definition.js";
 import type { Runner } from "../../runner/runner.js";
@@ -76,11 +76,11 @@ export async function create(
   const { input, text } = await readInput(definition, request, settings.bodyLimit);
   const once = key === undefined ? undefined : { key: scoped(definition, key), fingerprint: fingerprintOf(text) };
   const { session, creating } = known(request, once) ?? (await createNew(definition, request, input, once));
-  const { handover } = session; // taken before the await: a handover replaces the signal
+  const { handover } = session; // taken before the await: the next owner has another
   // A client that gets its identity with this answer cannot repeat or stop the request if the answer is lost.
   const isNew = session.identity !== request.identity;
   // A source may be slow to open; the session may move to another identity meanwhile.
-  const runner = await abortable(creating, handover);
+  const runner = await unlessEnded(creating, handover);
   const options = { limits: settings.pageLimits, mayBeRepeated: once !== undefined, isNew };
   return await firstPage({ runner, handover }, request, query, options);
 }
@@ -121,6 +121,15 @@ function known(request: WireRequest, once: Idempotency | undefined): Creating | 
   return session && creating && { session, creating };
 }
 
+/** Waits for a creation, or rejects with the reason of `ending` in the step in which that ends. */
+function unlessEnded(creating: Promise<Runner>, ending: Ending): Promise<Runner> {
+  return new Promise((resolve, reject) => {
+    if (ending.aborted) reject(ending.reason);
+    const off = ending.onAbort(() => reject(ending.reason));
+    creating.then(resolve, reject).finally(off);
+  });
+}
+
 /** Validates the input, then opens the session and begins the creation. */
 async function createNew(
   definition: RunnerDefinition,
@@ -129,7 +138,7 @@ async function createNew(
   once: Idempotency | undefined,
 ): Promise<Creating> {
   const checked = await validateInput(definition, input);
-  if (!once) request.signal.throwIfAborted(); // without a key no later request could find the runner
+  if (!once && request.over.aborted) throw request.over.reason; // without a key no later request could find the runner
   const session = request.openSession();
   return { session, creating: session.createChecked(definition, checked, once) };
 }
@@ -159,7 +168,7 @@ async function firstPage(
   const { runner, handover } = target;
   try {
     const page = await readFirst(target, request, query, limits);
-    request.signal.throwIfAborted(); // a read that need not wait ignores the signal
+    if (request.over.aborted) throw request.over.reason; // a read that need not wait does not look
     const isKept = mayBeRepeated || !page.slice.closed;
     const body = bodyOf(runner, page, isKept);
     const headers = jsonHeaders();
@@ -189,11 +198,11 @@ async function readFirst(
   const isProcess = runner.kind === "process";
   const { maxItems, timeout, minItems = runner.defaultAdvance } = query;
   const min = boundedMinimum(runner, minItems, maxItems);
-  const { signal } = request;
+  const { over } = request;
   const { firstPosition } = await runner.logState();
   const start = isProcess ? 0 : firstPosition;
   const max = isProcess ? Number.POSITIVE_INFINITY : maxItems;
-  return readWaiting(target, { start, min, max, timeout, signal, limits });
+  return readWaiting(target, { start, min, max, timeout, over, limits });
 }
 
 /**
@@ -276,7 +285,8 @@ async function readInput(
     if ("value" in body) return { input: body.value, text: JSON.stringify(body.value) ?? "" };
     const { text } = body;
     const input = text === "" ? undefined : JSON.parse(text);
-    if (!isTooDeep(input)) return { input, text };
+    // Each level takes an opening and a closing bracket.
+    if (text.length <= 2 * deepest || !isTooDeep(input)) return { input, text };
   } catch (cause) {
     throw fail("the body must be JSON", cause);
   }

@@ -1,5 +1,4 @@
 /** The routes that read a runner: a page, a long-poll, an event stream. */
-import { onAbort } from "../../base/async.js";
 import { ActiveSessionError } from "../../base/error.js";
 import type { Slice } from "../../log/result-log.js";
 import { headerNames } from "../../protocol/headers.js";
@@ -40,7 +39,7 @@ export async function unlessGone(request: WireRequest, answerIt: () => Answer): 
   try {
     return await answerIt();
   } catch (error) {
-    if (!ActiveSessionError.is(error) && request.signal.aborted) return noContent();
+    if (!ActiveSessionError.is(error) && request.over.aborted) return noContent();
     throw error;
   }
 }
@@ -55,12 +54,13 @@ async function pageOnceStarted(
   query: ReadQuery,
   settings: RouterSettings,
 ): Promise<WireResponse> {
-  // One signal for both; the listeners are removed when the page is done, as the handover signal lives on.
-  const over = new AbortController();
-  const offs = [request.signal, handover].map((signal) => onAbort(signal, () => over.abort(signal.reason)));
+  const { over } = request;
+  if (over.aborted) throw over.reason;
+  // One signal for both; the call-backs are removed when the page is done, as the handover lives on.
+  const gone = new AbortController();
+  const offs = [over, handover].map((ending) => ending.onAbort(() => gone.abort(ending.reason)));
   try {
-    request.signal.throwIfAborted();
-    return await page(runner, request, query, settings, over.signal);
+    return await page(runner, request, query, settings, gone.signal);
   } finally {
     for (const off of offs) off();
   }
@@ -107,14 +107,14 @@ function pageOf(
  */
 async function poll(
   { runner, session: { handover } }: Target,
-  { signal }: WireRequest,
+  { over }: WireRequest,
   query: ReadQuery,
   { pageLimits: limits }: RouterSettings,
 ): Promise<WireResponse> {
   const { minItems, maxItems, timeout } = query;
   const min = boundedMinimum(runner, minItems, maxItems);
   const max = maxOf(runner, query, 0);
-  const read = await readWaiting({ runner, handover }, { start: startOf(query), min, max, timeout, signal, limits });
+  const read = await readWaiting({ runner, handover }, { start: startOf(query), min, max, timeout, over, limits });
   const headers = read.isEmpty ? commonHeaders() : jsonHeaders();
   addReadHeaders(headers, runner, read.slice, nextCursor(query.cursor));
   if (read.isEmpty) return { status: 204, headers };
@@ -125,14 +125,14 @@ async function poll(
 /** Streams new items over SSE, in the form of the Durable Streams protocol. */
 function tail(
   target: Target,
-  { signal }: WireRequest,
+  { over }: WireRequest,
   query: ReadQuery,
   settings: RouterSettings,
 ): Promise<WireResponse> {
   const { rotateAfter, heartbeat, eventLimits: limits } = settings;
   const { maxItems, cursor, acks } = query;
   const [start, form] = [startOf(query), new ProtocolForm(cursor)];
-  return stream(target, { start, form, maxItems, limits, acks, heartbeat, rotateAfter, signal });
+  return stream(target, { start, form, maxItems, limits, acks, heartbeat, rotateAfter, over });
 }
 
 /**
@@ -145,13 +145,13 @@ function tail(
  * @throws `INVALID_ARGUMENT`, and what {@link read} throws
  */
 export function events(target: Target, request: WireRequest, settings: RouterSettings): Answer {
-  const { query, headers, signal } = request;
+  const { query, headers, over } = request;
   const offset = parseEventsQuery(query, headers["last-event-id"] as string | undefined);
   if (offset === "end") return noContent();
   const { rotateAfter, heartbeat, pageLimit: maxItems, itemEventLimits: limits } = settings;
   const [start, form, acks] = [startOf({ offset }), eventSourceForm, false];
   return unlessGone(request, () =>
-    stream(target, { start, form, maxItems, limits, acks, heartbeat, rotateAfter, signal }),
+    stream(target, { start, form, maxItems, limits, acks, heartbeat, rotateAfter, over }),
   );
 }
 

@@ -1,6 +1,6 @@
 /** Shared by the adapters for frameworks that use `Request` and `Response`: attaching sessions to requests, serving runners. */
 import type { ServerResponse } from "node:http";
-import { isThenable, noop, onAbort } from "../../base/async.js";
+import { type Ending, endingOf, isThenable, noop, onAbort } from "../../base/async.js";
 import { isAnswerable } from "../../base/error.js";
 import { LazySignal } from "../../runner/lazy-signal.js";
 import type { ActiveSessions } from "../../session/host.js";
@@ -265,7 +265,7 @@ export async function webAnswerFor(
   const wire = await handle({
     ...{ method: web.method, ...address, query: searchParams, identity: own.identity },
     headers: { host, ...Object.fromEntries(web.headers) }, // HTTP/2 has no `Host` header; the URL has the host
-    signal: clientSignal(web, own.nodeResponse),
+    over: endingOf(clientSignal(web, own.nodeResponse)),
     cameBackTo: (session) => own.cameBackTo(session),
     findSession: () => own.find(),
     openSession: () => own.session,
@@ -334,7 +334,7 @@ function toResponse(
  * producer.
  * @param ended when it aborts, the stream closes at once, even if the client has not drained it; the connection is the server's
  */
-function streamOf(body: AsyncIterable<string>, ended: AbortSignal | undefined): ReadableStream<Uint8Array> {
+function streamOf(body: AsyncIterable<string>, ended: Ending | undefined): ReadableStream<Uint8Array> {
   const parts = body[Symbol.asyncIterator]();
   const encoder = new TextEncoder();
   let off = noop;
@@ -350,7 +350,7 @@ function streamOf(body: AsyncIterable<string>, ended: AbortSignal | undefined): 
     {
       start(controller) {
         // A part that exhausts the client's allowance aborts `ended` while it is produced. It must still be sent, so `pull` closes then.
-        off = onAbort(ended, () => isPulling || close(controller));
+        if (ended) off = ended.onAbort(() => isPulling || close(controller));
       },
       async pull(controller) {
         isPulling = true;
