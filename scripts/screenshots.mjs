@@ -1,5 +1,5 @@
-// `npm run screenshots`: builds, serves the demo, and photographs each page at work and at its end, on a phone (light) and on a
-// desktop (dark), into the folder screenshots/. To be looked at after a change to a page.
+// `npm run screenshots`: builds, serves the demo, and photographs each page before, at and after its work, on a phone and on a desktop,
+// light and dark, into the folder screenshots/. To be looked at after a change to a page.
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
@@ -7,10 +7,13 @@ import { findChromium } from "./chromium.mjs";
 import { prepare } from "./prepare.mjs";
 
 const folder = "screenshots";
-const devices = [
-  { name: "phone", viewport: { width: 380, height: 760 }, deviceScaleFactor: 2, colorScheme: "light" },
-  { name: "desktop", viewport: { width: 1200, height: 800 }, deviceScaleFactor: 1, colorScheme: "dark" },
+const sizes = [
+  { kind: "phone", viewport: { width: 380, height: 760 }, deviceScaleFactor: 2 },
+  { kind: "desktop", viewport: { width: 1200, height: 800 }, deviceScaleFactor: 1 },
 ];
+const devices = ["light", "dark"].flatMap((colorScheme) =>
+  sizes.map(({ kind, ...size }) => ({ name: `${kind}-${colorScheme}`, ...size, colorScheme })),
+);
 
 prepare();
 rmSync(folder, { recursive: true, force: true });
@@ -32,6 +35,7 @@ try {
     await monitor(page, shoot);
     await checksum(page, shoot, state);
     await exclusive(context, page, shoot, state);
+    await files(page, shoot, state);
     await home(page, shoot, state);
     await context.close();
   }
@@ -57,6 +61,7 @@ async function search(page, shoot, state) {
 
 async function monitor(page, shoot) {
   await page.goto(`${url}/monitor`);
+  await shoot("monitor-idle");
   await page.getByLabel("Every").selectOption("100");
   await page.getByRole("button", { name: "Start" }).click();
   await page
@@ -68,6 +73,7 @@ async function monitor(page, shoot) {
 
 async function checksum(page, shoot, state) {
   await page.goto(`${url}/checksum`);
+  await shoot("checksum-idle");
   for (const wait of await page.getByRole("button", { name: "Wait" }).all()) await wait.click();
   await page.getByRole("button", { name: "Start" }).click();
   await page.getByText("Reached").first().waitFor();
@@ -91,11 +97,24 @@ async function exclusive(context, page, shoot, state) {
   await state("stopped");
 }
 
+async function files(page, shoot, state) {
+  await page.goto(`${url}/files`);
+  await shoot("files-idle");
+  await page.getByRole("button", { name: "List" }).click();
+  await state("running");
+  await shoot("files-running");
+  await state("completed");
+  await shoot("files-completed");
+}
+
 async function home(page, shoot, state) {
   await page.goto(url);
   await state("running");
   await page.getByRole("row").nth(3).waitFor();
   await shoot("home-running");
+  await page.getByRole("button", { name: "New session" }).click();
+  await shoot("home-question");
+  await page.getByRole("button", { name: "Keep it" }).click();
   for (const session of sessions.sessions()) await session.terminate();
   await state("problem");
   await shoot("home-ended");

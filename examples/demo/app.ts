@@ -42,7 +42,7 @@ export function createDemo(options: DemoOptions): Express {
   // What is exclusive has a session of its own: ending it leaves the rest alone.
   app.use(activeSession(sessions, { scopes: [{ when: "/exclusive", suffix: "exclusive" }, { when: "/" }] }));
   servePages(app);
-  app.use("/runners", runnerRouter(sessions, { expose: definitionsFor(folders, work.filesIn), ...router }));
+  app.use("/runners", runnerRouter(sessions, { expose: definitionsFor(folders, work), ...router }));
   app.use(express.json());
 
   app.post("/search", async (request, response) => {
@@ -83,16 +83,6 @@ export function createDemo(options: DemoOptions): Express {
     sendStarted(response, runner, await runner.getRequired({ timeout: firstPage }));
   });
 
-  app.post("/overview", async (request, response) => {
-    const session = request.activeSession;
-    const runner = await session.createProcessRunner(({ report, signal }) => work.overview(session, report, signal), {
-      idleTimeout: 10_000, // a page that was left needs it no longer
-    });
-    const page = await runner.getRequired();
-    const { id, generation } = session;
-    response.status(201).json({ key: runner.key, ...page, session: { id, generation } });
-  });
-
   app.post("/exclusive", async (request, response) => {
     const name = String(request.body?.folder);
     const path = Object.hasOwn(folders, name) ? folders[name] : undefined;
@@ -108,7 +98,7 @@ export function createDemo(options: DemoOptions): Express {
     sendStarted(response, runner, await runner.getRequired({ advance: 1, timeout: firstPage }));
   });
 
-  // What a page asks for after a reload before its first answer.
+  // What a page asks for when it is entered: the work that runs already.
   app.get(
     ["/search", "/monitor", "/checksum", "/exclusive"].map((page) => `${page}/work`),
     async (request, response) => {

@@ -14,6 +14,8 @@ export interface Checksums {
   /** Bytes hashed so far, and bytes there are. */
   readonly bytes: number;
   readonly ofBytes: number;
+  /** How long it has taken so far, ms. */
+  readonly elapsed: number;
   /** The file hashed last. */
   readonly latest?: string;
   /** At the end: what each entry of the folder has come to. */
@@ -36,6 +38,8 @@ export async function checksum(
   signal: AbortSignal,
 ): Promise<Checksums> {
   const found: FoundFile[] = [];
+  const began = performance.now();
+  const elapsed = () => Math.round(performance.now() - began);
   for await (const file of filesIn(folder, signal)) found.push(file);
   const ofBytes = found.reduce((sum, { size }) => sum + size, 0);
   const totals = new Map<string, { files: number; bytes: number; hash: ReturnType<typeof createHash> }>();
@@ -50,10 +54,10 @@ export async function checksum(
     total.bytes += size;
     files++;
     bytes += size;
-    report({ files, of: found.length, bytes, ofBytes, latest: name }, found.length + 1);
+    report({ files, of: found.length, bytes, ofBytes, elapsed: elapsed(), latest: name }, found.length + 1);
   }
   const entries = [...totals].map(([name, { hash, ...sums }]) => ({ name, ...sums, sha256: hash.digest("hex") }));
-  return { files, of: found.length, bytes, ofBytes, entries };
+  return { files, of: found.length, bytes, ofBytes, elapsed: elapsed(), entries };
 }
 
 async function hashOf(path: string, signal: AbortSignal): Promise<string> {

@@ -1,19 +1,40 @@
-/** What the page of files may create by itself, over HTTP, without a route of its own. */
-import { defineSequenceRunner } from "active-session";
+/** What pages may create by themselves, over HTTP, without a route of its own. */
+import { defineProcessRunner, defineSequenceRunner } from "active-session";
 import { z } from "zod";
-import { type FoundFile, filesIn } from "./files.js";
+import type { FoundFile, filesIn } from "./files.js";
+import type { overview, RunnerRow } from "./overview.js";
+
+/** A session and what is in it. */
+export interface Overview {
+  /** Grows with each session that a user has had. */
+  readonly generation: number;
+  readonly rows: readonly RunnerRow[];
+}
 
 /** Makes the definitions for a demo that offers these folders, each name with its path. */
-export function definitionsFor(folders: Readonly<Record<string, string>>, list: typeof filesIn = filesIn) {
+export function definitionsFor(
+  folders: Readonly<Record<string, string>>,
+  work: { readonly filesIn: typeof filesIn; readonly overview: typeof overview },
+) {
   const names = Object.keys(folders) as [string, ...string[]];
   const files = defineSequenceRunner({
     name: "files",
     input: z.object({ folder: z.enum(names) }),
-    options: { aheadLimit: 2000 },
-    run: ({ folder }, { signal }): AsyncIterable<FoundFile> => list(folders[folder]!, signal),
+    options: { aheadLimit: 2000, retain: "all" }, // a reload shows everything again
+    run: ({ folder }, { signal }): AsyncIterable<FoundFile> => work.filesIn(folders[folder]!, signal),
   });
-  return [files] as const;
+  const session = defineProcessRunner({
+    name: "overview",
+    input: z.undefined(),
+    options: { idleTimeout: 10_000 }, // a page that was left needs it no longer
+    run: async (_input, { report, session, signal }): Promise<Overview> => {
+      const { generation } = session;
+      const tell = (rows: RunnerRow[]) => report({ generation, rows });
+      return { generation, rows: await work.overview(session, tell, signal) };
+    },
+  });
+  return [files, session] as const;
 }
 
-/** For the page, which needs to know no more than what can be created, from what, and what that gives. */
+/** For the pages, which need to know no more than what can be created, from what, and what that gives. */
 export type Definitions = ReturnType<typeof definitionsFor>;

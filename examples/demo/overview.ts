@@ -1,8 +1,8 @@
 /** Watches a session's runners. */
 import { setTimeout as delay } from "node:timers/promises";
-import type { ActiveSession } from "active-session";
+import type { ActiveSession, Runner } from "active-session";
 
-/** What the demo puts into `runner.data`; a runner without it is not shown. */
+/** What the demo puts into `runner.data`. */
 export interface RunnerTitle {
   readonly title: string;
   /** The page that shows it. */
@@ -12,13 +12,15 @@ export interface RunnerTitle {
 /** One runner as the overview shows it. */
 export interface RunnerRow extends RunnerTitle {
   readonly key: string;
-  readonly kind: "sequence" | "process";
-  /** The runner's status; `finished` when the work has ended, but not all of it has been read. */
-  readonly status: string;
+  /** How far the work itself is. `paused`: it waits until its results are read. */
+  readonly state: "starting" | "running" | "paused" | "completed" | "failed" | "aborted";
   readonly current: number;
-  readonly estimatedEnd?: number;
-  readonly abortReason?: string;
+  readonly estimatedEnd?: number | undefined;
+  readonly abortReason?: string | undefined;
 }
+
+/** What is created by its name, over HTTP, has no data of the demo's. */
+const titlesByName: Readonly<Record<string, RunnerTitle>> = { files: { title: "List of files", page: "/files" } };
 
 const lookEvery = 250;
 
@@ -28,22 +30,27 @@ export async function overview(
   report: (rows: RunnerRow[]) => void,
   signal: AbortSignal,
 ): Promise<RunnerRow[]> {
+  let former: readonly RunnerRow[] = [];
   for (let shown = ""; ; await delay(lookEvery, undefined, { signal })) {
-    const rows = await rowsOf(session);
+    const rows = await rowsOf(session, former);
     const text = JSON.stringify(rows);
     if (text !== shown) report(rows);
     shown = text;
+    former = rows;
   }
 }
 
-async function rowsOf(session: Pick<ActiveSession, "runners">): Promise<RunnerRow[]> {
+async function rowsOf(session: Pick<ActiveSession, "runners">, former: readonly RunnerRow[]): Promise<RunnerRow[]> {
   const rows: RunnerRow[] = [];
-  for await (const { key, kind, data, status, progress, isBackgroundCompleted, abortReason } of session.runners()) {
-    if (!isTitle(data)) continue;
-    const isOver = ["completed", "failed", "aborted"].includes(status);
+  for await (const runner of session.runners()) {
+    const title = titleOf(runner);
+    if (!title) continue;
+    const { key, abortReason } = runner;
+    const { phase, paused, progress } = await runner.state();
+    // Between two acknowledgements work that is read is paused, too, but it comes on.
+    const isStuck = paused && former.some((row) => row.key === key && row.current === progress.current);
     rows.push({
-      ...{ key, kind, title: data.title, page: data.page, ...progress },
-      status: isBackgroundCompleted && !isOver ? "finished" : status,
+      ...{ key, ...title, ...progress, state: isStuck ? "paused" : phase },
       ...(abortReason && { abortReason }),
     });
   }
@@ -53,12 +60,13 @@ async function rowsOf(session: Pick<ActiveSession, "runners">): Promise<RunnerRo
 /** The key of the newest work of a page that still runs, if there is any. */
 export async function runningOn(session: Pick<ActiveSession, "runners">, page: string): Promise<string | undefined> {
   let found: string | undefined;
-  for await (const { key, data, isBackgroundCompleted } of session.runners()) {
-    if (!isBackgroundCompleted && isTitle(data) && data.page === page) found = key;
+  for await (const runner of session.runners()) {
+    if (!runner.isBackgroundCompleted && titleOf(runner)?.page === page) found = runner.key;
   }
   return found;
 }
 
-function isTitle(data: unknown): data is RunnerTitle {
-  return typeof data === "object" && data !== null && "title" in data && "page" in data;
+function titleOf({ data, definition }: Runner): RunnerTitle | undefined {
+  if (typeof data === "object" && data !== null && "title" in data && "page" in data) return data as RunnerTitle;
+  return titlesByName[definition?.name ?? ""];
 }

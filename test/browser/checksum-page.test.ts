@@ -2,13 +2,13 @@ import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Page } from "playwright-core";
+import type { Page, Request } from "playwright-core";
 import { describe, expect, test } from "vitest";
 import { checksum } from "../../examples/demo/dist/checksum.js";
 import { createDeferred } from "../../src/base/async.js";
 import { browserPath, sharedBrowser } from "../support/browser.js";
 import { atEnd } from "../support/cleanup.js";
-import { openDemo, overflow, press, samePath, shows, tabTo } from "../support/demo.js";
+import { newSession, openDemo, overflow, press, samePath, shows, tabTo } from "../support/demo.js";
 import { waitUntil } from "../support/patience.js";
 
 const browser = sharedBrowser();
@@ -39,7 +39,7 @@ function makeFolder(): string {
 
 type Report = Parameters<typeof checksum>[1];
 /** What the work reports when it has done so many files of ten. */
-const value = (done: number) => ({ files: done, of: files, bytes: done, ofBytes: files });
+const value = (done: number) => ({ files: done, of: files, bytes: done, ofBytes: files, elapsed: 1000 * done });
 
 /** A demo over a small folder, whose work waits after so many files until the test opens the gate at that number. */
 async function openGated(...stops: number[]) {
@@ -83,9 +83,10 @@ async function want(page: Page, n: number, at: number): Promise<void> {
 /** How many requests of the page are under way, and which milestones it has asked for. */
 function watchRequests(page: Page) {
   const requests = { open: 0, milestones: [] as number[] };
-  const ends = () => void requests.open--;
+  const isOurs = (request: Request) => !request.url().endsWith("/work"); // what a page asks for when it is entered
+  const ends = (request: Request) => void (isOurs(request) && requests.open--);
   page.on("request", (request) => {
-    requests.open++;
+    if (isOurs(request)) requests.open++;
     const { searchParams } = new URL(request.url());
     if (searchParams.has("min-items")) requests.milestones.push(Number(searchParams.get("offset")) + 1);
   });
@@ -244,7 +245,7 @@ describe.skipIf(!browserPath)("the checksum page in Chromium", () => {
     await start(page);
     await shows(page, "2 files");
     gates.get(2)!.reject(new Error("the disk is on fire"));
-    await shows(page, "The calculation failed after 2 files, 21 B. The runner failed");
+    await shows(page, "The calculation failed after 2 files, 21 B.");
     await output(page, 0).filter({ hasText: "It ended before that." }).waitFor();
   });
 
@@ -252,9 +253,9 @@ describe.skipIf(!browserPath)("the checksum page in Chromium", () => {
     const { open } = await openDemo(browser, { folder: join(tmpdir(), "active-session-demo-that-is-not-there") });
     const page = await open("/checksum");
     await start(page);
-    await shows(page, "The calculation failed after 0 files, 0 B. The runner failed");
+    await shows(page, "The calculation failed after 0 files, 0 B.");
     await page.reload();
-    await shows(page, "The calculation failed after 0 files, 0 B. The runner failed");
+    await shows(page, "The calculation failed after 0 files, 0 B.");
   });
 
   test("a reload in the middle goes on", async () => {
@@ -284,12 +285,33 @@ describe.skipIf(!browserPath)("the checksum page in Chromium", () => {
     expect(await page.getByRole("alert").isHidden()).toBe(true);
   });
 
+  test("the time that is left is that of the server: the same after a reload, and gone with a Stop", async () => {
+    const stopped = createDeferred();
+    const work = {
+      checksum: async (_folder: string, report: Report, signal: AbortSignal) => {
+        signal.addEventListener("abort", () => stopped.resolve());
+        report({ ...value(2), elapsed: 4000 });
+        await stopped.promise;
+        return value(2);
+      },
+    };
+    const page = await (await openDemo(browser, { work })).open("/checksum");
+    await start(page);
+    const left = page.locator("#remaining").filter({ hasText: "about 16 seconds left" });
+    await left.waitFor();
+    await page.reload();
+    await left.waitFor();
+    await press(page, "Stop");
+    await shows(page, "Stopped.");
+    expect(await page.locator("#remaining").textContent()).toBe("");
+  });
+
   test("says that the session has ended", async () => {
     const { open } = await openGated(2);
     const [page, home] = [await open("/checksum"), await open("/")];
     await start(page);
     await shows(page, "2 files");
-    await press(home, "New session");
+    await newSession(home);
     await shows(page, "The calculation was ended with your session.");
   });
 

@@ -66,6 +66,7 @@ describe.skipIf(!browserPath)("the exclusive page in Chromium", () => {
     await shows(second, "Waiting");
     expect([...sessions.sessions()].map(({ suffix }) => suffix)).toEqual([undefined, "exclusive"]);
     await press(second, "End this session");
+    await press(second, "End it");
     await shows(second, "The compression could not be started. Your session has ended meanwhile.");
     await shows(first, "The compression was ended with your session.");
     await shows(home, "Your session is live.");

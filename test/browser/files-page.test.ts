@@ -61,19 +61,58 @@ describe.skipIf(!browserPath)("the files page in Chromium", () => {
     await shows(page, "Listing… 250 files");
     await other.bringToFront();
     const running = other.getByRole("region", { name: "Running" });
-    await running.getByText("files, 250 so far").waitFor();
-    await running.getByRole("button", { name: "Stop" }).click();
+    await running.getByText("running, 250").waitFor();
+    await running.getByRole("button", { name: "Stop List of files" }).click();
     await stopped.promise;
     await running.getByText("Nothing of yours is running.").waitFor();
     await page.bringToFront();
     await shows(page, "Stopped: 250 files");
   });
 
+  test("finds its list again after a reload, and shows all of it", async () => {
+    const { page, gate, listings } = await openGated();
+    await press(page, "List");
+    await shows(page, "Listing… 250 files");
+    await page.reload();
+    await shows(page, "Listing… 250 files, 31.4 MB so far.");
+    gate.resolve();
+    await shows(page, "All listed: 251 files, 1031.4 MB.");
+    expect(listings()).toBe(1);
+  });
+
+  test("says that the server cannot be reached, also to a Stop, and goes on when it is back", async () => {
+    const { page, gate, stop, start } = await openGated();
+    await press(page, "List");
+    await shows(page, "Listing… 250 files");
+    const running = page.getByRole("region", { name: "Running" });
+    await running.getByText("running, 250").waitFor();
+    await stop();
+    await page.getByRole("alert").filter({ hasText: "The server cannot be reached. Trying again…" }).waitFor();
+    await running.getByRole("button", { name: "Stop List of files" }).click();
+    await running.getByRole("alert").filter({ hasText: "It could not be stopped." }).waitFor();
+    await start();
+    gate.resolve();
+    await shows(page, "All listed: 251 files, 1031.4 MB.");
+    await page.getByText("Trying again").waitFor({ state: "detached" });
+  });
+
+  test("a link in the list of what runs leads to the page that shows it", async () => {
+    const { page, gate, sessions } = await openGated();
+    const [session] = sessions.sessions();
+    async function* wait() {
+      yield await gate.promise;
+    }
+    await session!.createSequenceRunner(wait, { data: { title: "Rows", page: "/search" } });
+    await page.getByRole("link", { name: "Rows" }).click();
+    await page.waitForURL(/\/search#/);
+    gate.resolve();
+  });
+
   test("a tab that is closed leaves the work to end by itself, and holds nothing open", async () => {
     const { page, sessions } = await openGated();
     await press(page, "List");
     await shows(page, "Listing… 250 files");
-    await waitUntil(() => sessions.stats().openReads === 1);
+    await waitUntil(() => sessions.stats().openReads === 2); // the list, and what runs
     await page.close();
     await waitUntil(() => sessions.stats().openReads === 0);
   });
@@ -83,6 +122,11 @@ describe.skipIf(!browserPath)("the files page in Chromium", () => {
     await page.setViewportSize({ width: 380, height: 760 });
     await press(page, "List");
     await shows(page, "Listing… 250 files");
+    const running = page.getByRole("region", { name: "Running" }).getByRole("listitem");
+    await running.waitFor();
     expect(await overflow(page)).toBe(0);
+    const [name, button] = [running.getByRole("link"), running.getByRole("button")];
+    const boxes = await Promise.all([name.boundingBox(), button.boundingBox()]);
+    expect(boxes[1]!.y).toBeLessThan(boxes[0]!.y + boxes[0]!.height); // in one row
   });
 });

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { overview } from "../../examples/demo/dist/overview.js";
 import { createDeferred } from "../../src/base/async.js";
 import { browserPath, sharedBrowser } from "../support/browser.js";
-import { openDemo, overflow, press, type ServedDemo, shows, tabTo } from "../support/demo.js";
+import { newSession, openDemo, overflow, press, type ServedDemo, shows, tabTo } from "../support/demo.js";
 
 const browser = sharedBrowser();
 const match = { file: "a.js", line: 1, text: "needle", at: 0, length: 6 };
@@ -45,7 +45,10 @@ async function rowIs(page: Page, title: string, ...cells: string[]): Promise<voi
     [title, ...cells],
   );
 }
-const generation = async (page: Page) => Number(await page.locator("#generation").textContent());
+const generation = async (page: Page) => Number(await page.locator("#status").getAttribute("data-generation"));
+/** Waits until another session is shown than the one of that generation. */
+const isNewer = (page: Page, than: number) =>
+  page.waitForFunction((old) => Number(document.getElementById("status")!.dataset.generation) > old, than);
 
 describe.skipIf(!browserPath)("the home page in Chromium", () => {
   test("shows the session, and its runners as they come, go on and end", async () => {
@@ -54,17 +57,16 @@ describe.skipIf(!browserPath)("the home page in Chromium", () => {
     await shows(home, "Your session is live.");
     await home.getByText("Nothing is running.").waitFor();
     const search = await startSearch(demo);
-    await row(home, "Search for “needle”").filter({ hasText: "sequence" }).filter({ hasText: "25" }).waitFor();
+    await rowIs(home, "Search for “needle”", "running", "25");
     demo.gate.resolve();
     await shows(search, "Finished: 26 matches.");
-    await row(home, "Search for “needle”").filter({ hasText: "completed" }).filter({ hasText: "26" }).waitFor();
+    await rowIs(home, "Search for “needle”", "finished", "26");
     expect(await home.getByRole("button", { name: "Stop Search" }).isVisible()).toBe(false);
     const [session] = demo.sessions.sessions();
-    expect(await home.locator("#session-id").textContent()).toBe(session!.id);
     expect(await generation(home)).toBe(session!.generation);
   });
 
-  test("shows of each runner its kind, its status and how far it has come, whether or not it is read", async () => {
+  test("shows of each work its state and how far it has come, whether or not it is read", async () => {
     const demo = await openDemo(browser);
     const home = await demo.open("/");
     await shows(home, "live");
@@ -84,19 +86,69 @@ describe.skipIf(!browserPath)("the home page in Chromium", () => {
       { data: { title: "Sum", page: "/checksum" } },
     );
     await session!.createSequenceRunner(() => [1]); // not the demo's: it has no title
-    await rowIs(home, "Rows", "sequence", "progressed", "3");
-    await rowIs(home, "Sum", "process", "progressed", "2 of 1,101");
-    await sum.getAvailable();
-    await rowIs(home, "Sum", "process", "stalled", "2 of 1,101");
+    await rowIs(home, "Rows", "running", "3");
+    await rowIs(home, "Sum", "running", "2 of 1,101");
     expect(await home.locator("#runners tbody th").allTextContents()).toEqual(["Rows", "Sum"]);
     gates.process.reject(new Error("the disk is on fire"));
-    await rowIs(home, "Sum", "process", "failed", "2");
+    await rowIs(home, "Sum", "failed", "2");
     gates.sequence.resolve();
-    await rowIs(home, "Rows", "sequence", "finished", "3");
+    await rowIs(home, "Rows", "finished", "3");
     expect(await home.getByRole("button", { name: /^Stop/ }).count()).toBe(0);
     await sum[Symbol.asyncDispose]();
     await row(home, "Sum").waitFor({ state: "detached" });
-    await rowIs(home, "Rows", "sequence", "finished", "3");
+    await rowIs(home, "Rows", "finished", "3");
+  });
+
+  test("says of work that waits for its reader that it is paused", async () => {
+    const demo = await openDemo(browser);
+    const home = await demo.open("/");
+    await shows(home, "live");
+    const [session] = demo.sessions.sessions();
+    const data = { title: "Rows", page: "/search" };
+    const runner = await session!.createSequenceRunner([1, 2, 3], { aheadLimit: 2, data });
+    await rowIs(home, "Rows", "paused until it is read on", "2");
+    await runner.getRequired({ start: 2, advance: 1 });
+    await rowIs(home, "Rows", "finished", "3");
+  });
+
+  test("shows what a page has created by itself, too, with its link", async () => {
+    const gate = createDeferred();
+    async function* filesIn() {
+      yield { name: "a.js", size: 1000 };
+      await gate.promise;
+    }
+    const demo = await openDemo(browser, { work: { filesIn } });
+    const files = await demo.open("/files");
+    await press(files, "List");
+    const home = await demo.open("/");
+    await rowIs(home, "List of files", "running", "1");
+    await home.getByRole("link", { name: "List of files" }).click();
+    await shows(home, "Listing… 1 files, 1.0 kB so far.");
+    gate.resolve();
+    await shows(home, "All listed: 1 files");
+  });
+
+  test("says in three lines what there is to try", async () => {
+    const home = await (await openDemo(browser)).open("/");
+    expect(await home.locator(".tries li b").allTextContents()).toEqual(["Reload.", "A second tab.", "Leave."]);
+  });
+
+  test("New session says what it ends, and ends nothing unless the user agrees", async () => {
+    const demo = await openGated();
+    const home = await demo.open("/");
+    await shows(home, "live");
+    await press(home, "New session");
+    await home.getByRole("dialog").filter({ hasText: "Nothing is running in it." }).waitFor();
+    await press(home, "Keep it");
+    await postSearch(home);
+    await row(home, "needle").waitFor();
+    const before = await generation(home);
+    await press(home, "New session");
+    await home.getByRole("dialog").filter({ hasText: "It ends with it: Search for “needle”." }).waitFor();
+    await home.keyboard.press("Escape");
+    await home.getByRole("dialog").waitFor({ state: "detached" });
+    expect([demo.sessions.stats().sessions, await generation(home)]).toEqual([1, before]);
+    await rowIs(home, "Search for “needle”", "running", "25");
   });
 
   test("its links lead to the page that shows the runner", async () => {
@@ -113,7 +165,7 @@ describe.skipIf(!browserPath)("the home page in Chromium", () => {
     const home = await demo.open("/");
     await press(home, "Stop Search for “one”");
     await shows(one, "Stopped.");
-    await row(home, "“one”").filter({ hasText: "aborted (stopped)" }).waitFor();
+    await row(home, "“one”").filter({ hasText: "stopped" }).waitFor();
     expect(await two.locator("#status").textContent()).toContain("25 matches so far");
     expect(await row(home, "“two”").getByRole("button").isVisible()).toBe(true);
   });
@@ -130,7 +182,7 @@ describe.skipIf(!browserPath)("the home page in Chromium", () => {
     await home.getByRole("alert").waitFor({ state: "hidden" });
     await press(home, "Stop Search for “needle”");
     await shows(search, "Stopped.");
-    await row(home, "needle").filter({ hasText: "aborted (stopped)" }).waitFor();
+    await row(home, "needle").filter({ hasText: "stopped" }).waitFor();
     await shows(home, "Your session is live.");
   });
 
@@ -140,12 +192,12 @@ describe.skipIf(!browserPath)("the home page in Chromium", () => {
     const search = await startSearch(demo);
     await row(home, "needle").waitFor();
     const before = await generation(home);
-    await press(home, "New session");
-    await home.waitForFunction((old) => Number(document.querySelector("#generation")!.textContent) > old, before);
+    await newSession(home);
+    await isNewer(home, before);
     await home.getByText("Nothing is running.").waitFor();
     await shows(search, "The search was ended with your session.");
     await shows(other, "Your session has ended.");
-    await press(other, "New session");
+    await newSession(other);
     await shows(other, "Your session is live.");
   });
 
@@ -205,11 +257,11 @@ describe.skipIf(!browserPath)("the home page in Chromium", () => {
     await shows(home, "live");
     const before = await generation(home);
     await demo.stop();
-    await press(home, "New session");
+    await newSession(home);
     await shows(home, "A new session could not be started. The server cannot be reached.");
     expect(await home.getByRole("alert").isHidden()).toBe(true);
     await demo.start();
-    await press(home, "New session");
+    await newSession(home);
     await shows(home, "Your session is live.");
     expect(await generation(home)).toBeGreaterThan(before);
   });
@@ -217,18 +269,18 @@ describe.skipIf(!browserPath)("the home page in Chromium", () => {
   test("a failure of the overview says so, be it before or after the first look", async () => {
     const gate = createDeferred();
     const late: typeof overview = async (_session, report) => {
-      report([{ key: "1", title: "Rows", page: "/search", kind: "sequence", status: "stalled", current: 3 }]);
+      report([{ key: "1", title: "Rows", page: "/search", state: "running", current: 3 }]);
       await gate.promise;
       return [];
     };
     const works = [() => Promise.reject(new Error("the disk is on fire")), late];
     const demo = await openDemo(browser, { work: { overview: (...args) => works.shift()!(...args) } });
     const home = await demo.open("/");
-    await shows(home, "Your session cannot be shown any more. The runner failed.");
+    await shows(home, "Your session cannot be shown any more.");
     await home.reload();
-    await rowIs(home, "Rows", "sequence", "stalled", "3");
+    await rowIs(home, "Rows", "running", "3");
     gate.reject(new Error("the disk is on fire"));
-    await shows(home, "Your session cannot be shown any more. The runner failed.");
+    await shows(home, "Your session cannot be shown any more.");
     await row(home, "Rows").waitFor({ state: "detached" });
   });
 
@@ -249,6 +301,8 @@ describe.skipIf(!browserPath)("the home page in Chromium", () => {
     const before = await generation(home);
     await tabTo(home, "#renew");
     await home.keyboard.press("Enter");
-    await home.waitForFunction((old) => Number(document.querySelector("#generation")!.textContent) > old, before);
+    await tabTo(home, 'dialog button[value="yes"]');
+    await home.keyboard.press("Enter");
+    await isNewer(home, before);
   });
 });

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type Match, search } from "../../examples/demo/dist/search.js";
 import { createDeferred, type Deferred } from "../../src/base/async.js";
 import { browserPath, sharedBrowser } from "../support/browser.js";
-import { openDemo, overflow, press, samePath, shows, tabTo } from "../support/demo.js";
+import { newSession, openDemo, overflow, press, samePath, shows, tabTo } from "../support/demo.js";
 import { waitUntil } from "../support/patience.js";
 
 const browser = sharedBrowser();
@@ -112,6 +112,23 @@ describe.skipIf(!browserPath)("the search page in Chromium", () => {
     expect(await places(page)).toEqual(expected);
   });
 
+  test("a page that is entered shows the search that runs; another one, started there, leaves it alone", async () => {
+    const { page, open, stopped, sessions } = await openGated();
+    await start(page);
+    const entered = await open("/search");
+    await rows(entered, beforeGate);
+    let hasStopped = false;
+    void stopped.promise.then(() => {
+      hasStopped = true;
+    });
+    const former = new URL(entered.url()).hash;
+    await start(entered);
+    await entered.waitForURL((url) => url.hash !== former);
+    await rows(entered, beforeGate);
+    expect([sessions.stats().runners, hasStopped]).toEqual([2, false]);
+    expect(await page.getByRole("button", { name: "Stop" }).isEnabled()).toBe(true);
+  });
+
   test("Stop ends the work, in the other tab too; the producer's signal has fired before the answer", async () => {
     const { page, stopped, second: openSecond } = await openGated();
     await start(page);
@@ -166,7 +183,7 @@ describe.skipIf(!browserPath)("the search page in Chromium", () => {
     const { page, open } = await openGated();
     await start(page);
     const home = await open("/");
-    await press(home, "New session");
+    await newSession(home);
     await shows(page, `The search was ended with your session. ${beforeGate} matches until then.`);
     await page.reload();
     await shows(page, "This search is not available any more");
@@ -198,7 +215,7 @@ describe.skipIf(!browserPath)("the search page in Chromium", () => {
     const { page, gate } = await openGated();
     await start(page);
     gate.reject(new Error("the disk is on fire"));
-    await shows(page, `The search failed after ${beforeGate} matches. The runner failed`);
+    await shows(page, `The search failed after ${beforeGate} matches.`);
   });
 
   test("a second Enter before the first answer shows the second search only, and the first one is stopped", async () => {

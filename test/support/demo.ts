@@ -76,6 +76,12 @@ export async function press(page: Page, name: string): Promise<void> {
   await page.getByRole("button", { name, exact: true }).click();
 }
 
+/** Asks the home page for a new session, and agrees to what that ends. */
+export async function newSession(home: Page): Promise<void> {
+  await press(home, "New session");
+  await press(home, "End it");
+}
+
 /** The path of a page that shows the same work, for another tab. */
 export function samePath(page: Page): string {
   const { pathname, hash } = new URL(page.url());

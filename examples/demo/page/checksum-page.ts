@@ -9,6 +9,8 @@ interface Checksums {
   readonly of: number;
   readonly bytes: number;
   readonly ofBytes: number;
+  /** How long the work has taken so far, ms. */
+  readonly elapsed: number;
   readonly latest?: string;
   readonly entries?: readonly { name: string; files: number; bytes: number; sha256: string }[];
 }
@@ -24,9 +26,9 @@ const milestones = new Milestones<Checksums>(
   ({ bytes }) => size(bytes),
 );
 
+/** Before this time, ms, the speed says little. */
+const knownAfter = 500;
 let value: Checksums | undefined;
-/** What there was when this page began to look, and when that was: for the time that it will take. */
-let beginning = { bytes: 0, at: 0 };
 
 for (const form of document.querySelectorAll<HTMLFormElement>("form.milestone")) {
   const [at, output] = [form.querySelector("input")!, form.querySelector("output")!];
@@ -44,6 +46,9 @@ new Work<Checksums>({
   clear,
   show: (items) => items.forEach(show),
   amount: () => `${count(value?.files ?? 0, "file")}, ${size(value?.bytes ?? 0)}`,
+  ended: () => {
+    remaining.textContent = "";
+  },
   opened: (client, key, signal) => void milestones.watch(client, key, signal),
 });
 
@@ -56,7 +61,6 @@ function clear(): void {
 }
 
 function show(next: Checksums): void {
-  if (!value) beginning = { bytes: next.bytes, at: performance.now() };
   value = next;
   bar.hidden = false;
   bar.value = next.ofBytes > 0 ? next.bytes / next.ofBytes : 1;
@@ -66,11 +70,11 @@ function show(next: Checksums): void {
   if (next.entries) showResult(next.entries);
 }
 
-function timeLeft({ bytes, ofBytes }: Checksums): string {
-  const speed = (bytes - beginning.bytes) / (performance.now() - beginning.at);
-  if (!(speed > 0)) return "";
-  const seconds = Math.ceil((ofBytes - bytes) / speed / 1000);
-  return `about ${count(seconds, "second")} left`;
+/** At the speed so far, which the server knows: the same in each tab, and after a reload. */
+function timeLeft({ bytes, ofBytes, elapsed }: Checksums): string {
+  if (bytes === 0 || elapsed < knownAfter) return "";
+  const seconds = Math.ceil(((ofBytes - bytes) / bytes) * (elapsed / 1000));
+  return `about ${seconds > 100 ? count(Math.round(seconds / 60), "minute") : count(seconds, "second")} left`;
 }
 
 function showResult(entries: NonNullable<Checksums["entries"]>): void {

@@ -19,6 +19,29 @@ export function make<K extends keyof HTMLElementTagNameMap>(
   return made;
 }
 
+/**
+ * Asks before something is ended.
+ * @returns true if the user has agreed
+ */
+export function ask(question: string, yes: string, no: string): Promise<boolean> {
+  const dialog = make("dialog");
+  const form = make("form");
+  form.method = "dialog";
+  const [agree, refuse] = [make("button", yes), make("button", no)];
+  agree.value = "yes";
+  form.append(agree, refuse);
+  dialog.append(make("p", question), form);
+  document.body.append(dialog);
+  dialog.showModal();
+  refuse.focus();
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      resolve(dialog.returnValue === "yes");
+    });
+  });
+}
+
 /** A number with its thing: `1 match`, `1,234 matches`. */
 export function count(number: number, one: string, many = `${one}s`): string {
   return `${number.toLocaleString("en")} ${number === 1 ? one : many}`;

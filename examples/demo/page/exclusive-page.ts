@@ -1,5 +1,5 @@
 /** The exclusive page: one compression at a time in a session; a second one waits for the lock. */
-import { count, element, make, size } from "./dom.js";
+import { ask, count, element, make, size } from "./dom.js";
 import { explain, post, say } from "./words.js";
 import { Work } from "./work.js";
 
@@ -32,6 +32,8 @@ new Work<Compressed>({
 });
 
 end.addEventListener("click", async () => {
+  const question = "This ends the session of this page, and with it all its compressions, in every tab.";
+  if (!(await ask(question, "End it", "Keep it"))) return;
   end.disabled = true;
   try {
     await post("/exclusive/end");

@@ -1,12 +1,13 @@
 /** The page of files, made of React components: the hooks create, follow and stop. */
 import { createClient } from "active-session/client";
 import { createRunnerHooks } from "active-session/react";
-import { StrictMode, useState } from "react";
+import { StrictMode, useEffect, useState } from "react";
 import { createRoot } from "react-dom/client";
 import type { Definitions } from "../definitions.js";
+import { explain, isOver, stateOf, unreachable } from "./words.js";
 
 const client = createClient<Definitions>("/runners");
-const { useRunner, useRunners } = createRunnerHooks(client);
+const { useRunner } = createRunnerHooks(client);
 
 interface File {
   readonly name: string;
@@ -18,15 +19,24 @@ const shown = 10;
 
 function Page() {
   const [folder, setFolder] = useState("packages");
-  const files = useRunner({ create: "files", input: { folder }, start: "manual" });
-  const { items, status, error, isRunning, start, stop } = files;
+  const [key, setKey] = useState(location.hash.slice(1));
+  const named = useRunner<File>(key, { offset: "earliest" }); // by the link to it
+  const own = useRunner({ create: "files", input: { folder }, start: "manual", resume: "files" });
+  const { items, phase, error, connection, isRunning, stop } = key ? named : own;
+  useEffect(() => {
+    const look = () => setKey(location.hash.slice(1));
+    addEventListener("hashchange", look);
+    return () => removeEventListener("hashchange", look);
+  }, []);
   return (
     <>
       <form
         className="bar"
         onSubmit={(event) => {
           event.preventDefault();
-          start();
+          history.replaceState(null, "", location.pathname);
+          setKey("");
+          own.start();
         }}
       >
         <label htmlFor="folder">Folder</label>
@@ -44,41 +54,54 @@ function Page() {
           Stop
         </button>
       </form>
-      <p id="status" role="status" data-state={isRunning ? "running" : (status ?? "idle")}>
-        {error ? error.message : summary(items, status, isRunning)}
+      <p id="status" role="status" data-state={error ? "problem" : isRunning ? "running" : (phase ?? "idle")}>
+        {error ? explain(error, "list") : summary(items, phase)}
       </p>
+      {(connection === "retrying" || connection === "offline") && <p role="alert">{unreachable(connection)}</p>}
       <ol className="list" aria-label="Largest files">
         {largest(items).map(({ name, size }) => (
-          <li key={name}>
-            {name} <small>{formatted(size)}</small>
+          <li key={name} className="line">
+            <span className="name">{name}</span> <small>{formatted(size)}</small>
           </li>
         ))}
       </ol>
-      <Runners />
+      <Running />
     </>
   );
 }
 
-/** Everything that this browser has running on the server, from all pages. */
-function Runners() {
-  const { runners = [], refresh } = useRunners({ interval: 1000 });
-  const running = runners.filter(({ isBackgroundCompleted }) => !isBackgroundCompleted);
+/** How long to wait before another overview is created when one has ended, ms. */
+const again = 1000;
+
+/** What the user has running on the server, from all pages and tabs. */
+function Running() {
+  const { latest, isRunning, start } = useRunner({ create: "overview" }, { keep: 1, onUnmount: "stop" });
+  const [problem, setProblem] = useState("");
+  useEffect(() => {
+    if (isRunning) return;
+    const timer = setTimeout(() => start(), again);
+    return () => clearTimeout(timer);
+  }, [isRunning, start]);
+  const running = (latest?.rows ?? []).filter(({ state }) => !isOver(state));
+  const abort = (key: string) =>
+    client.abort(key).then(
+      () => setProblem(""),
+      (error) => setProblem(`It could not be stopped. ${explain(error, "work")}`),
+    );
   return (
     <section aria-label="Running">
-      <h2>{running.length === 0 ? "Nothing of yours is running." : `${running.length} of yours running`}</h2>
+      <h2>{running.length === 0 ? "Nothing of yours is running." : "What you have running"}</h2>
+      {problem && <p role="alert">{problem}</p>}
       <ul className="list">
-        {running.map(({ key, name = "a runner", progress }) => (
-          <li key={key}>
-            {name}, {progress.current.toLocaleString("en")} so far{" "}
-            <button
-              type="button"
-              onClick={() =>
-                void client
-                  .abort(key)
-                  .catch(() => undefined)
-                  .then(refresh)
-              }
-            >
+        {running.map(({ key, title, page, current, ...row }) => (
+          <li key={key} className="line">
+            <a className="name" href={`${page}#${key}`} title={title}>
+              {title}
+            </a>{" "}
+            <small>
+              {stateOf({ key, title, page, current, ...row })}, {current.toLocaleString("en")}
+            </small>{" "}
+            <button type="button" aria-label={`Stop ${title}`} onClick={() => void abort(key)}>
               Stop
             </button>
           </li>
@@ -88,12 +111,13 @@ function Runners() {
   );
 }
 
-function summary(items: readonly File[], status: string | undefined, isRunning: boolean): string {
-  if (items.length === 0) return isRunning ? "Starting…" : "Choose a folder to begin.";
+function summary(items: readonly File[], phase: string | undefined): string {
   const total = items.reduce((sum, { size }) => sum + size, 0);
   const found = `${items.length.toLocaleString("en")} files, ${formatted(total)}`;
-  if (isRunning) return `Listing… ${found} so far.`;
-  return status === "completed" ? `All listed: ${found}.` : `Stopped: ${found}.`;
+  if (phase === undefined) return "Choose a folder to begin.";
+  if (phase === "starting") return "Starting…";
+  if (phase === "running") return `Listing… ${found} so far.`;
+  return phase === "completed" ? `All listed: ${found}.` : `Stopped: ${found}.`;
 }
 
 /** The largest first. */

@@ -1,49 +1,35 @@
-/** The home page: the session and its runners, live. What shows them is a runner itself. */
-import { ActiveSessionError, type ConnectionState, createClient } from "active-session/client";
-import { element, make } from "./dom.js";
-import { explain, post, say, unreachable, whyAborted } from "./words.js";
+/** The home page: the session and what runs in it, live. What shows it is a runner itself. */
+import { ActiveSessionError, type ConnectionState, createClient, type RunnerFollower } from "active-session/client";
+import type { Definitions, Overview } from "../definitions.js";
+import type { RunnerRow } from "../overview.js";
+import { ask, element, make } from "./dom.js";
+import { explain, isOver, post, reasonOf, say, stateOf, unreachable, whyAborted } from "./words.js";
 
-interface Row {
-  readonly key: string;
-  readonly title: string;
-  readonly page: string;
-  readonly kind: string;
-  readonly status: string;
-  readonly current: number;
-  readonly estimatedEnd?: number;
-  readonly abortReason?: string;
-}
-
-interface Overview {
-  readonly key: string;
-  /** Nothing, if it has failed at its first look. */
-  readonly result?: readonly Row[];
-  readonly position: number;
-  readonly session: { readonly id: string; readonly generation: number };
-}
-
-const client = createClient("/runners");
+const client = createClient<Definitions>("/runners");
 const status = element("status", HTMLElement);
 const connection = element("connection", HTMLElement);
 const renew = element("renew", HTMLButtonElement);
 const table = element("runners", HTMLTableElement);
 const none = element("none", HTMLElement);
-const generation = element("generation", HTMLElement);
 
 const live = "Your session is live.";
 
 let turn = new AbortController();
-let isWatching = false;
+/** Of the session that is shown; `undefined` before the first one. */
+let generation: number | undefined;
 /** One row for each runner, changed in place: a button must not vanish under the user's finger. */
-const rows = new Map<string, { row: HTMLTableRowElement; stop: HTMLButtonElement }>();
+const rows = new Map<string, { row: HTMLTableRowElement; stop: HTMLButtonElement; entry: RunnerRow }>();
 
 renew.addEventListener("click", () => void newSession());
 void watch();
 
 async function newSession(): Promise<void> {
+  const running = [...rows.values()].filter(({ entry }) => !isOver(entry.state)).map(({ entry }) => entry.title);
+  const what = running.length === 0 ? "Nothing is running in it." : `It ends with it: ${running.join(", ")}.`;
+  if (!(await ask(`A new session ends this one, in every tab. ${what}`, "End it", "Keep it"))) return;
   renew.disabled = true;
   turn.abort();
-  isWatching = false;
+  generation = undefined;
   try {
     await post("/end");
     await watch();
@@ -54,34 +40,24 @@ async function newSession(): Promise<void> {
   }
 }
 
-/** Begins to watch, and resolves when the session is shown. What was shown before may be another one. */
+/** Begins to watch, and resolves when there is something to show. What was shown before may be another session. */
 async function watch(): Promise<void> {
   turn.abort();
   turn = new AbortController();
   const { signal } = turn;
   try {
-    const { key, result = [], position, session } = await post<Overview>("/overview");
-    if (signal.aborted) return;
-    const isAnother = isWatching && generation.textContent !== String(session.generation);
-    isWatching = true;
-    element("session-id", HTMLElement).textContent = session.id;
-    generation.textContent = String(session.generation);
-    say(status, "running", isAnother ? "Your former session has ended. This is a new one." : live);
-    show(result);
-    void follow(key, position, signal);
+    void follow(await client.create("overview", undefined, { signal, onConnection: showConnection }), signal);
   } catch (error) {
     if (!signal.aborted) say(status, "problem", `Your session cannot be shown. ${explain(error, "session")}`);
   }
 }
 
-async function follow(key: string, offset: number, signal: AbortSignal): Promise<void> {
+async function follow(overview: RunnerFollower<Overview>, signal: AbortSignal): Promise<void> {
   try {
-    for await (const { items, error, abortReason, closed } of client
-      .follow<Row[]>(key, { offset, signal, onConnection: showConnection })
-      .updates()) {
+    for await (const { items, error, abortReason, closed } of overview.updates()) {
       const newest = items.at(-1);
       if (newest) show(newest);
-      if (closed) ended(error ? `Your session cannot be shown any more. ${error.message}.` : whyEnded(abortReason));
+      if (closed) ended(error ? `Your session cannot be shown any more. ${reasonOf(error)}` : whyEnded(abortReason));
     }
   } catch (error) {
     if (signal.aborted) return;
@@ -103,11 +79,21 @@ function whyEnded(reason: Parameters<typeof whyAborted>[0]): string {
 function ended(text: string): void {
   say(status, "problem", text);
   connection.hidden = true;
-  show([]);
+  showRows([]);
   none.hidden = true;
 }
 
-function show(next: readonly Row[]): void {
+function show(overview: Overview): void {
+  if (generation !== overview.generation) {
+    const isFirst = generation === undefined;
+    generation = overview.generation;
+    status.dataset.generation = String(generation);
+    say(status, "running", isFirst ? live : "Your former session has ended. This is a new one.");
+  }
+  showRows(overview.rows);
+}
+
+function showRows(next: readonly RunnerRow[]): void {
   const keys = new Set(next.map(({ key }) => key));
   for (const [key, { row }] of rows) {
     if (keys.has(key)) continue;
@@ -119,37 +105,40 @@ function show(next: readonly Row[]): void {
   none.hidden = next.length > 0;
 }
 
-function update(entry: Row): void {
-  const { row, stop } = rows.get(entry.key) ?? add(entry);
-  const [, , state, progress] = row.cells;
-  const isOver = ["completed", "failed", "aborted", "finished"].includes(entry.status);
-  state!.textContent = entry.abortReason ? `${entry.status} (${entry.abortReason})` : entry.status;
+function update(entry: RunnerRow): void {
+  const shown = rows.get(entry.key) ?? add(entry);
+  shown.entry = entry;
+  const [, state, results] = shown.row.cells;
+  state!.textContent = stateOf(entry);
   const { current, estimatedEnd } = entry;
-  progress!.textContent =
-    estimatedEnd === undefined || isOver
+  results!.textContent =
+    estimatedEnd === undefined || isOver(entry.state)
       ? current.toLocaleString("en")
       : `${current.toLocaleString("en")} of ${estimatedEnd.toLocaleString("en")}`;
-  stop.hidden = isOver;
+  shown.stop.hidden = isOver(entry.state);
 }
 
-function add({ key, title, page, kind }: Row): { row: HTMLTableRowElement; stop: HTMLButtonElement } {
+function add(entry: RunnerRow): { row: HTMLTableRowElement; stop: HTMLButtonElement; entry: RunnerRow } {
+  const { key, title, page } = entry;
   const row = table.tBodies[0]!.insertRow();
-  const name = make("th");
+  const name = make("th", "", "name");
   name.scope = "row";
   const link = make("a", title);
   link.href = `${page}#${key}`;
+  link.title = title;
   name.append(link);
   row.append(name);
-  row.insertCell().textContent = kind;
-  row.insertCell();
-  row.insertCell();
+  // On a phone the headings are not shown: each cell names itself.
+  row.insertCell().dataset.label = "State";
+  row.insertCell().dataset.label = "Results";
   const stop = make("button", "Stop");
   stop.type = "button";
   stop.setAttribute("aria-label", `Stop ${title}`);
   stop.addEventListener("click", () => void stopRunner(key, stop));
   row.insertCell().append(stop);
-  rows.set(key, { row, stop });
-  return { row, stop };
+  const added = { row, stop, entry };
+  rows.set(key, added);
+  return added;
 }
 
 async function stopRunner(key: string, stop: HTMLButtonElement): Promise<void> {
@@ -159,7 +148,7 @@ async function stopRunner(key: string, stop: HTMLButtonElement): Promise<void> {
     say(status, "running", live); // it may have failed before
   } catch (error) {
     stop.disabled = false;
-    say(status, "problem", `It could not be stopped. ${explain(error, "runner")}`);
+    say(status, "problem", `It could not be stopped. ${explain(error, "work")}`);
   }
 }
 

@@ -1,5 +1,6 @@
 /** What happened, in sentences for the user. */
 import { type AbortReason, ActiveSessionError } from "active-session/client";
+import type { RunnerRow } from "../overview.js";
 import { element } from "./dom.js";
 
 /** Posts to one of the demo's own routes. Throws an error whose message is for the user. */
@@ -22,6 +23,11 @@ export function whyAborted(reason: AbortReason | undefined, noun: string): strin
   if (reason === "session-ended") return `The ${noun} was ended with your session.`;
   if (reason === "shutdown") return `The ${noun} was ended because the server shuts down.`;
   return "Stopped.";
+}
+
+/** Why work has failed, if the server tells more than that. */
+export function reasonOf(error: Error | undefined): string {
+  return error && error.message !== "The runner failed" ? `${error.message}.` : "";
 }
 
 /** Why following, reading or stopping did not work. */
@@ -47,4 +53,18 @@ export function unreachable(state: "retrying" | "offline"): string {
   return state === "offline"
     ? "You are offline. The work goes on; the page follows when the network is back."
     : "The server cannot be reached. Trying again…";
+}
+
+/** True if nothing more comes of work in this state. */
+export function isOver(state: RunnerRow["state"]): boolean {
+  return state === "completed" || state === "failed" || state === "aborted";
+}
+
+/** The state of work in words for the user. */
+export function stateOf({ state, abortReason }: RunnerRow): string {
+  if (state === "completed") return "finished";
+  if (state === "paused") return "paused until it is read on";
+  if (state !== "aborted") return state;
+  if (abortReason === "idle") return "ended: no page followed it";
+  return abortReason === "stopped" ? "stopped" : "ended with its session";
 }

@@ -6,7 +6,7 @@ import {
   type RunnerUpdate,
 } from "active-session/client";
 import { element } from "./dom.js";
-import { explain, post, say, unreachable, whyAborted } from "./words.js";
+import { explain, post, reasonOf, say, unreachable, whyAborted } from "./words.js";
 
 /** What is particular to a page. */
 export interface WorkParts<T> {
@@ -25,6 +25,8 @@ export interface WorkParts<T> {
   show(items: readonly T[]): void;
   /** How much there is: "12 matches". */
   amount(): string;
+  /** The work has ended, in whatever way. */
+  ended?(): void;
   /** There is something to follow, as long as `signal` does not abort. */
   opened?(client: RunnerClient, key: string, signal: AbortSignal): void;
 }
@@ -77,17 +79,16 @@ export class Work<T> {
 
   async #start(): Promise<void> {
     const { path, doing, noun } = this.#parts;
-    if (this.#status.dataset.state === "running") this.#give(this.#key);
+    if (this.#status.dataset.state === "running" && this.#own === this.#key) this.#give(this.#key);
     const signal = this.#nextTurn();
     this.#parts.clear();
     this.#say("starting", this.#parts.waiting ?? `${doing}…`);
     this.#stop.disabled = false;
     try {
       const given = this.#parts.waiting ? signal : undefined;
-      sessionStorage.setItem("starting", path); // a reload before the answer looks for it
       const started = await post<Started<T>>(path, this.#parts.input(), given);
-      sessionStorage.removeItem("starting");
       if (signal.aborted) return this.#give(started.key);
+      this.#own = started.key;
       history.replaceState(null, "", `#${started.key}`);
       const { result = [] } = started;
       this.#parts.show(Array.isArray(result) ? result : [result as T]);
@@ -99,20 +100,28 @@ export class Work<T> {
     }
   }
 
+  /** The key of the work that this tab has started last: another start takes its place. Work that it has only joined goes on. */
+  get #own(): string {
+    return sessionStorage.getItem(`own ${this.#parts.path}`) ?? "";
+  }
+
+  set #own(key: string) {
+    sessionStorage.setItem(`own ${this.#parts.path}`, key);
+  }
+
   /** Stops work that will not be shown; it may be gone already. */
   #give(key: string): void {
     this.#client.abort(key).catch(() => undefined);
   }
 
-  /** Shows the work in the address from its beginning, or what this tab has started and left before the answer. */
+  /** Shows the work in the address from its beginning, or that of this page that runs already. */
   async #open(): Promise<void> {
     const signal = this.#nextTurn();
     this.#parts.clear();
     if (!this.#key) {
       this.#say("idle", this.#status.dataset.idle ?? "");
-      const key = sessionStorage.getItem("starting") === this.#parts.path ? await runningHere(signal) : undefined;
+      const key = await runningHere(signal);
       if (signal.aborted || !key) return;
-      sessionStorage.removeItem("starting");
       history.replaceState(null, "", `#${key}`);
     }
     await this.#follow(this.#key, 0, signal);
@@ -144,6 +153,7 @@ export class Work<T> {
     }
     this.#stop.disabled = true;
     this.#connection.hidden = true;
+    this.#parts.ended?.();
   }
 
   async #stopWork(): Promise<void> {
@@ -167,7 +177,7 @@ export class Work<T> {
     const { noun, doing } = this.#parts;
     const amount = this.#parts.amount();
     if (!closed) this.#say("running", `${doing}… ${amount} so far.`);
-    else if (status === "failed") this.#say("problem", `The ${noun} failed after ${amount}. ${error?.message ?? ""}`);
+    else if (status === "failed") this.#say("problem", `The ${noun} failed after ${amount}. ${reasonOf(error)}`);
     else if (status === "aborted") this.#say("stopped", `${whyAborted(abortReason, noun)} ${amount} until then.`);
     else this.#say("completed", `Finished: ${amount}.`);
   }
