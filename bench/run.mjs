@@ -94,7 +94,7 @@ function save() {
   const date = new Date().toISOString().slice(0, 10);
   const result = { date, machine: hardware, figures: figures.map(rounded) };
   writeFileSync(new URL("results.json", import.meta.url), `${JSON.stringify(result, undefined, 2)}\n`);
-  const subtitle = `Node ${process.version}, ${hardware.processors} cores, ${date}; bar: median, line: 95 % interval, red: the goal`;
+  const subtitle = `Node ${process.version}, ${hardware.processors} cores, ${date}; bar: mean, line: 95 % interval, red: the goal`;
   writeFileSync(new URL("../docs/benchmark.svg", import.meta.url), picture(figures, subtitle));
 }
 

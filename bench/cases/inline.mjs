@@ -43,8 +43,8 @@ export const cases = [
     name: `log-${question}`,
     ours: ["ours"],
     open: opener("inline/log.mjs", question),
-    rounds: 7,
-    warmUp: 1500,
+    rounds: 5,
+    warmUp: 1000,
     figures: [
       {
         ...{ name: `${items}, from creation to clean-up, read by pages of 100, items/CPU s`, beside: "bare for await" },

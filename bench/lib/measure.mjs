@@ -126,7 +126,7 @@ function resultOf(figure, blocks, confidence, disturbed) {
   );
   const interval = intervalOf(entries, { confidence });
   const scaled = against
-    ? { median: Math.exp(interval.median), low: Math.exp(interval.low), high: Math.exp(interval.high) }
+    ? { mean: Math.exp(interval.mean), low: Math.exp(interval.low), high: Math.exp(interval.high) }
     : interval;
   return {
     ...figure,

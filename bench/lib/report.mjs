@@ -6,12 +6,12 @@ const marks = { met: "met        ", missed: "MISSED     ", "cannot tell": "canno
 
 /** @param {Figure} figure */
 export function line(figure) {
-  const { median, low, high, rate, verdict, starts, rounds } = figure;
+  const { mean, low, high, rate, verdict, starts, rounds } = figure;
   const mark = marks[verdict] ?? "           ";
   const interval = `(${short(low)} to ${short(high)})`;
   const absolute = rate === undefined ? "" : `; ${short(rate)}`;
   const count = `${rounds} rounds of ${starts} starts`;
-  return `${mark} ${short(median).padStart(7)} ${interval.padEnd(18)} ${goalOf(figure).padEnd(7)} ${nameOf(figure)}${absolute} [${count}]`;
+  return `${mark} ${short(mean).padStart(7)} ${interval.padEnd(18)} ${goalOf(figure).padEnd(7)} ${nameOf(figure)}${absolute} [${count}]`;
 }
 
 function nameOf({ name, beside }) {
@@ -79,10 +79,10 @@ export function picture(figures, subtitle) {
 }
 
 function row(figure, number) {
-  const { median, low, high, atLeast, atMost, verdict } = figure;
+  const { mean, low, high, atLeast, atMost, verdict } = figure;
   const name = nameOf(figure);
   const middle = top + number * rowHeight + rowHeight / 2;
-  const [from, to] = [x(1), x(median)].sort((a, b) => a - b);
+  const [from, to] = [x(1), x(mean)].sort((a, b) => a - b);
   const kind = { met: "met", missed: "missed", "cannot tell": "unclear" }[verdict] ?? "free";
   const limit = atLeast ?? atMost;
   const mark =
@@ -92,7 +92,7 @@ function row(figure, number) {
   return `<text x="0" y="${middle + 4}">${escapeText(name.length > 92 ? `${name.slice(0, 91)}…` : name)}</text>
   <rect class="${kind}" x="${from}" y="${middle - 5}" width="${Math.max(1, to - from)}" height="10"/>
   <line class="spread" x1="${x(low)}" y1="${middle}" x2="${x(high)}" y2="${middle}"/>${mark}
-  <text x="${labelWidth + plotWidth + 8}" y="${middle + 4}">${short(median)}</text>`;
+  <text x="${labelWidth + plotWidth + 8}" y="${middle + 4}">${short(mean)}</text>`;
 }
 
 /** The place of a ratio, on a logarithmic scale. */

@@ -1,35 +1,33 @@
-// Medians with intervals, and what they say about a goal.
+// Figures with intervals, and what they say about a goal.
 
 /**
  * What was measured in one start of the processes: a value for each round. Ratios enter as logarithms, so that 2 and 1/2 are as far
  * from 1.
  * @typedef {readonly number[]} Block
  *
- * @typedef {{ median: number, low: number, high: number }} Interval
+ * @typedef {{ mean: number, low: number, high: number }} Interval
  * @typedef {{ atLeast?: number, atMost?: number }} Goal
  * @typedef {"met" | "missed" | "cannot tell" | undefined} Verdict `undefined`: there is no goal
  */
 
-const resamples = 2000;
-
 /**
- * The median over all rounds, and where it lies with the given confidence, by a bootstrap in two steps: starts are drawn, then rounds
- * within each. Rounds of one start are alike, because two processes that run the same code are not equally fast.
+ * The mean over all starts of the median of each, and where it lies with the given confidence, by Student's distribution.
  *
- * With few starts a plain bootstrap is too narrow. The interval is widened by what Student's distribution is wider than the normal one.
+ * Rounds of one start are alike, because two processes that run the same code are not equally fast: some rows have two speeds, a third
+ * apart, and each start has one of them. So the starts are what is drawn, and more rounds in one tell nothing more. A median over the
+ * starts would jump between the two speeds.
  * @param {readonly Block[]} blocks
- * @param {{ confidence?: number, random?: () => number }} [options] `confidence`: 0.95 by default
- * @returns {Interval}
+ * @param {{ confidence?: number }} [options] `confidence`: 0.95 by default
+ * @returns {Interval} without width for one start, which tells nothing of others
  */
-export function intervalOf(blocks, { confidence = 0.95, random = seeded(1) } = {}) {
-  const middle = median(blocks.flat());
-  const medians = Array.from({ length: resamples }, () =>
-    median(draw(blocks, random).flatMap((block) => draw(block, random))),
-  ).sort((a, b) => a - b);
-  const tail = (1 - confidence) / 2;
-  const at = (share) => medians[Math.min(resamples - 1, Math.floor(share * resamples))];
-  const width = widening(blocks.length, confidence);
-  return { median: middle, low: middle - width * (middle - at(tail)), high: middle + width * (at(1 - tail) - middle) };
+export function intervalOf(blocks, { confidence = 0.95 } = {}) {
+  const starts = blocks.map(median);
+  const count = starts.length;
+  const mean = sum(starts) / count;
+  if (count < 2) return { mean, low: mean, high: mean };
+  const variance = sum(starts.map((value) => (value - mean) ** 2)) / (count - 1);
+  const width = quantile(count - 1, confidence) * Math.sqrt(variance / count);
+  return { mean, low: mean - width, high: mean + width };
 }
 
 /** @param {Interval} interval @param {Goal} goal @returns {Verdict} */
@@ -46,8 +44,8 @@ export function median(values) {
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
-function draw(values, random) {
-  return Array.from(values, () => values[Math.floor(random() * values.length)]);
+function sum(values) {
+  return values.reduce((total, value) => total + value, 0);
 }
 
 /** Two-sided quantiles of Student's distribution, by degrees of freedom from 1. */
@@ -57,20 +55,8 @@ const student = {
 };
 const normal = { 0.95: 1.96, 0.999: 3.291 };
 
-function widening(count, confidence) {
-  if (count < 2) return 1;
-  const quantiles = student[confidence];
-  const quantile = quantiles[count - 2] ?? normal[confidence] * (1 + 1.2 / count);
-  return (quantile / normal[confidence]) * Math.sqrt(count / (count - 1));
-}
-
-/** A random generator that gives the same numbers each time (mulberry32), so that a report can be made again from its rounds. */
-export function seeded(seed) {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
-  };
+/** Beyond the table by the first terms of its expansion, which is then exact to a hundredth. */
+function quantile(freedom, confidence) {
+  const z = normal[confidence];
+  return student[confidence][freedom - 1] ?? z + (z ** 3 + z) / (4 * freedom);
 }
