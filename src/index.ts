@@ -13,7 +13,7 @@ export type { CleanupSummary, Resource } from "./base/dispose.js";
 export { ActiveSessionError, type ActiveSessionErrorOptions, type ErrorCode, type Issue } from "./base/error.js";
 // Logs: what a runner keeps, and the sinks that producers write to.
 export type { Retain } from "./log/result-log.js";
-export type { SequenceSink } from "./log/sequence-log.js";
+export type { SequenceSink } from "./log/sequence-sink.js";
 export type { ProcessSink } from "./log/value-log.js";
 // Protocol: states of runners, as server and client name them.
 export type {

@@ -9,6 +9,8 @@ const sessions = createActiveSessions({
 });
 const itemsOfOne = 300_000;
 const runners = 1000;
+/** In one measurement. */
+const fewestItems = 200_000;
 
 async function* numbers(count) {
   for (let n = 0; n < count; n++) yield n;
@@ -40,29 +42,39 @@ async function read(session, count) {
   if (taken !== count) throw new Error(`${taken} of ${count}`);
 }
 
-/** Measures something within a session that is new. */
-async function inSession(measure) {
+/** Does something within a session that is new, and ends it. */
+async function inSession(act) {
   const session = await sessions.get("bench");
-  const rate = await measure(session);
+  await act(session);
   await session.terminate();
   await session.cleanup;
-  return rate;
 }
 
-/** As many at once, each with as many items. */
-function together(act, items) {
-  return ratePerCpuSecond(runners * items, () => Promise.all(Array.from({ length: runners }, () => act(items))));
+/** Many runners at once, each with as many items. */
+function together(act) {
+  return Promise.all(Array.from({ length: runners }, act));
+}
+
+/**
+ * Does it several times: a measurement in which the heap is scavenged once would tell only whether that comes while all runners are
+ * alive, or when most have gone.
+ */
+function repeated(items, act) {
+  const times = Math.ceil(fewestItems / (runners * items));
+  return ratePerCpuSecond(times * runners * items, async () => {
+    for (let i = 0; i < times; i++) await act();
+  });
 }
 
 function ofMany(question, items) {
   return {
-    [question]: () => inSession((session) => together((count) => read(session, count), items)),
-    [`${question}:floor`]: () => together(loop, items),
+    [question]: () => repeated(items, () => inSession((session) => together(() => read(session, items)))),
+    [`${question}:floor`]: () => repeated(items, () => together(() => loop(items))),
   };
 }
 
 answerAll({
-  one: () => inSession((session) => ratePerCpuSecond(itemsOfOne, () => read(session, itemsOfOne))),
+  one: () => ratePerCpuSecond(itemsOfOne, () => inSession((session) => read(session, itemsOfOne))),
   "one:floor": () => ratePerCpuSecond(itemsOfOne, () => loop(itemsOfOne)),
   ...ofMany("many", 1000),
   ...ofMany("hundred", 100),

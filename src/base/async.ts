@@ -128,7 +128,7 @@ export function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefine
  * True if stopped work failed only because it was stopped: the error is the signal's reason or an `AbortError`.
  * Such an error is expected and need not be reported.
  */
-export function isAbort(error: unknown, signal: AbortSignal): boolean {
+export function isAbort(error: unknown, signal: Pick<Ending, "reason">): boolean {
   return error === signal.reason || (error instanceof Error && error.name === "AbortError");
 }
 

@@ -4,7 +4,7 @@
  */
 import { noop } from "../base/async.js";
 import type { ActiveSessionError } from "../base/error.js";
-import type { FinalStatus, RunnerProgress, RunnerStatus } from "../protocol/types.js";
+import type { AbortReason, FinalStatus, RunnerProgress, RunnerStatus } from "../protocol/types.js";
 
 /** Acknowledged items to keep: none (`"unacknowledged"`), the last n, or all. */
 export type Retain = "unacknowledged" | number | "all";
@@ -128,6 +128,8 @@ export interface LogState {
   readonly ended: boolean;
   /** How the background work ended, as soon as it has. The status follows when the results have been read. */
   readonly outcome?: FinalStatus;
+  /** With the outcome `aborted`: why, as the first abort has it. */
+  readonly abortReason?: AbortReason;
   /** Error of the background work; becomes the runner's `error` with the status `failed`. */
   readonly failure?: ActiveSessionError;
 }
@@ -163,10 +165,17 @@ export interface ResultLog<R> {
   readonly acknowledged: number;
   /** Moves the count of the items kept, now and later, to another tally. */
   countIn(tally: ItemTally): void;
-  /** Drops all items. To be called when the log will not be read any more. */
+  /** Drops all items and makes the outcome of the ended work final. To be called when the log will not be read any more. */
   discard(): void;
-  /** Aborts the log: pending reads settle with what they have. Returns false if the status was final already. */
-  abort(): boolean;
+  /**
+   * Aborts the log: pending reads settle with what they have.
+   *
+   * - `stopped`, `signal`, `session-ended`: what has not been handed out is dropped, and the status is final at once.
+   * - Any other reason: nothing is dropped, and the status becomes final when the end is read. No effect on work that
+   *   has ended before.
+   * @returns false if it has had no effect
+   */
+  abort(reason: AbortReason): boolean;
 }
 
 /** Counts the items kept by many logs together. */

@@ -2,7 +2,8 @@ import fc from "fast-check";
 import { describe, expect, test, vi } from "vitest";
 import { isPending, listenerCount, promised, turns } from "../../test/support/control.js";
 import type { ReadRequest, Slice } from "./result-log.js";
-import { SequenceLog, type SequenceLogOptions } from "./sequence-log.js";
+import { SequenceLog } from "./sequence-log.js";
+import type { SequenceLogOptions } from "./sequence-sink.js";
 
 /** A log that is running and tells when its status became final. */
 function openLog(options: Partial<SequenceLogOptions> = {}) {
@@ -31,6 +32,11 @@ function available(log: SequenceLog<number>, more: Partial<ReadRequest> = {}): P
   return promised(() => log.read({ min: 0, max: Number.POSITIVE_INFINITY, ...more }));
 }
 
+function finishBy(log: SequenceLog<number>, how: "abort" | "end" | "fail"): void {
+  if (how === "abort") log.abort("stopped");
+  else log[how](undefined);
+}
+
 describe("an accept that refuses", () => {
   const gone = () => {
     throw new Error("gone");
@@ -54,7 +60,7 @@ describe("an accept that refuses", () => {
     produce(log, 1);
     const refused = required(log, 1, { accept: gone });
     const other = available(log, { start: 0 });
-    log[finish]();
+    finishBy(log, finish);
     await expect(refused).rejects.toThrow("gone");
     expect(await other).toMatchObject({ result: [0], closed: true });
   });
@@ -78,7 +84,7 @@ describe("a deliver", () => {
 
   test("that aborts the log has its items; the rest is dropped", async () => {
     const { log, onFinal } = openLog();
-    const first = required(log, 1, { deliver: () => log.abort() });
+    const first = required(log, 1, { deliver: () => log.abort("stopped") });
     const second = required(log, 5, { start: 0 });
     produce(log, 3);
     expect(await first).toMatchObject({ result: [0], position: 1 });
@@ -92,7 +98,7 @@ describe("a deliver", () => {
     produce(log, 1);
     const deliver = vi.fn();
     const waiting = required(log, 5, { deliver });
-    log.abort();
+    log.abort("stopped");
     expect(deliver).toHaveBeenCalledExactlyOnceWith(await waiting);
   });
 });
@@ -105,7 +111,7 @@ describe("an accept that aborts the log", () => {
     const seen: number[] = [];
     const accept = (items: readonly unknown[]) => {
       seen.push(items.length);
-      log.abort();
+      log.abort("stopped");
       return items.length;
     };
     const slice = await available(log, { start: 3, accept });
@@ -116,7 +122,7 @@ describe("an accept that aborts the log", () => {
 
   test("does not keep other reads waiting", async () => {
     const { log } = openLog();
-    const first = required(log, 1, { start: 0, accept: () => Number(log.abort()) || 1 });
+    const first = required(log, 1, { start: 0, accept: () => Number(log.abort("stopped")) || 1 });
     const second = required(log, 5, { start: 0 });
     log.append(0);
     log.append(1);
@@ -130,7 +136,7 @@ describe("an accept that aborts the log", () => {
     ["in the step that brings more than they wait for", 2],
   ])("has other reads settled once, %s", async (_when, count) => {
     const { log } = openLog();
-    const first = required(log, 1, { start: 0, accept: () => Number(log.abort()) || 1 });
+    const first = required(log, 1, { start: 0, accept: () => Number(log.abort("stopped")) || 1 });
     const deliver = vi.fn();
     const observer = { readWaits: vi.fn(), readSettled: vi.fn() };
     const second = promised(() => log.read({ start: 0, min: 1, max: 1, deliver }, observer));
@@ -431,7 +437,7 @@ describe("acknowledgement", () => {
       const waiting = required(log, 20, { start: 2 });
       await log.acknowledge(6);
       expect(log.acknowledged).toBe(2);
-      log[finish]();
+      finishBy(log, finish);
       expect((await waiting).result).toEqual([2, 3, 4, 5, 6, 7, 8, 9]);
       expect([log.acknowledged, log.current.firstPosition]).toEqual([6, 6]);
     }
@@ -487,7 +493,7 @@ describe("acknowledgement", () => {
     const { log } = openLog();
     produce(log, 9);
     await required(log, 3);
-    log.abort();
+    log.abort("stopped");
     await log.acknowledge(7);
     await expect(log.acknowledge(10)).rejects.toMatchObject({ code: "POSITION_AHEAD" });
   });
@@ -496,7 +502,7 @@ describe("acknowledgement", () => {
     const { log } = openLog();
     produce(log, 9);
     await required(log, 3);
-    log.abort();
+    log.abort("stopped");
     await log.acknowledge(7);
     expect(log.acknowledged).toBe(3);
     expect(log.current).toMatchObject({ position: 3, status: "aborted", progress: { current: 3, estimatedEnd: 3 } });
@@ -609,7 +615,7 @@ describe("back-pressure", () => {
     const reading = required(log, 10, { passive: true });
     produce(log, 2);
     expect(log.isFull).toBe(true);
-    log.abort();
+    log.abort("stopped");
     return expect(reading).resolves.toMatchObject({ result: [0, 1], status: "aborted" });
   });
 
@@ -617,7 +623,7 @@ describe("back-pressure", () => {
     const { log } = openLog({ aheadLimit: 1 });
     produce(log, 1);
     const room = log.room();
-    log[how](undefined);
+    finishBy(log, how);
     await room;
     expect(log.isFull).toBe(false);
   });
@@ -670,7 +676,7 @@ describe("several reads", () => {
         controller.abort("x");
         await expect(pending).rejects.toBe("x");
       } else {
-        if (how === "aborted") log.abort();
+        if (how === "aborted") log.abort("stopped");
         else log.end();
         await pending;
       }
@@ -720,7 +726,7 @@ describe("cancellation", () => {
     expect(listenerCount(signal)).toBe(1);
     if (how === "settled") log.append(0);
     if (how === "ended") log.end();
-    if (how === "aborted") log.abort();
+    if (how === "aborted") log.abort("stopped");
     await waiting;
     expect(listenerCount(signal)).toBe(0);
   });
@@ -854,7 +860,7 @@ describe("the end", () => {
     log.fail(new Error("late"));
     log.end();
     expect(await available(log)).toMatchObject({ result: [0], status: "completed" });
-    expect(log.abort()).toBe(false);
+    expect(log.abort("stopped")).toBe(false);
     expect(log.current.status).toBe("completed");
     expect(onFinal).toHaveBeenCalledTimes(1);
   });
@@ -865,7 +871,7 @@ describe("abort", () => {
     const { log, onFinal } = openLog();
     produce(log, 3);
     const waiting = required(log, 5);
-    expect(log.abort()).toBe(true);
+    expect(log.abort("stopped")).toBe(true);
     expect(onFinal).toHaveBeenCalledTimes(1);
     expect(await waiting).toMatchObject({ result: [0, 1, 2], position: 3, status: "aborted", closed: true });
     expect(log.current).toMatchObject({ position: 3, status: "aborted", progress: { current: 3, estimatedEnd: 3 } });
@@ -875,7 +881,7 @@ describe("abort", () => {
     const { log } = openLog();
     produce(log, 10);
     await required(log, 4);
-    log.abort();
+    log.abort("stopped");
     expect(log.current).toMatchObject({ position: 4, progress: { current: 4, estimatedEnd: 4 } });
     expect(log.size).toBe(4);
     expect(await available(log)).toMatchObject({ result: [], position: 4, status: "aborted" });
@@ -885,7 +891,7 @@ describe("abort", () => {
     const { log } = openLog();
     produce(log, 10);
     await required(log, 4);
-    log.abort();
+    log.abort("stopped");
     expect(await required(log, 2, { start: 0 })).toMatchObject({ result: [0, 1], status: "progressed" });
     expect(await required(log, 9, { start: 0 })).toMatchObject({ result: [0, 1, 2, 3], status: "aborted" });
   });
@@ -896,7 +902,7 @@ describe("abort", () => {
       const { log } = openLog();
       produce(log, 10);
       await required(log, 4);
-      log.abort();
+      log.abort("stopped");
       expect(await required(log, 2, { start })).toMatchObject({
         result: [],
         position: 4,
@@ -909,7 +915,7 @@ describe("abort", () => {
   test("still refuses a start that never existed", async () => {
     const { log } = openLog();
     produce(log, 10);
-    log.abort();
+    log.abort("stopped");
     await expect(available(log, { start: 11 })).rejects.toMatchObject({ code: "POSITION_AHEAD" });
   });
 
@@ -919,7 +925,7 @@ describe("abort", () => {
     const short = required(log, 5, { start: 0 }); // has all it asked for, in its turn
     const long = required(log, 9, { start: 3 });
     const longest = required(log, 9, { start: 5 });
-    log.abort();
+    log.abort("stopped");
     expect(await short).toMatchObject({ result: [0, 1, 2, 3, 4], position: 5, status: "aborted" });
     expect(await long).toMatchObject({ result: [3, 4], position: 5, status: "aborted" });
     expect(await longest).toMatchObject({ result: [], position: 5, status: "aborted" });
@@ -933,7 +939,7 @@ describe("abort", () => {
     );
     log.start();
     produce(log, 5);
-    log.abort();
+    log.abort("stopped");
     expect(seen).toMatchObject([{ status: "aborted", position: 0, progress: { current: 0 } }]);
   });
 
@@ -941,7 +947,7 @@ describe("abort", () => {
     const { log } = openLog();
     produce(log, 2);
     log.fail(new Error("x"));
-    expect(log.abort()).toBe(true);
+    expect(log.abort("stopped")).toBe(true);
     const slice = await available(log);
     expect(slice).toMatchObject({ result: [], status: "aborted" });
     expect(slice.error).toBeUndefined();
@@ -950,8 +956,8 @@ describe("abort", () => {
 
   test("works once, and items that come later are ignored", async () => {
     const { log, onFinal } = openLog();
-    expect(log.abort()).toBe(true);
-    expect(log.abort()).toBe(false);
+    expect(log.abort("stopped")).toBe(true);
+    expect(log.abort("stopped")).toBe(false);
     log.append(0);
     log.end();
     log.fail(new Error("late"));
@@ -962,7 +968,7 @@ describe("abort", () => {
   test("of a log that is not started makes it final", async () => {
     const onFinal = vi.fn();
     const log = new SequenceLog<number>({ aheadLimit: 5, retain: "all" }, { onFinal });
-    log.abort();
+    log.abort("stopped");
     expect(onFinal).toHaveBeenCalledTimes(1);
     expect(await required(log, 5)).toMatchObject({ result: [], position: 0, status: "aborted" });
   });
@@ -1009,4 +1015,70 @@ test("whatever a follower does, it sees each item once, in order, and can repeat
     { seed: 7, numRuns: 60 },
   );
   await turns();
+});
+
+describe.each(["idle", "lifetime", "shutdown"] as const)("an abort that was not asked for: %s", (reason) => {
+  test("ends the work at once and drops nothing; the status is final when the end has been read", async () => {
+    const { log, onFinal } = openLog();
+    produce(log, 3);
+    expect((await available(log, { max: 1 })).result).toEqual([0]);
+    expect(log.abort(reason)).toBe(true);
+    expect(log.current).toMatchObject({ ended: true, outcome: "aborted", abortReason: reason, status: "progressed" });
+    log.append(3); // too late
+    expect(await available(log, { max: 1 })).toMatchObject({ result: [1], status: "progressed", closed: false });
+    expect(onFinal).not.toHaveBeenCalled();
+    expect(await available(log)).toMatchObject({ result: [2], status: "aborted", closed: true });
+    expect([log.status, onFinal.mock.calls.length]).toEqual(["aborted", 1]);
+  });
+
+  test("settles pending reads with what they have", async () => {
+    const { log } = openLog();
+    const [one, all] = [required(log, 4, { start: 0, max: 1 }), required(log, 4, { start: 0 })];
+    produce(log, 2);
+    log.abort(reason);
+    expect(await one).toMatchObject({ result: [0], status: "progressed" });
+    expect(await all).toMatchObject({ result: [0, 1], status: "aborted" });
+  });
+
+  test("is final at once if everything has been read, and frees a paused producer", async () => {
+    const { log, onFinal } = openLog({ aheadLimit: 1 });
+    produce(log, 1);
+    const room = log.room();
+    await available(log);
+    log.abort(reason);
+    await room;
+    expect([log.status, onFinal.mock.calls.length]).toEqual(["aborted", 1]);
+  });
+
+  test("does nothing to work that has ended before; a stop still cuts what is unread, and keeps the first reason", async () => {
+    for (const how of ["end", "fail", "abort"] as const) {
+      const { log } = openLog();
+      produce(log, 2);
+      if (how === "abort") log.abort(reason);
+      else finishBy(log, how);
+      const { outcome } = log.current;
+      expect(log.abort("idle")).toBe(false);
+      expect(log.current).toMatchObject({ outcome, status: "progressed" });
+      expect(log.abort("stopped")).toBe(true);
+      expect(log.current).toMatchObject({ outcome: "aborted", status: "aborted", progress: { current: 0 } });
+      expect(log.current.abortReason).toBe(how === "abort" ? reason : "stopped");
+    }
+  });
+
+  test("that is not read any more becomes final when the log is discarded", () => {
+    const { log, onFinal } = openLog();
+    produce(log, 2);
+    log.abort(reason);
+    log.discard();
+    expect([log.status, onFinal.mock.calls.length]).toEqual(["aborted", 1]);
+  });
+});
+
+test("completed work that is discarded unread has completed", () => {
+  const { log, onFinal } = openLog();
+  produce(log, 2);
+  log.end();
+  log.abort("idle");
+  log.discard();
+  expect([log.status, onFinal.mock.calls.length]).toEqual(["completed", 1]);
 });

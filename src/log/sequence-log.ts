@@ -1,66 +1,12 @@
 import { createDeferred, type Deferred } from "../base/async.js";
 import { ActiveSessionError, runnerFailed } from "../base/error.js";
-import { afterTurn, turnsPassed } from "../base/event-loop.js";
-import type { RunnerProgress, RunnerStatus } from "../protocol/types.js";
-import type {
-  ItemTally,
-  LogEvents,
-  LogState,
-  ReadObserver,
-  ReadRequest,
-  ResultLog,
-  Retain,
-  Slice,
-} from "./result-log.js";
+import type { AbortReason, RunnerProgress, RunnerStatus } from "../protocol/types.js";
+import { enough, isDue, ReadScheduler, type ScheduledLog } from "./read-scheduler.js";
+import type { ItemTally, LogEvents, LogState, ReadObserver, ReadRequest, ResultLog, Slice } from "./result-log.js";
 import { RingBuffer } from "./ring-buffer.js";
-import { LogStatus } from "./status.js";
-import { type Demand, noDemand, type ReadsOwner, targetOf, WaitingRead, WaitingReads } from "./waiting-reads.js";
-
-/** Result of a probe: the reader waits no longer. */
-const enough = 0;
-
-/** How much a sequence log keeps and how far its producer may run ahead. */
-export interface SequenceLogOptions {
-  /** The producer pauses when this many items are not acknowledged. A positive integer. */
-  readonly aheadLimit: number;
-  /** Which acknowledged items to keep. */
-  readonly retain: Retain;
-  /**
-   * Maximum number of items to keep. Where acknowledgements cannot make room, a runner that exceeds it fails with
-   * `RUNNER_TOO_LARGE`. Default: `Infinity`, no limit.
-   */
-  readonly mostItems?: number;
-}
-
-/** The producer's side of a sequence log. */
-export interface SequenceSink<T> {
-  /** The producer is running. */
-  start(): void;
-  /** Adds the next item. Ignored after the end, so a producer that is late to stop does no harm. */
-  append(item: T): void;
-  /**
-   * Sets the number of items expected at the end, which readers see as `progress.estimatedEnd`. May be called again. Once the source
-   * has ended, the number of its items counts instead.
-   * @param count `undefined`: not known (any more)
-   */
-  total(count: number | undefined): void;
-  /**
-   * Set by the producer while it waits for its share of the event loop. It may then still have something to report,
-   * so reads that could be settled wait for it.
-   */
-  isYielding: boolean;
-  /** True if the producer must await {@link room} before it appends. */
-  readonly isFull: boolean;
-  /** Resolves when there is room, or when nothing more is wanted. Never rejects. */
-  room(): Promise<void>;
-  /** The source has ended by itself. */
-  end(): void;
-  /**
-   * The source has failed.
-   * @param cause what it threw
-   */
-  fail(cause: unknown): void;
-}
+import type { SequenceLogOptions, SequenceSink } from "./sequence-sink.js";
+import { cuts, LogStatus } from "./status.js";
+import { type Demand, noDemand, targetOf, WaitingRead } from "./waiting-reads.js";
 
 /**
  * The results of a sequence runner, in memory.
@@ -75,13 +21,14 @@ export interface SequenceSink<T> {
  *
  * States and transitions:
  *
- *     not started ──start──▶ running ──end──▶ ended ──a read reaches the end──▶ final: completed, failed
- *          └──────────────abort──┴──────────────┴──▶ final: aborted
+ *     not started ──start──▶ running ──end, expire──▶ ended ──a read reaches the end──▶ final: completed, failed, aborted
+ *          └───────────────cut──┴──────────────────────┴──▶ final: aborted
  *
  * - **running**: `append` adds items. The status is `progressed` while there are items to hand out, else `stalled`.
  * - **ended**: nothing is added any more. The read that returns the last item, or finds none left, makes the status
  *   final. If everything had been handed out before, it is final at once.
- * - **aborted**: pending reads took what they could, then the log was cut at `position`. Items handed out before
+ * - **expired**: work that is aborted without a request for it (idle, lifetime, shutdown) has ended; nothing is dropped.
+ * - **cut**: work that is stopped: pending reads took what they could, then the log was cut at `position`. Items handed out before
  *   stay.
  * - A final status never changes, and `position` does not move in it.
  *
@@ -92,7 +39,7 @@ export interface SequenceSink<T> {
  * application runs inside `accept`, `probe` and `deliver` (e.g. `toJSON` of an item) and may read, acknowledge or
  * abort: state is checked again after each of them.
  */
-export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, SequenceSink<T> {
+export class SequenceLog<T> implements ResultLog<T[]>, ScheduledLog<T[]>, SequenceSink<T> {
   readonly #options: SequenceLogOptions;
   readonly #events: LogEvents;
   readonly #life: LogStatus;
@@ -113,15 +60,9 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
    */
   #formerProgress = 0;
   /** Created with the first read that has to wait; reads that are served at once do not need it. */
-  #reads: WaitingReads<T[]> | undefined;
-  /** Requirements of the pending reads. Refers to the live object of `#reads`, which {@link #readsChanged} updates. */
+  #scheduler: ReadScheduler<T[]> | undefined;
+  /** Requirements of the pending reads: the live object of the scheduler. */
   #demand: Readonly<Demand> = noDemand;
-  /** True while a call-back of {@link afterTurn} is pending. */
-  #isWatching = false;
-  /** Value of {@link turnsPassed} when that call-back was requested. */
-  #watchesSince = 0;
-  /** The call-back, created once. */
-  #onTurn: (() => void) | undefined;
   /** Progress at which the producer pauses. */
   #bound: number;
   /** Progress at which the log is full: `mostItems` beyond the first item kept. */
@@ -181,12 +122,12 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
   read(request: ReadRequest, observer?: ReadObserver): Slice<T[]> | Promise<Slice<T[]>> {
     const start = this.#locate(request);
     const target = targetOf(start, request);
-    const probeAt = this.#isReady(target) ? Number.POSITIVE_INFINITY : this.#probe(start, request);
+    const probeAt = this.#isReady(target) ? Number.POSITIVE_INFINITY : this.probe(start, request);
     if (start < this.#window.first) throw this.#gone(start); // the probe ran application code, which may have acknowledged
     const isReady = probeAt === enough || this.#isReady(target);
     if (request.signal?.aborted && !isReady) throw request.signal.reason;
     if (request.start !== "tail" && request.acknowledge !== false) this.#acknowledge(start);
-    if (!this.#isDue(isReady, start + request.max)) {
+    if (!isDue(this, isReady, start + request.max)) {
       return new Promise((resolve, reject) => {
         const read = new WaitingRead(start, request, observer, resolve, reject);
         read.probeAt = probeAt;
@@ -219,20 +160,27 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
     this.#window.countIn(tally);
   }
 
-  /** Drops all items. */
+  /** Drops all items, and makes the outcome final. */
   discard(): void {
     this.#window.dropBefore(this.#window.end);
+    this.#life.finish();
+    this.#life.announce();
+  }
+
+  /** See {@link ResultLog.abort}. */
+  abort(reason: AbortReason): boolean {
+    return cuts(reason) ? this.#cut(reason) : this.#settleEnd(() => this.#life.expire(reason));
   }
 
   /**
-   * Aborts the log, including one that has ended but was not read to its end. The order matters: pending reads take
+   * Cuts the log, including one that has ended but was not read to its end. The order matters: pending reads take
    * their items while those exist, the log is cut and made consistent, and only then are the reads resolved, which
    * runs code of their readers.
    * @returns false if the status was final already
    */
-  abort(): boolean {
+  #cut(reason: AbortReason): boolean {
     if (this.#life.final) return false;
-    const taken = this.#takeReads().flatMap((read) => {
+    const taken = (this.#releaseScheduler()?.takeAll() ?? []).flatMap((read) => {
       const items = this.#tryItemsFor(read);
       return items ? [{ read, items }] : [];
     });
@@ -241,7 +189,7 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
     this.#formerProgress = this.#window.end;
     this.#window.cutAt(end);
     this.#position = end;
-    this.#life.abort();
+    this.#life.cut(reason);
     for (const { read, items } of taken) read.resolve(this.#slice(Math.min(read.start, end), items));
     this.#dropAcknowledged();
     this.#releaseProducer();
@@ -261,7 +209,7 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
     if (this.#life.ended) return;
     if (this.#window.end < this.#ceiling) {
       this.#window.push(item);
-      if (this.#window.end >= this.#demand.wakeAt) this.#wake(this.#reads!);
+      if (this.#window.end >= this.#demand.wakeAt) this.#scheduler!.wake();
     } else this.#overflow();
   }
 
@@ -275,7 +223,7 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
     const { mostItems } = this.#options;
     const message = `Cannot keep more items: limits.itemsPerRunner is ${mostItems}. Retain fewer, or read and acknowledge them`;
     const error = new ActiveSessionError("RUNNER_TOO_LARGE", message);
-    this.#end(error);
+    this.#settleEnd(() => this.#life.end(error));
     this.#events.onOverflow?.(error);
   }
 
@@ -293,12 +241,12 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
 
   /** Ends the log as completed. */
   end(): void {
-    this.#end(undefined);
+    this.#settleEnd(() => this.#life.end());
   }
 
   /** Ends the log as failed. */
   fail(cause: unknown): void {
-    this.#end(runnerFailed(cause));
+    this.#settleEnd(() => this.#life.end(runnerFailed(cause)));
   }
 
   // --- admission and acknowledgement -------------------------------------------------------------------------------
@@ -309,7 +257,7 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
    */
   #locate(request: ReadRequest): number {
     if (request.start === "tail") return this.#window.end;
-    if (request.start === undefined && this.#reads?.hasDefault) {
+    if (request.start === undefined && this.#scheduler?.hasDefault) {
       throw new ActiveSessionError(
         "READ_CONFLICT",
         "Cannot read: only one read at the default position may be pending, received another one without a start",
@@ -362,7 +310,8 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
     this.#acknowledged = limit;
     const { retain } = this.#options;
     if (retain !== "all") this.#dropBefore(limit - (retain === "unacknowledged" ? 0 : retain));
-    if (this.#reads) this.#rejectOvertaken(this.#reads);
+    // A passive read has lost its next item to another reader's acknowledgement: to skip it would be a silent gap.
+    this.#scheduler?.rejectBefore(this.#window.first, (start) => this.#gone(start));
     this.#moveBound();
   }
 
@@ -373,18 +322,6 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
     this.#ceiling += this.#window.first - first;
   }
 
-  /**
-   * Rejects passive reads that lost their next item to another reader's acknowledgement. Skipping it would be a
-   * silent gap.
-   */
-  #rejectOvertaken(reads: WaitingReads<T[]>): void {
-    for (const read of reads.all()) {
-      if (read.start >= this.#window.first) continue;
-      reads.remove(read);
-      read.reject(this.#gone(read.start));
-    }
-  }
-
   // --- waiting -----------------------------------------------------------------------------------------------------
 
   /** True if a read that waits for this position can be served. */
@@ -392,11 +329,23 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
     return this.#life.ended || this.#window.end >= target;
   }
 
-  /**
-   * Asks the reader if the available items are enough.
-   * @returns the progress at which to ask again, or {@link enough}
-   */
-  #probe(start: number, { probe, max }: ReadRequest): number {
+  /** See {@link ScheduledLog.produced}. */
+  get produced(): number {
+    return this.#window.end;
+  }
+
+  /** See {@link ScheduledLog.started}. */
+  get started(): boolean {
+    return this.#life.started;
+  }
+
+  /** See {@link ScheduledLog.ended}. */
+  get ended(): boolean {
+    return this.#life.ended;
+  }
+
+  /** See {@link ScheduledLog.probe}. */
+  probe(start: number, { probe, max }: ReadRequest): number {
     if (!probe) return Number.POSITIVE_INFINITY;
     const items = this.#window.slice(start, Math.min(start + max, this.#window.end));
     if (items.length === 0) return start + 1;
@@ -404,124 +353,24 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
     return count === 0 ? enough : start + Math.max(count, items.length + 1);
   }
 
-  /** Probes again if the progress at which the reader wants to be asked is reached. */
-  #hasEnough(read: WaitingRead<T[]>): boolean {
-    if (this.#window.end < read.probeAt) return false;
-    read.probeAt = this.#probe(read.start, read.request);
-    return read.probeAt === enough;
-  }
-
-  /**
-   * True if a read can be settled now, because nothing that may still happen in this turn would change its slice:
-   * the log has ended, or nothing is running, or there is more than the read may take.
-   */
-  #isDue(isReady: boolean, limit: number): boolean {
-    return this.#life.ended || (isReady && (!this.#life.started || this.#window.end > limit));
-  }
-
-  /** Registers a read that cannot be settled now. An eager unready read starts counting its turn here. */
+  /** Registers a read that cannot be settled now. */
   #wait(read: WaitingRead<T[]>, isReady: boolean): void {
-    this.#reads ??= this.#makeReads();
-    if (isReady) this.#settleSoon(this.#reads, read);
-    else this.#reads.add(read);
-    if (!isReady && read.request.eager) this.#watch(this.#reads, read);
-    this.#readsChanged(this.#reads);
-  }
-
-  /** Creates the set of waiting reads and connects its demand. */
-  #makeReads(): WaitingReads<T[]> {
-    const reads = new WaitingReads<T[]>(this);
-    this.#demand = reads.demand;
-    return reads;
-  }
-
-  /** A cancelled read no longer holds back acknowledgements or raises the bound. */
-  onCancelled(): void {
-    this.#readsChanged(this.#reads!);
-  }
-
-  /** A read whose time is up also gives the source a turn to report its end. */
-  onGivenUp(read: WaitingRead<T[]>): void {
-    this.#settleSoon(this.#reads!, read);
-    this.#readsChanged(this.#reads!);
-  }
-
-  /**
-   * The read has what it needs. The source gets one turn to report its end, so that the slice can carry the final
-   * status and no extra empty read is needed.
-   */
-  #settleSoon(reads: WaitingReads<T[]>, read: WaitingRead<T[]>): void {
-    reads.markReady(read);
-    read.readyAt = this.#window.end;
-    this.#watch(reads, read);
-  }
-
-  /**
-   * Lets a whole turn begin for the read. If a call-back is already pending and a turn has passed since it was
-   * requested, it would come too early: the read is then served by the next one.
-   */
-  #watch(reads: WaitingReads<T[]>, read: WaitingRead<T[]>): void {
-    read.awaitsTurn = true;
-    this.#callAfterTurn(reads);
-    read.isWatched = turnsPassed() === this.#watchesSince;
-  }
-
-  /** Requests one call-back for all reads that await a turn. */
-  #callAfterTurn(reads: WaitingReads<T[]>): void {
-    if (this.#isWatching) return;
-    this.#isWatching = true;
-    this.#watchesSince = turnsPassed();
-    this.#onTurn ??= () => this.#turnIsOver(reads);
-    afterTurn(this.#onTurn);
-  }
-
-  /** Settles the ready reads whose turn has passed, and marks eager ones as urgent. */
-  #turnIsOver(reads: WaitingReads<T[]>): void {
-    this.#isWatching = false;
-    let hasMore = false;
-    for (const read of reads.all()) {
-      if (!read.awaitsTurn || !reads.has(read)) continue; // settled meanwhile, by an abort in another read's `accept`
-      if (read.isWatched && !this.#isAsleep(read)) {
-        read.awaitsTurn = false;
-        if (read.ready) reads.settle(read);
-      } else {
-        read.isWatched = true;
-        hasMore = true;
-      }
+    if (!this.#scheduler) {
+      this.#scheduler = new ReadScheduler<T[]>(this);
+      this.#demand = this.#scheduler.demand;
     }
-    if (hasMore) this.#callAfterTurn(reads);
-    this.#readsChanged(reads);
-    this.#life.announce();
+    this.#scheduler.add(read, isReady);
   }
 
-  /**
-   * True if the turn does not count for the read: the source waits for its share of the loop and has not appended
-   * anything since the read became ready. Bounded by the read's `turnsLeft`.
-   */
-  #isAsleep(read: WaitingRead<T[]>): boolean {
-    return read.ready && this.isYielding && read.readyAt === this.#window.end && read.turnsLeft-- > 0;
-  }
-
-  /** Serves the reads that the present progress concerns. Called when the progress reaches `demand.wakeAt`. */
-  #wake(reads: WaitingReads<T[]>): void {
-    for (const read of reads.all()) {
-      if (!reads.has(read)) continue; // settled meanwhile
-      const isReady = read.ready || this.#isReady(read.target) || this.#hasEnough(read);
-      if (!reads.has(read)) continue; // settled by the reader's probe
-      if (this.#isDue(isReady, read.limit) || (isReady && read.isUrgent)) reads.settle(read);
-      else if (isReady && !read.ready) this.#settleSoon(reads, read);
-    }
-    this.#readsChanged(reads);
-  }
-
-  /**
-   * Recomputes what depends on the set of pending reads: when to wake them, what may be dropped, and how far the
-   * producer may go. To be called after each change.
-   */
-  #readsChanged(reads: WaitingReads<T[]>): void {
-    reads.measure();
+  /** See {@link ScheduledLog.onDemand}. */
+  onDemand(): void {
     this.#dropAcknowledged();
     this.#moveBound();
+  }
+
+  /** See {@link ScheduledLog.onSettledLater}. */
+  onSettledLater(): void {
+    this.#life.announce();
   }
 
   /** Recomputes the bound and resumes the producer if it has room. */
@@ -591,27 +440,27 @@ export class SequenceLog<T> implements ResultLog<T[]>, ReadsOwner<T[]>, Sequence
   /**
    * Ends the log and settles all reads. If everything had been handed out before, no later read would reach the
    * end: the status becomes final at once.
+   * @param end marks the work as ended
+   * @returns false if it had ended before
    */
-  #end(failure: ActiveSessionError | undefined): void {
-    if (this.#life.ended) return;
-    this.#life.end(failure);
-    for (const read of this.#takeReads()) this.#reads!.settle(read);
+  #settleEnd(end: () => void): boolean {
+    if (this.#life.ended) return false;
+    end();
+    const scheduler = this.#releaseScheduler();
+    for (const read of scheduler?.takeAll() ?? []) scheduler!.settle(read);
     this.#dropAcknowledged();
     if (this.#position === this.#window.end) this.#life.finish();
     this.#releaseProducer();
     this.#life.announce();
+    return true;
   }
 
-  /**
-   * Removes and returns all pending reads, so that code run while they are settled cannot settle them a second
-   * time.
-   */
-  #takeReads(): WaitingRead<T[]>[] {
-    if (!this.#reads) return [];
-    const reads = this.#reads.all();
-    for (const read of reads) this.#reads.remove(read);
-    this.#reads.measure();
-    return reads;
+  /** Gives up the scheduler, for good: reads of a log that has ended do not wait. */
+  #releaseScheduler(): ReadScheduler<T[]> | undefined {
+    const scheduler = this.#scheduler;
+    this.#scheduler = undefined;
+    this.#demand = noDemand;
+    return scheduler;
   }
 
   /** Once the work has ended, the estimated end is exact. */

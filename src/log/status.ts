@@ -1,12 +1,17 @@
 import type { ActiveSessionError } from "../base/error.js";
-import type { FinalStatus, RunnerProgress, RunnerStatus } from "../protocol/types.js";
+import type { AbortReason, FinalStatus, RunnerProgress, RunnerStatus } from "../protocol/types.js";
 import type { LogEvents, LogState, Slice } from "./result-log.js";
+
+/** True for an abort that was asked for: it drops what has not been handed out. */
+export function cuts(reason: AbortReason): boolean {
+  return reason === "stopped" || reason === "signal" || reason === "session-ended";
+}
 
 /**
  * The status of a runner, as far as it is the same in all logs.
  *
- *     not started ──start──▶ running ──end──▶ ended ──the end has been read──▶ final: completed, failed
- *          └──────────────abort──┴──────────────┴──▶ final: aborted
+ *     not started ──start──▶ running ──end, expire──▶ ended ──the end has been read──▶ final: completed, failed, aborted
+ *          └───────────────cut──┴──────────────────────┴──▶ final: aborted
  *
  * `outcome` is how the background work ended; `final` is set once that has become the status. The log knows if
  * anything is left to read; it passes position and progress to the methods that derive a status.
@@ -15,7 +20,9 @@ export class LogStatus {
   readonly #events: LogEvents;
   /** Stays true after the end. */
   #started = false;
-  #ended = false;
+  #outcome: FinalStatus | undefined;
+  /** Of the first abort. */
+  #abortReason: AbortReason | undefined;
   /** Error of ended work. Dropped by an abort. */
   #failure: ActiveSessionError | undefined;
   /** Irreversible once set. Until then an abort can still replace the outcome of ended work. */
@@ -35,7 +42,7 @@ export class LogStatus {
 
   /** True if nothing more will be produced. */
   get ended(): boolean {
-    return this.#ended;
+    return this.#outcome !== undefined;
   }
 
   /** The final status; `undefined` until it is reached. */
@@ -45,13 +52,12 @@ export class LogStatus {
 
   /** How the background work ended; `undefined` while it has not. */
   get outcome(): FinalStatus | undefined {
-    if (this.#final || !this.#ended) return this.#final;
-    return this.#failure ? "failed" : "completed";
+    return this.#outcome;
   }
 
   /** Marks the background work as running. Idempotent; ignored after the end. */
   start(): void {
-    if (this.#started || this.#ended) return;
+    if (this.#started || this.ended) return;
     this.#started = true;
     this.#events.onStarted?.();
   }
@@ -61,20 +67,26 @@ export class LogStatus {
    * @param failure its error; without one it has completed
    */
   end(failure?: ActiveSessionError): void {
-    this.#ended = true;
+    this.#outcome = failure ? "failed" : "completed";
     this.#failure = failure;
   }
 
-  /** Makes the outcome final. To be called when the end has been read. */
-  finish(): void {
-    this.#final = this.outcome;
+  /** Ends the work as aborted. What has been produced can still be read; then the status is final. */
+  expire(reason: AbortReason): void {
+    this.#outcome = "aborted";
+    this.#abortReason = reason;
   }
 
-  /** Ends the work and makes `aborted` final. A failure that has not been read is dropped. */
-  abort(): void {
-    this.#ended = true;
+  /** Makes the outcome final. To be called when the end has been read, or will never be. */
+  finish(): void {
+    this.#final = this.#outcome;
+  }
+
+  /** Ends the work and makes `aborted` final. A failure that has not been read is dropped; an earlier reason stays. */
+  cut(reason: AbortReason): void {
     this.#failure = undefined;
-    this.#final = "aborted";
+    this.#abortReason ??= reason;
+    this.#outcome = this.#final = "aborted";
   }
 
   /** Returns the status for a reader at `position` while the producer is at `progress`. */
@@ -90,10 +102,11 @@ export class LogStatus {
       position,
       progress,
       firstPosition,
-      started: this.#started || this.#ended,
+      started: this.#started || this.ended,
       paused,
-      ended: this.#ended,
-      ...(this.outcome && { outcome: this.outcome }),
+      ended: this.ended,
+      ...(this.#outcome && { outcome: this.#outcome }),
+      ...(this.#abortReason && { abortReason: this.#abortReason }),
       ...(this.#failure && { failure: this.#failure }),
     };
   }
@@ -108,7 +121,7 @@ export class LogStatus {
     paused: boolean,
   ): Slice<R> {
     const status = this.statusAt(position, progress.current);
-    const closed = this.#ended && position >= progress.current;
+    const closed = this.ended && position >= progress.current;
     const slice = { result, start, position, status, progress, firstPosition, paused, closed };
     return status === "failed" ? { ...slice, error: this.#failure! } : slice;
   }

@@ -243,7 +243,7 @@ describe("abort", () => {
     const waiting = required(log, 5);
     log.report("a", 9);
     log.report("b", 9);
-    expect(log.abort()).toBe(true);
+    expect(log.abort("stopped")).toBe(true);
     expect(onFinal).toHaveBeenCalledTimes(1);
     expect(await waiting).toMatchObject({ result: "b", position: 2, status: "aborted", closed: true });
     expect(await required(log, 1, { start: 0 })).toMatchObject({ result: "b", position: 2, status: "aborted" });
@@ -255,7 +255,7 @@ describe("abort", () => {
     const { log } = openLog();
     log.report("a");
     log.fail(new Error("x"));
-    expect(log.abort()).toBe(true);
+    expect(log.abort("stopped")).toBe(true);
     const slice = await available(log);
     expect(slice).toMatchObject({ result: "a", status: "aborted" });
     expect(slice.error).toBeUndefined();
@@ -265,7 +265,7 @@ describe("abort", () => {
     const { log } = openLog();
     log.end("final");
     await available(log);
-    expect(log.abort()).toBe(false);
+    expect(log.abort("stopped")).toBe(false);
     expect(log.current.status).toBe("completed");
   });
 
@@ -273,7 +273,7 @@ describe("abort", () => {
     "from within a reader's look at the value: each other read is settled once (%s)",
     async (how) => {
       const { log } = openLog();
-      const first = required(log, 1, { start: 0, accept: () => Number(log.abort()) || 1 });
+      const first = required(log, 1, { start: 0, accept: () => Number(log.abort("stopped")) || 1 });
       const deliver = vi.fn();
       const observer = { readWaits: vi.fn(), readSettled: vi.fn() };
       const second = promised(() => log.read({ start: 0, min: 1, max: 1, deliver }, observer));
@@ -287,10 +287,33 @@ describe("abort", () => {
   test("ignores what the body still says", async () => {
     const { log } = openLog();
     log.report("a");
-    log.abort();
+    log.abort("stopped");
     log.report("late");
     log.end("later");
     log.fail(new Error("latest"));
     expect(await available(log)).toMatchObject({ result: "a", position: 1, status: "aborted" });
+  });
+});
+
+describe.each(["idle", "lifetime", "shutdown"] as const)("an abort that was not asked for: %s", (reason) => {
+  test("ends the work at once; the status is final when the end has been read", async () => {
+    const { log, onFinal } = openLog();
+    const waiting = required(log, 5);
+    log.report("a");
+    log.report("b");
+    expect(log.abort(reason)).toBe(true);
+    log.report("late");
+    expect(await waiting).toMatchObject({ result: "b", status: "aborted", closed: true });
+    expect(log.current).toMatchObject({ outcome: "aborted", abortReason: reason, status: "aborted" });
+    expect(onFinal).toHaveBeenCalledTimes(1);
+  });
+
+  test("without a reader the status is not final before the value has been read, or dropped", () => {
+    const { log, onFinal } = openLog();
+    log.report("a");
+    log.abort(reason);
+    expect([log.status, log.abort("idle"), onFinal.mock.calls.length]).toEqual(["progressed", false, 0]);
+    log.discard();
+    expect([log.status, onFinal.mock.calls.length]).toEqual(["aborted", 1]);
   });
 });

@@ -1,7 +1,7 @@
-import { type ActiveSessionError, runnerFailed } from "../base/error.js";
-import type { RunnerProgress, RunnerStatus } from "../protocol/types.js";
+import { runnerFailed } from "../base/error.js";
+import type { AbortReason, RunnerProgress, RunnerStatus } from "../protocol/types.js";
 import type { LogEvents, LogState, ReadObserver, ReadRequest, ResultLog, Slice } from "./result-log.js";
-import { LogStatus } from "./status.js";
+import { cuts, LogStatus } from "./status.js";
 import { type ReadsOwner, targetOf, WaitingRead, WaitingReads } from "./waiting-reads.js";
 
 /** The producer's side of a process log. Calls after the end are ignored. */
@@ -30,13 +30,13 @@ export interface ProcessSink<T> {
  * newest value is kept, so reading needs no acknowledgement and no position is ever gone.
  *
  *     not started ──start──▶ running ──end, fail──▶ ended ──a read reaches the end──▶ final: completed, failed
- *          └───────────────abort──┴───────────────────┴──▶ final: aborted
+ *          └────────────────cut──┴───────────────────┴──▶ final: aborted
  *
  * - **running**: each report replaces the value and adds 1 to `progress`. A waiting read gets the value of the
  *   report that reached its target; a later read of an earlier position gets the newest value with the older
  *   position.
  * - **ended**: a normal end is one more position, a failure is not. All waiting reads get the newest value.
- * - **aborted**: nothing is dropped; `position` becomes the progress, and all reads get the newest value.
+ * - **cut**: nothing is dropped; `position` becomes the progress, and all reads get the newest value.
  * - A final status never changes, and `position` does not move in it.
  */
 export class ValueLog<T> implements ResultLog<T | undefined>, ReadsOwner<T | undefined>, ProcessSink<T> {
@@ -107,18 +107,22 @@ export class ValueLog<T> implements ResultLog<T | undefined>, ReadsOwner<T | und
   /** Does nothing: only items of sequences are counted. */
   countIn(): void {}
 
-  /** Drops the value. */
+  /** Drops the value, and makes the outcome final. */
   discard(): void {
     this.#value = undefined;
+    this.#life.finish();
+    this.#life.announce();
   }
 
-  /**
-   * Aborts the log, including one that has ended but was not read to its end.
-   * @returns false if the status was final already
-   */
-  abort(): boolean {
+  /** See {@link ResultLog.abort}; a process has one value, and keeps it. */
+  abort(reason: AbortReason): boolean {
+    return cuts(reason) ? this.#cut(reason) : this.#end(() => this.#life.expire(reason));
+  }
+
+  /** Makes `aborted` final at once. */
+  #cut(reason: AbortReason): boolean {
     if (this.#life.final) return false;
-    this.#life.abort();
+    this.#life.cut(reason);
     this.#position = this.#reported;
     this.#settleAll();
     this.#life.announce();
@@ -146,23 +150,27 @@ export class ValueLog<T> implements ResultLog<T | undefined>, ReadsOwner<T | und
     if (this.#life.ended) return;
     if (value !== undefined) this.#value = value;
     this.#reported++;
-    this.#end(undefined);
+    this.#end(() => this.#life.end());
   }
 
   /** Ends the log as failed. A failure is not a position. */
   fail(cause: unknown): void {
-    if (!this.#life.ended) this.#end(runnerFailed(cause));
+    this.#end(() => this.#life.end(runnerFailed(cause)));
   }
 
   /**
    * Settles all reads. If everything had been handed out before, no later read would reach the end: the status
    * becomes final at once.
+   * @param end marks the work as ended
+   * @returns false if it had ended before
    */
-  #end(failure: ActiveSessionError | undefined): void {
-    this.#life.end(failure);
+  #end(end: () => void): boolean {
+    if (this.#life.ended) return false;
+    end();
     this.#settleAll();
     if (this.#position === this.#reported) this.#life.finish();
     this.#life.announce();
+    return true;
   }
 
   // --- settling ----------------------------------------------------------------------------------------------------

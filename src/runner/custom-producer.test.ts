@@ -2,7 +2,7 @@ import { describe, expect, test, vi } from "vitest";
 import { isPending, openHost, turns } from "../../test/support/control.js";
 import { createDeferred } from "../base/async.js";
 import type { CleanupSummary } from "../base/dispose.js";
-import type { SequenceSink } from "../log/sequence-log.js";
+import type { SequenceSink } from "../log/sequence-sink.js";
 import type { ProcessSink } from "../log/value-log.js";
 import { defineProcessRunner, defineSequenceRunner } from "../session/define.js";
 import type { RunnerOptions } from "../session/options.js";

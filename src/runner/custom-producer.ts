@@ -1,4 +1,4 @@
-import { createDeferred, isAbort } from "../base/async.js";
+import { createDeferred } from "../base/async.js";
 import type { CleanupSummary } from "../base/dispose.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 import type { Producer, ProducerEvents, RunnerContext } from "./producer.js";
@@ -10,6 +10,11 @@ export class Produced<Sink> {
    * @param produce receives the log to fill; must return a {@link Producer}, which is checked at run time
    */
   constructor(readonly produce: (sink: Sink) => unknown) {}
+}
+
+/** True for a factory of a custom producer, false for a source or a body. */
+export function isProduced<Source, Sink>(value: Source | Produced<Sink>): value is Produced<Sink> {
+  return value instanceof Produced;
 }
 
 /**
@@ -63,7 +68,7 @@ export class CustomProducer<Sink extends { start(): void }> implements Producer 
       this.#sink.start(); // idempotent; a producer that never called it would be started again by every read
     } catch (cause) {
       if (!this.#isStopped) throw startFailed(cause);
-      if (!isAbort(cause, context.signal)) this.#events.onLateError(cause);
+      this.#events.onErrorAfterStop(cause);
     }
   }
 

@@ -2,7 +2,7 @@
 
 import { ActiveSessionError, describe, type Issue } from "../base/error.js";
 import type { Retain } from "../log/result-log.js";
-import type { SequenceSink } from "../log/sequence-log.js";
+import type { SequenceSink } from "../log/sequence-sink.js";
 import type { ProcessSink } from "../log/value-log.js";
 import { Produced } from "./custom-producer.js";
 import type { ProcessBody, ProcessContext } from "./process-producer.js";

@@ -1,4 +1,4 @@
-import { createDeferred, isAbort } from "../base/async.js";
+import { createDeferred } from "../base/async.js";
 import type { CleanupSummary } from "../base/dispose.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 import type { ProcessSink } from "../log/value-log.js";
@@ -103,7 +103,7 @@ export class ProcessProducer<T> implements Producer {
       if (this.#state === "running") this.#sink.end(value as T | undefined);
     } catch (error) {
       if (this.#state === "running") this.#sink.fail(error);
-      else if (!isAbort(error, context.signal)) this.#events.onLateError(error);
+      else this.#events.onErrorAfterStop(error);
     }
     this.#state = "closed";
     this.#closed.resolve(allWell);

@@ -1,5 +1,5 @@
 import { type ProcessSink, ValueLog } from "../log/value-log.js";
-import { CustomProducer, Produced } from "./custom-producer.js";
+import { CustomProducer, isProduced, type Produced } from "./custom-producer.js";
 import { type ProcessBody, ProcessProducer } from "./process-producer.js";
 import { Runner, RunnerLink, type RunnerOwner, type RunnerSettings } from "./runner.js";
 
@@ -30,7 +30,6 @@ export function createProcess<T>(
 ): ProcessRunner<T> {
   const link = new RunnerLink();
   const log = new ValueLog<T>(link);
-  const producer =
-    body instanceof Produced ? new CustomProducer(log, body, link) : new ProcessProducer(log, body, link);
+  const producer = isProduced(body) ? new CustomProducer(log, body, link) : new ProcessProducer(log, body, link);
   return new ProcessRunner<T>({ owner, log, producer, settings, link });
 }

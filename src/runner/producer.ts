@@ -31,7 +31,9 @@ export function checkEstimate(action: string, what: string, estimate: unknown): 
 
 /** Events of a producer that do not go through its log. */
 export interface ProducerEvents {
-  /** The work has thrown after it was stopped. Called however late that is. */
+  /** The work has thrown after it was stopped, however late that is. An error that only reports the stop is ignored. */
+  onErrorAfterStop(error: unknown): void;
+  /** A clean-up step of the work has failed after its time was up. */
   onLateError(error: unknown): void;
 }
 

@@ -1,3 +1,4 @@
+import * as diagnostics from "node:diagnostics_channel";
 import { describe, expect, test, vi } from "vitest";
 import { atEnd } from "../../test/support/cleanup.js";
 import { isPending, listenerCount, openHost, PushSource, turns } from "../../test/support/control.js";
@@ -423,6 +424,74 @@ describe("abort", () => {
     await done.getRequired();
     await done[Symbol.asyncDispose]();
     expect(await done.abort()).toBe("completed");
+  });
+});
+
+describe("an end that was not asked for (design §5 rule 7)", () => {
+  /** The payloads of `runner.final` from now on. */
+  function finals() {
+    const told: unknown[] = [];
+    const channel = diagnostics.channel("active-session:runner.final");
+    const listen = ({ status, reason }: { status?: string; reason?: string }) => void told.push([status, reason]);
+    channel.subscribe(listen as never);
+    atEnd(() => channel.unsubscribe(listen as never));
+    return told;
+  }
+
+  test.each(["idle", "lifetime", "shutdown"] as const)(
+    "%s: the work's signal and the event come at once, the status when what was produced has been read",
+    async (reason) => {
+      const { session } = await openSession();
+      const source = new PushSource<number>();
+      let work: AbortSignal | undefined;
+      const runner = await session.createSequenceRunner(({ signal }) => {
+        work = signal;
+        return source;
+      });
+      source.push(1, 2, 3);
+      await turns();
+      const told = finals();
+      runner.abortFor(reason);
+      expect([work?.aborted, work?.reason.message]).toEqual([true, `The runner was aborted: ${reason}`]);
+      expect([told, runner.status, runner.phase]).toEqual([[["aborted", reason]], "progressed", "aborted"]);
+      expect([runner.signal.aborted, runner.abortReason]).toEqual([false, undefined]);
+      expect(await runner.getRequired({ advance: 9 })).toMatchObject({ result: [1, 2, 3], status: "aborted" });
+      expect([runner.status, runner.abortReason, runner.signal.aborted]).toEqual(["aborted", reason, true]);
+      expect(told).toHaveLength(1);
+    },
+  );
+
+  test("leaves work that has completed completed, also if it is never read", async () => {
+    const { runner, source, session } = await openRunner();
+    source.push(1, 2);
+    source.end();
+    await turns();
+    const told = finals();
+    await runner.dispose("idle");
+    expect([runner.status, runner.abortReason, told]).toEqual(["completed", undefined, [["completed", undefined]]]);
+    await session.terminate();
+    expect(told).toHaveLength(1);
+  });
+
+  test("leaves work that has failed failed, also if it is never read", async () => {
+    const { runner, source } = await openRunner();
+    source.push(1);
+    source.fail(new Error("broken"));
+    await turns();
+    const told = finals();
+    await runner.dispose("lifetime");
+    expect([runner.status, told]).toEqual(["failed", [["failed", undefined]]]);
+  });
+
+  test("a stop after it cuts what is unread, and tells nothing a second time", async () => {
+    const { runner, source } = await openRunner();
+    source.push(1, 2);
+    await turns();
+    const told = finals();
+    runner.abortFor("lifetime");
+    expect(await runner.abort("now")).toBe("aborted");
+    expect([runner.progress.current, runner.abortReason]).toEqual([0, "lifetime"]);
+    expect(told).toEqual([["aborted", "lifetime"]]);
   });
 });
 

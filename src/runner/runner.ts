@@ -1,4 +1,4 @@
-import { abortable, noop } from "../base/async.js";
+import { abortable, isAbort, noop } from "../base/async.js";
 import { checkInteger } from "../base/check.js";
 import type { CleanupSummary, Resource } from "../base/dispose.js";
 import { ActiveSessionError, describe } from "../base/error.js";
@@ -40,7 +40,7 @@ export interface RunnerOwner {
   remove(runner: Runner, disposal: Promise<CleanupSummary>): void;
   /** The background has started. */
   started(runner: Runner): void;
-  /** The status has become final. */
+  /** The work has been aborted, or its status has become final. Called once; `state.status` is how it has ended. */
   ended(runner: Runner, state: LogState): void;
   /** The work or a clean-up step has failed after the clean-up was over. */
   failedLate(runner: Runner, error: unknown): void;
@@ -64,7 +64,9 @@ export interface RunnerSettings {
 
 /** The events of a runner's log and producer. */
 interface RunnerEvents extends Required<LogEvents> {
-  /** The work has thrown after it was stopped. */
+  /** See {@link ProducerEvents}. */
+  onErrorAfterStop(error: unknown): void;
+  /** See {@link ProducerEvents}. */
   onLateError(error: unknown): void;
 }
 
@@ -85,6 +87,10 @@ export class RunnerLink implements RunnerEvents {
 
   onFinal(): void {
     this.runner?.onFinal();
+  }
+
+  onErrorAfterStop(error: unknown): void {
+    this.runner?.onErrorAfterStop(error);
   }
 
   onLateError(error: unknown): void {
@@ -135,10 +141,10 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   readonly #removal = new LazySignal();
   /** Created at first use. */
   #key: string | undefined;
-  /** Set before the log is aborted, because the log's final event needs it. */
-  #abortReason: AbortReason | undefined;
-  /** The argument of `abort`, or the reason of a followed signal. */
-  #abortCause: unknown;
+  /** The argument of the first `abort`, or the reason of a followed signal. */
+  #abortCause: unknown = none;
+  /** True once the owner has been told of the end. */
+  #isEndTold = false;
   /** Set once the runner is disposed. */
   #disposal: Promise<CleanupSummary> | undefined;
   /** Stops following the application's signal. */
@@ -212,7 +218,8 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
 
   /** Why the runner was aborted; only with the status `aborted`. */
   get abortReason(): AbortReason | undefined {
-    return this.status === "aborted" ? this.#abortReason : undefined;
+    const { status, abortReason } = this.#log.current;
+    return status === "aborted" ? abortReason : undefined;
   }
 
   /**
@@ -245,7 +252,7 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
       phase: phaseOf(state),
       ...(state.paused && { paused: true as const }),
       ...(state.status === "failed" && state.failure && { error: state.failure }),
-      ...(state.status === "aborted" && this.#abortReason && { abortReason: this.#abortReason }),
+      ...(state.status === "aborted" && state.abortReason && { abortReason: state.abortReason }),
     };
   }
 
@@ -394,16 +401,35 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
     return this.status;
   }
 
-  /** Aborts synchronously. The work's signal has fired on return. No effect if the status is final. @internal */
+  /**
+   * Aborts synchronously, as far as {@link ResultLog.abort} has an effect. The work's signal has then fired on return, and the
+   * owner has been told of the end, even if it has not been read yet.
+   * @internal
+   */
   abortFor(reason: AbortReason, cause?: unknown): void {
-    if (this.#abortReason) return;
-    this.#abortReason = reason;
-    this.#abortCause = cause;
-    if (!this.#log.abort()) {
-      this.#abortReason = undefined;
+    const isFirst = this.#abortCause === none; // set before the log is aborted, since its readers may abort again
+    if (isFirst) this.#abortCause = cause;
+    if (!this.#log.abort(reason)) {
+      if (isFirst) this.#abortCause = none;
       return;
     }
+    const { current } = this.#log;
+    this.#tellEnd(current);
+    if (!this.#execution.signal.aborted) this.#execution.signal.abort(this.#abortError(current));
     this.#execution.stop();
+  }
+
+  /** Tells the owner of the end, once. */
+  #tellEnd(state: LogState): void {
+    if (this.#isEndTold) return;
+    this.#isEndTold = true;
+    const isFinal = state.outcome === undefined || state.status === state.outcome;
+    this.#parts.owner.ended(this, isFinal ? state : { ...state, status: state.outcome });
+  }
+
+  /** The error that the signals of an aborted runner abort with. */
+  #abortError({ abortReason }: LogState): Error {
+    return abortError(abortReason, this.#abortCause === none ? undefined : this.#abortCause);
   }
 
   /** Aborts the runner, with the reason `signal`, when `signal` aborts or if it has aborted already. @internal */
@@ -434,17 +460,22 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
     this.#offSignal();
     const { current } = this.#log;
     const { status, failure } = current;
-    this.#parts.owner.ended(this, current);
+    this.#tellEnd(current);
     if (status !== "aborted") {
       this.#finalSignal.abort(failure ?? status);
       return;
     }
-    const error = abortError(this.#abortReason, this.#abortCause);
+    const error = this.#abortError(current);
     this.#execution.signal.abort(error);
     this.#finalSignal.abort(error);
   }
 
-  /** The work has thrown after it was stopped. @internal */
+  /** The work has thrown after it was stopped: it is expected to throw the signal's reason, or an `AbortError`. @internal */
+  onErrorAfterStop(error: unknown): void {
+    if (!isAbort(error, this.#execution.signal)) this.onLateError(error);
+  }
+
+  /** See {@link ProducerEvents}. @internal */
   onLateError(error: unknown): void {
     this.#execution.onLateError(error);
   }
@@ -599,6 +630,9 @@ function once(act: () => void): () => void {
 function toResult<R>({ result, status, position, error }: Slice<R>): RunnerResult<R> {
   return error ? { result, status, position, error } : { result, status, position };
 }
+
+/** No abort has been asked for; any value may be its cause. */
+const none = Symbol("none");
 
 /** Makes the `RUNNER_ABORTED` error: the reason of the signals, and the error of iterating an aborted sequence. */
 export function abortError(reason: AbortReason | undefined, cause?: unknown): ActiveSessionError {

@@ -1,7 +1,7 @@
-import { createDeferred, type Deferred, isAbort, isThenable } from "../base/async.js";
+import { createDeferred, type Deferred, isThenable } from "../base/async.js";
 import type { CleanupSummary } from "../base/dispose.js";
 import { isSliceOver, nextSlice } from "../base/event-loop.js";
-import type { SequenceSink } from "../log/sequence-log.js";
+import type { SequenceSink } from "../log/sequence-sink.js";
 import { checkEstimate, type Producer, type ProducerEvents, type RunnerContext } from "./producer.js";
 import {
   discardSource,
@@ -46,8 +46,6 @@ export class SequenceProducer<T> implements Producer {
   readonly #events: ProducerEvents;
   /** Until the source is open; then it is released for the garbage collector. */
   #source: SequenceSource<T> | undefined;
-  /** The context of the last start; its signal identifies errors that only report the abort. */
-  #context: RunnerContext | undefined;
   /** Set when pumping begins. A source that is opened during a stop is closed without it. */
   #open: OpenSource<T> | undefined;
   /** `closing` is entered once, by `stop` or by the source's end, and never left. */
@@ -79,7 +77,6 @@ export class SequenceProducer<T> implements Producer {
   async start(context: RunnerContext): Promise<void> {
     if (this.#state !== "idle") return;
     this.#state = "opening";
-    this.#context = context;
     let opened: Source<T> | undefined;
     try {
       // The source function is called in this very step, so that a synchronous error is an error of the start.
@@ -188,7 +185,7 @@ export class SequenceProducer<T> implements Producer {
       }
       this.#finish(() => sink.end());
     } catch (error) {
-      if (this.#isStopped()) return this.#tellUnlessAbort(error); // from a source that is closed already
+      if (this.#isStopped()) return this.#events.onErrorAfterStop(error); // from a source that is closed already
       this.#finish(() => sink.fail(error));
     }
     this.#close(open, "ended");
@@ -196,11 +193,6 @@ export class SequenceProducer<T> implements Producer {
 
   /** A bound function, because it is passed on as a callback. */
   readonly #tellLate = (error: unknown): void => this.#events.onLateError(error);
-
-  /** Reports an error after a stop, unless it is the signal's reason or an `AbortError`: a stopped source is expected to throw that. */
-  #tellUnlessAbort(error: unknown): void {
-    if (!this.#context || !isAbort(error, this.#context.signal)) this.#events.onLateError(error);
-  }
 
   /**
    * Gives up the event loop until the next time slice. The flag makes the log keep a ready read waiting for some more turns, since
@@ -243,7 +235,7 @@ export class SequenceProducer<T> implements Producer {
       this.#finish(() => sink.end());
     } catch (error) {
       hasEnded = true;
-      if (this.#isStopped()) this.#tellUnlessAbort(error);
+      if (this.#isStopped()) this.#events.onErrorAfterStop(error);
       this.#finish(() => sink.fail(error));
     }
     this.#close(open, hasEnded ? "ended" : "between");
@@ -264,6 +256,8 @@ export class SequenceProducer<T> implements Producer {
    * @param at decides if the iterator itself still has to be closed
    */
   #close(open: OpenSource<T>, at: SourcePoint): void {
+    // Finished runners are kept for a while: nothing more comes of this source, so they need not keep what it was started with.
+    if (at === "ended") this.#open = undefined;
     const closing = open.close(at, this.#closeTimeout, this.#tellLate);
     if (closing instanceof Promise) void closing.then(this.#closed.resolve);
     else this.#closed.resolve(closing);

@@ -1,7 +1,7 @@
 import { describe, expect, test, vi } from "vitest";
 import { isPending, openHost, PushSource, turns } from "../../test/support/control.js";
 import { afterTurn } from "../base/event-loop.js";
-import type { SequenceSink } from "../log/sequence-log.js";
+import type { SequenceSink } from "../log/sequence-sink.js";
 import type { ActiveSession } from "../session/active-session.js";
 import { defineSequenceRunner } from "../session/define.js";
 import type { RunnerOptions } from "../session/options.js";

@@ -1,6 +1,7 @@
 import type { ReadRequest } from "../log/result-log.js";
-import { SequenceLog, type SequenceLogOptions, type SequenceSink } from "../log/sequence-log.js";
-import { CustomProducer, Produced } from "./custom-producer.js";
+import { SequenceLog } from "../log/sequence-log.js";
+import type { SequenceLogOptions, SequenceSink } from "../log/sequence-sink.js";
+import { CustomProducer, isProduced, type Produced } from "./custom-producer.js";
 import { LazySignal } from "./lazy-signal.js";
 import { abortError, Runner, RunnerLink, type RunnerOwner, type RunnerParts, type RunnerSettings } from "./runner.js";
 import { SequenceProducer } from "./sequence-producer.js";
@@ -132,13 +133,12 @@ export function createSequence<T>(
   const link = new RunnerLink();
   const log = new SequenceLog<T>(settings, link, owner.tally);
   try {
-    const producer =
-      source instanceof Produced
-        ? new CustomProducer(log, source, link)
-        : new SequenceProducer(log, source, owner.cleanupTimeout, link);
+    const producer = isProduced(source)
+      ? new CustomProducer(log, source, link)
+      : new SequenceProducer(log, source, owner.cleanupTimeout, link);
     return new SequenceRunner<T>({ owner, log, producer, settings, link }, settings.aheadLimit);
   } catch (error) {
-    log.abort(); // a failed factory may have appended items already, or go on to do so
+    log.abort("stopped"); // a failed factory may have appended items already, or go on to do so
     log.discard();
     throw error;
   }

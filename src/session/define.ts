@@ -1,6 +1,6 @@
 /** Definitions of runners: named, typed and reusable, independent of any session. */
 
-import type { SequenceSink } from "../log/sequence-log.js";
+import type { SequenceSink } from "../log/sequence-sink.js";
 import type { ProcessSink } from "../log/value-log.js";
 import {
   type DefinitionOptions,

@@ -418,8 +418,7 @@ export class SessionRunners implements RunnerOwner {
   }
 
   /** Publishes `runner.final`; for a failure with the error that the work threw, not with the one that wraps it for clients. */
-  ended(runner: Runner, { status, position, progress, failure }: LogState): void {
-    const { abortReason: reason } = runner;
+  ended(runner: Runner, { status, position, progress, failure, abortReason: reason }: LogState): void {
     const outcome = { status, position, progress, ...(reason && { reason }) };
     const hasFailed = status === "failed";
     const error = hasFailed ? { error: failure?.cause ?? failure } : {};
