@@ -177,7 +177,7 @@ describe("as JSON", () => {
 
   test("a property that is undefined is left out, an item that is becomes null", () => {
     expectTypeOf<AsJson<{ a?: Date; b: number | undefined }>>().toEqualTypeOf<{
-      a?: string | undefined;
+      a?: string;
       b: number | undefined;
     }>();
     expectTypeOf<AsJson<(Date | undefined)[]>>().toEqualTypeOf<(string | null)[]>();

@@ -40,10 +40,10 @@ const longest = { full: 180_000, quick: 20_000 };
 
 /**
  * @param {Case} testCase
- * @param {{ machine: { isQuiet(): Promise<boolean> }, dist: string, isQuick: boolean, deadline: number, confidence?: number }} options
+ * @param {{ machine: { isQuiet(): Promise<boolean> }, dist: string, isQuick: boolean, deadline: number }} options
  *   `deadline`: no further block begins after it, ms on the clock of `performance.now`
  */
-export async function measureCase(testCase, { machine, dist, isQuick, deadline, confidence }) {
+export async function measureCase(testCase, { machine, dist, isQuick, deadline }) {
   const mode = isQuick ? "quick" : "full";
   const end = Math.min(deadline, performance.now() + longest[mode]);
   const { warmUp = 0 } = testCase;
@@ -59,11 +59,11 @@ export async function measureCase(testCase, { machine, dist, isQuick, deadline, 
     disturbed += block.disturbed;
     blocks.push(block.rounds);
     if (blocks.length < fewestBlocks[mode]) continue;
-    left = testCase.figures.filter((figure) => resultOf(figure, blocks, confidence)?.verdict === "cannot tell");
+    left = testCase.figures.filter((figure) => resultOf(figure, blocks)?.verdict === "cannot tell");
     const lasted = performance.now() - began;
     if (left.length === 0 || performance.now() + lasted > end) break;
   }
-  return testCase.figures.flatMap((figure) => resultOf(figure, blocks, confidence, disturbed) ?? []);
+  return testCase.figures.flatMap((figure) => resultOf(figure, blocks, disturbed) ?? []);
 }
 
 /** The sides that these figures need. */
@@ -113,7 +113,7 @@ async function measureRounds(sides, { rounds: count, machine, end }) {
 }
 
 /** The figure over all rounds that have its sides; `undefined` if none has. */
-function resultOf(figure, blocks, confidence, disturbed) {
+function resultOf(figure, blocks, disturbed) {
   const { of, against, value } = figure;
   const pick = (measured) => (value === undefined ? measured : measured[value]);
   const having = blocks
@@ -124,7 +124,7 @@ function resultOf(figure, blocks, confidence, disturbed) {
   const entries = having.map((rounds) =>
     rounds.map((round) => (against ? Math.log(pick(round[of]) / pick(round[against])) : pick(round[of]))),
   );
-  const interval = intervalOf(entries, { confidence });
+  const interval = intervalOf(entries);
   const scaled = against
     ? { mean: Math.exp(interval.mean), low: Math.exp(interval.low), high: Math.exp(interval.high) }
     : interval;
@@ -147,6 +147,7 @@ export function comparisonOf(testCase, { before, after }) {
   const distinct = [...new Map(values.map((figure) => [`${figure.of} ${figure.value}`, figure])).values()];
   return {
     ...testCase,
+    rounds: Math.ceil(testCase.rounds / 3), // more starts tell more than more rounds
     open: (side) => {
       const [name, build] = side.split("@");
       return testCase.open(name, build === "before" ? before : after);

@@ -15,8 +15,8 @@ export interface RunnerRow extends RunnerTitle {
   /** How far the work itself is. `paused`: it waits until its results are read. */
   readonly state: "starting" | "running" | "paused" | "completed" | "failed" | "aborted";
   readonly current: number;
-  readonly estimatedEnd?: number | undefined;
-  readonly abortReason?: string | undefined;
+  readonly estimatedEnd?: number;
+  readonly abortReason?: string;
 }
 
 /** What is created by its name, over HTTP, has no data of the demo's. */

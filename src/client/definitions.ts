@@ -83,7 +83,7 @@ export type AsJson<T> = 0 extends 1 & T
             : T extends ReadonlyMap<unknown, unknown> | ReadonlySet<unknown>
               ? Record<string, never>
               : T extends object
-                ? { [K in keyof T as PropertyOf<K, T[K]>]: AsJsonProperty<T[K]> }
+                ? { [K in keyof T as PropertyOf<K, T[K]>]: AsJsonProperty<T, K> }
                 : T;
 
 /** Values without a JSON form. */
@@ -92,5 +92,10 @@ type Formless = symbol | ((...args: never[]) => unknown);
 /** Drops a property whose name is a symbol or whose value has no JSON form. */
 type PropertyOf<K, V> = K extends symbol ? never : Exclude<V, undefined> extends Formless ? never : K;
 
-/** Keeps `undefined` in the type of a property: JSON leaves the property out. */
-type AsJsonProperty<T> = undefined extends T ? AsJson<Exclude<T, undefined>> | undefined : AsJson<T>;
+/**
+ * Keeps `undefined` in the type of a property that must be there: JSON leaves it out. An optional one needs none, and with
+ * `exactOptionalPropertyTypes` must not have it.
+ */
+type AsJsonProperty<T, K extends keyof T> = undefined extends T[K]
+  ? AsJson<Exclude<T[K], undefined>> | (object extends Pick<T, K> ? never : undefined)
+  : AsJson<T[K]>;
