@@ -40,7 +40,7 @@ export async function readWaiting(
   { runner, handover }: WaitingReadTarget,
   { start, min, max, timeout, over, limits }: WaitingReadOptions,
 ): Promise<EncodedSlice> {
-  if (over.aborted) throw over.reason;
+  for (const ending of [handover, over]) if (ending.aborted) throw ending.reason; // it would not call back any more
   let wait: Wait | undefined;
   const onWait = (begun: Wait) => {
     wait = begun;

@@ -1082,3 +1082,48 @@ test("completed work that is discarded unread has completed", () => {
   log.discard();
   expect([log.status, onFinal.mock.calls.length]).toEqual(["completed", 1]);
 });
+
+describe("code of a reader that ends the log while it is cut", () => {
+  test("a read that it begins is settled", async () => {
+    const { log } = openLog();
+    produce(log, 1);
+    let begun: Promise<Slice<number[]>> | undefined;
+    const first = required(log, 3, {
+      start: 0,
+      accept: () => {
+        begun ??= required(log, 9, { start: 0 });
+        return 1;
+      },
+    });
+    log.abort("stopped");
+    expect(await first).toMatchObject({ result: [0], status: "aborted" });
+    expect(await begun).toMatchObject({ result: [0], status: "aborted" });
+  });
+
+  test("a second cut leaves positions in order", async () => {
+    const { log } = openLog();
+    produce(log, 4);
+    const [one, all] = [
+      required(log, 9, { start: 0, accept: () => Number(log.abort("stopped")) || 1 }),
+      required(log, 9, { start: 0 }),
+    ];
+    log.abort("stopped");
+    await Promise.all([one, all]);
+    const { position, progress } = log.current;
+    expect(position).toBeLessThanOrEqual(progress.current);
+  });
+
+  test("items that it has dropped are not read as undefined", async () => {
+    const { log } = openLog();
+    produce(log, 3);
+    log.end();
+    const accept = () => {
+      log.abort("shutdown");
+      log.discard();
+      return 3;
+    };
+    await expect(promised(() => log.read({ start: 0, max: 3, accept }))).rejects.toMatchObject({
+      code: "POSITION_GONE",
+    });
+  });
+});

@@ -184,6 +184,11 @@ export class SequenceLog<T> implements ResultLog<T[]>, ScheduledLog<T[]>, Sequen
       const items = this.#tryItemsFor(read);
       return items ? [{ read, items }] : [];
     });
+    if (this.#life.final) {
+      // A reader has cut the log meanwhile: what was taken is given, but nothing moves any more.
+      for (const { read, items } of taken) read.resolve(this.#slice(Math.min(read.start, this.#position), items));
+      return true;
+    }
     const ends = taken.map(({ read, items }) => (items.length > 0 ? read.start + items.length : 0));
     const end = Math.max(this.#position, ...ends);
     this.#formerProgress = this.#window.end;
@@ -191,6 +196,7 @@ export class SequenceLog<T> implements ResultLog<T[]>, ScheduledLog<T[]>, Sequen
     this.#position = end;
     this.#life.cut(reason);
     for (const { read, items } of taken) read.resolve(this.#slice(Math.min(read.start, end), items));
+    this.#settleRest(); // reads that readers have begun meanwhile
     this.#dropAcknowledged();
     this.#releaseProducer();
     this.#life.announce();
@@ -413,6 +419,7 @@ export class SequenceLog<T> implements ResultLog<T[]>, ScheduledLog<T[]>, Sequen
   /** Selects the items of a read, at most as many as its reader accepts. */
   #itemsFor(start: number, request: ReadRequest): T[] {
     const { final } = this.#life;
+    if (start < this.#window.first) throw this.#gone(start); // code of a reader has had the items dropped meanwhile
     const items = this.#window.slice(start, Math.max(start, Math.min(start + request.max, this.#window.end)));
     if (!request.accept) return items;
     const count = request.accept(items);
@@ -446,13 +453,18 @@ export class SequenceLog<T> implements ResultLog<T[]>, ScheduledLog<T[]>, Sequen
   #settleEnd(end: () => void): boolean {
     if (this.#life.ended) return false;
     end();
-    const scheduler = this.#releaseScheduler();
-    for (const read of scheduler?.takeAll() ?? []) scheduler!.settle(read);
+    this.#settleRest();
     this.#dropAcknowledged();
     if (this.#position === this.#window.end) this.#life.finish();
     this.#releaseProducer();
     this.#life.announce();
     return true;
+  }
+
+  /** Settles all pending reads of a log that has ended. */
+  #settleRest(): void {
+    const scheduler = this.#releaseScheduler();
+    for (const read of scheduler?.takeAll() ?? []) scheduler!.settle(read);
   }
 
   /** Gives up the scheduler, for good: reads of a log that has ended do not wait. */

@@ -84,3 +84,27 @@ test("a call-back that removes the next one keeps it from running; one given aft
   lazy.onAbort(late);
   expect([next.mock.calls.length, late.mock.calls.length]).toEqual([0, 0]);
 });
+
+test("a call-back that throws keeps no other one, and not the signal, from its turn; its error is an uncaught one", async () => {
+  const lazy = new LazySignal();
+  const [next, signal] = [vi.fn(), vi.fn()];
+  const thrown = new Error("broken");
+  const uncaught = new Promise((resolve) => {
+    vi.spyOn(globalThis, "queueMicrotask").mockImplementationOnce((task) => {
+      try {
+        task();
+      } catch (error) {
+        resolve(error);
+      }
+    });
+  });
+  lazy.onAbort(() => {
+    throw thrown;
+  });
+  lazy.onAbort(next);
+  lazy.signal.addEventListener("abort", signal);
+  lazy.abort("enough");
+  expect([next.mock.calls.length, signal.mock.calls.length]).toEqual([1, 1]);
+  expect(await uncaught).toBe(thrown);
+  vi.restoreAllMocks();
+});

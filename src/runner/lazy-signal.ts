@@ -33,7 +33,7 @@ export class LazySignal implements Ending {
     return this.#reason;
   }
 
-  /** See {@link Ending.onAbort}. Any number of call-backs. They run before the signal fires, in order; they must not throw. */
+  /** See {@link Ending.onAbort}. Any number of call-backs. They run before the signal fires, in order. */
   onAbort(callback: () => void): () => void {
     if (this.#aborted) return noop;
     const own = () => callback(); // the same function may be given twice
@@ -53,7 +53,18 @@ export class LazySignal implements Ending {
     this.#reason = reason;
     const callbacks = this.#callbacks;
     this.#callbacks = undefined;
-    if (callbacks) for (const callback of callbacks) callback();
+    if (callbacks) for (const callback of callbacks) callSafely(callback);
     this.#controller?.abort(reason);
+  }
+}
+
+/** As for listeners of an `AbortSignal`: an error is an uncaught one, and keeps no other call-back from running. */
+function callSafely(callback: () => void): void {
+  try {
+    callback();
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error;
+    });
   }
 }

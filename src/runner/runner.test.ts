@@ -4,6 +4,7 @@ import { atEnd } from "../../test/support/cleanup.js";
 import { isPending, listenerCount, openHost, PushSource, turns } from "../../test/support/control.js";
 import { createDeferred } from "../base/async.js";
 import { nextSlice } from "../base/event-loop.js";
+import { defineSequenceRunner } from "../session/define.js";
 import type { ActiveSessionsOptions, RunnerOptions } from "../session/options.js";
 
 const never = new Promise<never>(() => {});
@@ -827,6 +828,34 @@ describe("disposal", () => {
     await runner[Symbol.asyncDispose]();
     expect([runner.status, source.pulls]).toEqual(["aborted", 0]);
   });
+
+  test.each(["idle", "stopped"] as const)(
+    "stops a producer that has ended its log and waits for that: %s",
+    async (reason) => {
+      const { session } = await openSession();
+      const closed = createDeferred();
+      const stop = vi.fn(() => closed.resolve());
+      const ticker = defineSequenceRunner({
+        name: "ticker",
+        produce: (_input: undefined, sink) => ({
+          start: async () => {
+            sink.start();
+            sink.append(1);
+            sink.end();
+          },
+          stop,
+          closed: closed.promise as Promise<never>,
+        }),
+      });
+      for (const isRead of [false, true]) {
+        const runner = await session.createRunner(ticker, undefined);
+        if (isRead) await runner.getRequired({ advance: 2 });
+        stop.mockClear();
+        expect(await runner.dispose(reason)).toEqual({ timedOut: false, errors: [] });
+        expect(stop.mock.calls.length).toBeLessThanOrEqual(1);
+      }
+    },
+  );
 
   test("leaves a completed runner completed", async () => {
     const { runner, source } = await openRunner();

@@ -503,7 +503,8 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
     if (this.#disposal === undefined) {
       this.#disposal = this.#execution.released.promise;
       this.abortFor(reason);
-      this.#execution.limitCleanup();
+      // Also where the log has ended before, and the abort had no effect: a producer of the application may wait to be stopped.
+      if (!this.#execution.isClosed) this.#execution.stop();
       this.#offSignal();
       this.#log.discard();
       this.#parts.owner.remove(this, this.#disposal);

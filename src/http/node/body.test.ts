@@ -1,7 +1,9 @@
 import type { IncomingMessage } from "node:http";
 import { connect, type Socket } from "node:net";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { atEnd } from "../../../test/support/cleanup.js";
+import { turns } from "../../../test/support/control.js";
+import { waitUntil } from "../../../test/support/patience.js";
 import { listen } from "../../../test/support/server.js";
 import { createDeferred } from "../../base/async.js";
 import { readBody } from "./body.js";
@@ -16,17 +18,44 @@ async function receive(head: string) {
   return { incoming: await received.promise, sent };
 }
 
-/** Resolves when the server has got the bytes: with a body in one piece for each. */
+/** Resolves when the server has got the bytes, with a turn for each piece. */
 async function sendPieces(sent: Socket, incoming: IncomingMessage, pieces: readonly Buffer[]): Promise<void> {
   for (const piece of pieces) {
-    const come = new Promise((resolve) => incoming.once("data", resolve));
+    const before = incoming.socket.bytesRead;
     sent.write(piece);
-    await come;
+    await waitUntil(() => incoming.socket.bytesRead > before);
+    await turns();
   }
 }
 
+test.each([
+  ["has paused the stream", (incoming: IncomingMessage) => void incoming.pause()],
+  ["listens for readable", (incoming: IncomingMessage) => void incoming.on("readable", () => {})],
+  ["has set an encoding", (incoming: IncomingMessage) => void incoming.setEncoding("utf8")],
+])("a body is read also where something in front %s", async (_what, prepare) => {
+  const bytes = Buffer.from("a€b");
+  for (const cuts of [[bytes], [bytes.subarray(0, 2), bytes.subarray(2)]]) {
+    const { incoming, sent } = await receive(`content-length: ${bytes.length}`);
+    prepare(incoming);
+    const body = readBody(incoming, 100);
+    await sendPieces(sent, incoming, cuts);
+    await expect(body).resolves.toEqual({ text: "a€b" });
+  }
+});
+
+test("what cannot be decoded rejects the read instead of ending the process", async () => {
+  const { incoming, sent } = await receive("content-length: 3");
+  vi.spyOn(TextDecoder.prototype, "decode").mockImplementationOnce(() => {
+    throw new RangeError("Invalid string length");
+  });
+  atEnd(() => vi.restoreAllMocks());
+  const body = readBody(incoming, 100);
+  sent.write("abc");
+  await expect(body).rejects.toThrow("Invalid string length");
+});
+
 const listeners = (incoming: IncomingMessage) =>
-  ["data", "end", "error", "close"].map((name) => incoming.listenerCount(name));
+  ["readable", "end", "error", "close"].map((name) => incoming.listenerCount(name));
 
 test("a body in one piece is read, and no listener is left", async () => {
   const text = '{"name":"Ännchen €"}';

@@ -11,6 +11,7 @@ import { checkEncoding, type RequestBody, tooLarge } from "../request-context.js
 export async function readBody(request: IncomingMessage, limit: number): Promise<RequestBody> {
   const { headers } = request;
   if (!hasBody(request)) return { text: "" };
+  if (request.aborted) throw request.errored ?? new Error("The connection ended before the body");
   // A parser applies its own limit, and decompresses.
   if (request.readableEnded) return parsedBefore((request as { body?: unknown }).body);
   checkEncoding(headers["content-encoding"]);
@@ -18,43 +19,81 @@ export async function readBody(request: IncomingMessage, limit: number): Promise
   return { text: await readText(request, limit) };
 }
 
-/** Decodes a body that comes in one piece, as most do. Without `stream` it keeps no state, so that all requests share it. */
-const utf8 = new TextDecoder();
-
 /**
- * Reads by events: an async iterator over the stream costs several times as much, which matters for bodies of a few bytes. A body in
- * several pieces is decoded piece by piece, because tiny buffers would take far more memory than the text.
+ * Reads by events: an async iterator over the stream costs several times as much, which matters for bodies of a few bytes. The event
+ * `readable` also comes where something in front has paused the stream, or listens to it.
  */
 function readText(request: IncomingMessage, limit: number): Promise<string> {
   return new Promise((resolve, reject) => {
-    let first: Buffer | undefined;
-    let decoder: typeof utf8 | undefined;
-    let text = "";
-    let size = 0;
-    const onData = (chunk: Buffer) => {
-      size += chunk.length;
-      // The stream flows on: it discards the rest, until the answer is sent and the connection closed.
-      if (size > limit) return settle(() => reject(tooLarge(limit)));
-      if (!first) {
-        first = chunk;
-        return;
+    const body = new BodyText(limit);
+    const onReadable = () => {
+      try {
+        for (let chunk = request.read(); chunk !== null; chunk = request.read()) body.add(chunk);
+      } catch (error) {
+        settle(() => reject(error));
+        request.resume(); // discards the rest, until the answer is sent and the connection closed
       }
-      if (!decoder) {
-        decoder = new TextDecoder();
-        text = decoder.decode(first, { stream: true });
-      }
-      text += decoder.decode(chunk, { stream: true });
     };
-    const onEnd = () => settle(() => resolve(decoder ? text + decoder.decode() : utf8.decode(first)));
+    const onEnd = () => {
+      if (request.aborted) return onClose();
+      try {
+        const text = body.end();
+        settle(() => resolve(text));
+      } catch (error) {
+        settle(() => reject(error)); // the text is longer than V8 can hold
+      }
+    };
     const onError = (error: unknown) => settle(() => reject(error));
     const onClose = () => settle(() => reject(request.errored ?? new Error("The connection ended before the body")));
-    if (request.destroyed || request.aborted) return onClose(); // no event would come any more
-    request.on("data", onData).once("end", onEnd).once("error", onError).once("close", onClose);
+    if (request.destroyed) return onClose(); // no event would come any more
+    request.on("readable", onReadable).once("end", onEnd).once("error", onError).once("close", onClose);
     function settle(tell: () => void) {
-      request.off("data", onData).off("end", onEnd).off("error", onError).off("close", onClose);
+      request.off("readable", onReadable).off("end", onEnd).off("error", onError).off("close", onClose);
       tell();
     }
   });
+}
+
+/** Decodes a body that comes in one piece, as most do. Without `stream` it keeps no state, so that all requests share it. */
+const utf8 = new TextDecoder();
+
+/** The text of a body as its pieces come: decoded piece by piece, because tiny buffers would take far more memory than the text. */
+class BodyText {
+  readonly #limit: number;
+  #size = 0;
+  #first: Buffer | undefined;
+  /** From the second piece on. */
+  #decoder: typeof utf8 | undefined;
+  #text = "";
+
+  /** @param limit the largest body, in bytes */
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  /**
+   * @param piece a text where something in front has set an encoding
+   * @throws `PAYLOAD_TOO_LARGE`
+   */
+  add(piece: Buffer | string): void {
+    const chunk = typeof piece === "string" ? Buffer.from(piece) : piece;
+    this.#size += chunk.length;
+    if (this.#size > this.#limit) throw tooLarge(this.#limit);
+    if (!this.#first) {
+      this.#first = chunk;
+      return;
+    }
+    if (!this.#decoder) {
+      this.#decoder = new TextDecoder();
+      this.#text = this.#decoder.decode(this.#first, { stream: true });
+    }
+    this.#text += this.#decoder.decode(chunk, { stream: true });
+  }
+
+  /** The whole text. */
+  end(): string {
+    return this.#decoder ? this.#text + this.#decoder.decode() : utf8.decode(this.#first);
+  }
 }
 
 /** HTTP/1 announces a body in a header (RFC 9112, 6); HTTP/2 need not, so there may be one. */
