@@ -314,6 +314,15 @@ describe.skipIf(!browserPath)("the search page in Chromium", () => {
     await page.keyboard.press("Space");
     await shows(page, "25 matches so far.");
     expect(await overflow(page)).toBeLessThanOrEqual(0);
+    const [search, stop] = await Promise.all([
+      page.locator("#start").boundingBox(),
+      page.locator("#stop").boundingBox(),
+    ]);
+    expect(stop!.y).toBe(search!.y); // in one row
+    const name = page.locator("#matches .name").first();
+    expect(
+      await name.evaluate((element) => [element.scrollWidth > element.clientWidth, element.clientHeight < 30]),
+    ).toEqual([true, true]);
     await tabTo(page, "#stop");
     await page.keyboard.press("Enter");
     await shows(page, "Stopped. 25 matches until then.");

@@ -49,7 +49,10 @@ function show(items: readonly Compressed[]): void {
   }
   const rows = items.slice(-mostShown).map(({ name, bytes, packed }) => {
     const row = make("li", `${size(bytes)} → ${size(packed)}`);
-    row.prepend(make("span", name, "place"));
+    const place = make("span", "", "place");
+    place.append(make("span", name, "name"));
+    place.title = name;
+    row.prepend(place);
     return row;
   });
   list.append(...rows);

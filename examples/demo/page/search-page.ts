@@ -27,6 +27,10 @@ function toRow({ file, line, text, at, length }: Match): HTMLElement {
   const row = make("li");
   const code = make("code");
   code.append(text.slice(0, at), make("mark", text.slice(at, at + length)), text.slice(at + length));
-  row.append(make("span", `${file}:${line}`, "place"), code);
+  const place = make("span", "", "place");
+  const name = make("span", file, "name");
+  name.title = file;
+  place.append(name, `:${line}`);
+  row.append(place, code);
   return row;
 }
