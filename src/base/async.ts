@@ -116,10 +116,14 @@ export function endingOf(signal: AbortSignal): Ending {
  * @param signal without one, the promise is returned as it is
  */
 export function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (!signal) return promise;
+  return signal ? unlessEnded(promise, endingOf(signal)) : promise;
+}
+
+/** As {@link abortable}, for an {@link Ending}. */
+export function unlessEnded<T>(promise: Promise<T>, ending: Ending): Promise<T> {
   return new Promise<T>((resolve, reject) => {
-    if (signal.aborted) reject(signal.reason);
-    const release = onAbort(signal, () => reject(signal.reason));
+    if (ending.aborted) reject(ending.reason);
+    const release = ending.onAbort(() => reject(ending.reason));
     promise.then(resolve, reject).finally(release);
   });
 }

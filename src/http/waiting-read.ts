@@ -40,12 +40,13 @@ export async function readWaiting(
   { runner, handover }: WaitingReadTarget,
   { start, min, max, timeout, over, limits }: WaitingReadOptions,
 ): Promise<EncodedSlice> {
-  for (const ending of [handover, over]) if (ending.aborted) throw ending.reason; // it would not call back any more
+  const endings = [handover, over];
+  for (const ending of endings) if (ending.aborted) throw ending.reason; // it would not call back any more
   let wait: Wait | undefined;
   const onWait = (begun: Wait) => {
     wait = begun;
   };
-  const offs = [handover, over].map((ending) => ending.onAbort(() => wait?.cancel(ending.reason)));
+  const offs = endings.map((ending) => ending.onAbort(() => wait?.cancel(ending.reason)));
   try {
     const lookAgainAt = (encoded: EncodedItems) => fullAt(encoded, limits);
     const request = { start, min, max, timeout, raisesBound: false, lookAgainAt, onWait };

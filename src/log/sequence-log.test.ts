@@ -1103,14 +1103,16 @@ describe("code of a reader that ends the log while it is cut", () => {
   test("a second cut leaves positions in order", async () => {
     const { log } = openLog();
     produce(log, 4);
-    const [one, all] = [
-      required(log, 9, { start: 0, accept: () => Number(log.abort("stopped")) || 1 }),
-      required(log, 9, { start: 0 }),
-    ];
+    const before = required(log, 9, { start: 0 });
+    const cutting = required(log, 9, { start: 0, accept: () => Number(log.abort("stopped")) || 1 });
+    const after = required(log, 9, { start: 0 });
     log.abort("stopped");
-    await Promise.all([one, all]);
     const { position, progress } = log.current;
     expect(position).toBeLessThanOrEqual(progress.current);
+    for (const slice of await Promise.all([before, cutting, after])) {
+      expect(slice).toMatchObject({ status: "aborted", closed: true });
+      expect(slice.position).toBeLessThanOrEqual(slice.progress.current);
+    }
   });
 
   test("items that it has dropped are not read as undefined", async () => {

@@ -180,13 +180,14 @@ export class SequenceLog<T> implements ResultLog<T[]>, ScheduledLog<T[]>, Sequen
    */
   #cut(reason: AbortReason): boolean {
     if (this.#life.final) return false;
-    const taken = (this.#releaseScheduler()?.takeAll() ?? []).flatMap((read) => {
+    const scheduler = this.#releaseScheduler();
+    const taken = (scheduler?.takeAll() ?? []).flatMap((read) => {
       const items = this.#tryItemsFor(read);
       return items ? [{ read, items }] : [];
     });
     if (this.#life.final) {
-      // A reader has cut the log meanwhile: what was taken is given, but nothing moves any more.
-      for (const { read, items } of taken) read.resolve(this.#slice(Math.min(read.start, this.#position), items));
+      // A reader has cut the log meanwhile: they are served from what that has left.
+      for (const { read } of taken) scheduler!.settle(read);
       return true;
     }
     const ends = taken.map(({ read, items }) => (items.length > 0 ? read.start + items.length : 0));

@@ -123,9 +123,9 @@ describe.skipIf(!browserPath)("the home page in Chromium", () => {
     const home = await demo.open("/");
     await rowIs(home, "List of files", "running", "1");
     await home.getByRole("link", { name: "List of files" }).click();
-    await shows(home, "Listing… 1 files, 1.0 kB so far.");
+    await shows(home, "Listing… 1 file, 1.0 kB so far.");
     gate.resolve();
-    await shows(home, "All listed: 1 files");
+    await shows(home, "All listed: 1 file,");
   });
 
   test("says in three lines what there is to try", async () => {

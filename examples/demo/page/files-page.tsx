@@ -4,6 +4,7 @@ import { createRunnerHooks } from "active-session/react";
 import { StrictMode, useEffect, useState } from "react";
 import { createRoot } from "react-dom/client";
 import type { Definitions } from "../definitions.js";
+import { count } from "./dom.js";
 import { explain, isOver, stateOf, unreachable } from "./words.js";
 
 const client = createClient<Definitions>("/runners");
@@ -93,15 +94,15 @@ function Running() {
       <h2>{running.length === 0 ? "Nothing of yours is running." : "What you have running"}</h2>
       {problem && <p role="alert">{problem}</p>}
       <ul className="list">
-        {running.map(({ key, title, page, current, ...row }) => (
-          <li key={key} className="line">
-            <a className="name" href={`${page}#${key}`} title={title}>
-              {title}
+        {running.map((row) => (
+          <li key={row.key} className="line">
+            <a className="name" href={`${row.page}#${row.key}`} title={row.title}>
+              {row.title}
             </a>{" "}
             <small>
-              {stateOf({ key, title, page, current, ...row })}, {current.toLocaleString("en")}
+              {stateOf(row)}, {row.current.toLocaleString("en")}
             </small>{" "}
-            <button type="button" aria-label={`Stop ${title}`} onClick={() => void abort(key)}>
+            <button type="button" aria-label={`Stop ${row.title}`} onClick={() => void abort(row.key)}>
               Stop
             </button>
           </li>
@@ -113,7 +114,7 @@ function Running() {
 
 function summary(items: readonly File[], phase: string | undefined): string {
   const total = items.reduce((sum, { size }) => sum + size, 0);
-  const found = `${items.length.toLocaleString("en")} files, ${formatted(total)}`;
+  const found = `${count(items.length, "file")}, ${formatted(total)}`;
   if (phase === undefined) return "Choose a folder to begin.";
   if (phase === "starting") return "Starting…";
   if (phase === "running") return `Listing… ${found} so far.`;

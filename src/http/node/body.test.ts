@@ -32,6 +32,7 @@ test.each([
   ["has paused the stream", (incoming: IncomingMessage) => void incoming.pause()],
   ["listens for readable", (incoming: IncomingMessage) => void incoming.on("readable", () => {})],
   ["has set an encoding", (incoming: IncomingMessage) => void incoming.setEncoding("utf8")],
+  ["has set another encoding", (incoming: IncomingMessage) => void incoming.setEncoding("latin1")],
 ])("a body is read also where something in front %s", async (_what, prepare) => {
   const bytes = Buffer.from("a€b");
   for (const cuts of [[bytes], [bytes.subarray(0, 2), bytes.subarray(2)]]) {

@@ -11,7 +11,7 @@ import { checkEncoding, type RequestBody, tooLarge } from "../request-context.js
 export async function readBody(request: IncomingMessage, limit: number): Promise<RequestBody> {
   const { headers } = request;
   if (!hasBody(request)) return { text: "" };
-  if (request.aborted) throw request.errored ?? new Error("The connection ended before the body");
+  if (request.aborted) throw brokenOff(request);
   // A parser applies its own limit, and decompresses.
   if (request.readableEnded) return parsedBefore((request as { body?: unknown }).body);
   checkEncoding(headers["content-encoding"]);
@@ -28,14 +28,16 @@ function readText(request: IncomingMessage, limit: number): Promise<string> {
     const body = new BodyText(limit);
     const onReadable = () => {
       try {
-        for (let chunk = request.read(); chunk !== null; chunk = request.read()) body.add(chunk);
+        for (let chunk = request.read(); chunk !== null; chunk = request.read()) {
+          // Something in front may have set an encoding.
+          body.add(typeof chunk === "string" ? Buffer.from(chunk, request.readableEncoding ?? undefined) : chunk);
+        }
       } catch (error) {
         settle(() => reject(error));
         request.resume(); // discards the rest, until the answer is sent and the connection closed
       }
     };
     const onEnd = () => {
-      if (request.aborted) return onClose();
       try {
         const text = body.end();
         settle(() => resolve(text));
@@ -44,14 +46,19 @@ function readText(request: IncomingMessage, limit: number): Promise<string> {
       }
     };
     const onError = (error: unknown) => settle(() => reject(error));
-    const onClose = () => settle(() => reject(request.errored ?? new Error("The connection ended before the body")));
-    if (request.destroyed) return onClose(); // no event would come any more
+    const onClose = () => settle(() => reject(brokenOff(request)));
+    if (request.destroyed) return reject(brokenOff(request)); // no event would come any more
     request.on("readable", onReadable).once("end", onEnd).once("error", onError).once("close", onClose);
     function settle(tell: () => void) {
       request.off("readable", onReadable).off("end", onEnd).off("error", onError).off("close", onClose);
       tell();
     }
   });
+}
+
+/** The error of a body that is not complete: that of the connection, if it has one. */
+function brokenOff(request: IncomingMessage): Error {
+  return request.errored ?? new Error("The connection ended before the body");
 }
 
 /** Decodes a body that comes in one piece, as most do. Without `stream` it keeps no state, so that all requests share it. */
@@ -71,12 +78,8 @@ class BodyText {
     this.#limit = limit;
   }
 
-  /**
-   * @param piece a text where something in front has set an encoding
-   * @throws `PAYLOAD_TOO_LARGE`
-   */
-  add(piece: Buffer | string): void {
-    const chunk = typeof piece === "string" ? Buffer.from(piece) : piece;
+  /** @throws `PAYLOAD_TOO_LARGE` */
+  add(chunk: Buffer): void {
     this.#size += chunk.length;
     if (this.#size > this.#limit) throw tooLarge(this.#limit);
     if (!this.#first) {

@@ -38,8 +38,8 @@ export class ResponseEnding implements Ending {
     if (!this.#controller) {
       const controller = new AbortController();
       this.#controller = controller;
-      if (isOver(this.#response)) controller.abort(requestIsOver);
-      else onResponseOver(this.#response, () => controller.abort(requestIsOver));
+      if (this.aborted) controller.abort(requestIsOver);
+      else this.onAbort(() => controller.abort(requestIsOver));
     }
     return this.#controller.signal;
   }

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { Ending } from "../../base/async.js";
+import { unlessEnded } from "../../base/async.js";
 import { ActiveSessionError, describe } from "../../base/error.js";
 import { isDefinition, type RunnerDefinition, validateInput } from "../../runner/definition.js";
 import type { Runner } from "../../runner/runner.js";
@@ -119,15 +119,6 @@ function known(request: WireRequest, once: Idempotency | undefined): Creating | 
   const session = once && request.findSession();
   const creating = once && session?.findCreated(once);
   return session && creating && { session, creating };
-}
-
-/** Waits for a creation, or rejects with the reason of `ending` in the step in which that ends. */
-function unlessEnded(creating: Promise<Runner>, ending: Ending): Promise<Runner> {
-  return new Promise((resolve, reject) => {
-    if (ending.aborted) reject(ending.reason);
-    const off = ending.onAbort(() => reject(ending.reason));
-    creating.then(resolve, reject).finally(off);
-  });
 }
 
 /** Validates the input, then opens the session and begins the creation. */
