@@ -37,7 +37,7 @@ function* ofClients({ figures, samples }) {
 /** Those that differ in their numbers only are one. */
 function* alike(details) {
   const kinds =
-    Map.groupBy?.(details, (detail) => detail.replace(/\d+/g, "0")) ?? new Map(details.map((one) => [one, [one]]));
+    Map.groupBy?.(details, (detail) => detail.replace(/\d+/g, "0")) ?? new Map(details.map((one, i) => [i, [one]]));
   for (const of of [...kinds.values()].slice(0, 30)) yield `  ${of.length} × ${of[0]}`;
 }
 

@@ -7,6 +7,7 @@ import { activeSession, rotateSession, runnerRouter } from "../dist/node.js";
 import { Runner } from "../dist/runner/runner.js";
 import { ActiveSession } from "../dist/session/active-session.js";
 import { SessionGroup } from "../dist/session/session-group.js";
+import { watchDurations } from "./lib/durations.mjs";
 import { connections, crowded, freeze, roomy, router, tight } from "./settings.mjs";
 import { definitions, sources } from "./work.mjs";
 
@@ -111,6 +112,8 @@ function notePeaks() {
 const server = createServer(connections, (req, res) => {
   res.setHeader("Server", "soak"); // with a header set before, Node keeps those that are written with the head
   res.once("close", () => count(req, res));
+  if (/[?&]live=sse/.test(req.url))
+    watchDurations(res, { acks: /[?&]acks=true/.test(req.url), report: (problem) => note(req.url, problem) });
   const route = routes.find(({ path }) => req.url.startsWith(path));
   const answered = route ? route.answer(req, res) : Promise.resolve(false);
   answered.then(

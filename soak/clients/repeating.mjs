@@ -1,4 +1,5 @@
 // The answer to its creation is lost, again and again: it asks with the same key, and there is one runner, from its first item on.
+import { wasFrozenSince } from "../lib/frozen.mjs";
 import { Ledger } from "../lib/ledger.mjs";
 import { head, openSocket } from "../lib/socket.mjs";
 import { check } from "../lib/wrong.mjs";
@@ -6,6 +7,7 @@ import { check } from "../lib/wrong.mjs";
 export const share = 2;
 
 export async function turn(visitor) {
+  const since = performance.now();
   visitor.forget();
   await visitor.createQuietly("paced", { count: 10, every: 100 }); // from here on it has an identity
   const input = { seed: visitor.random(1000), count: 60, every: 30 };
@@ -18,7 +20,10 @@ export async function turn(visitor) {
     visitor.client.create("paced", input, { idempotencyKey, signal: visitor.signal }),
   ]);
   check(one.key === other.key, "one idempotency key has made two runners");
-  check((await visitor.client.list()).length === 2, "there is another runner than those that were created");
+  const listed = (await visitor.client.list()).length;
+  // The first one may have idled out while the server was frozen.
+  const fits = wasFrozenSince(since) ? listed <= 2 : listed === 2;
+  check(fits, `${listed} runners are listed, 2 were created`);
   await ledger.follow(one);
 }
 

@@ -10,3 +10,8 @@ export function noteFreeze() {
 export function wasFrozenSince(since) {
   return latest > since - 10_000;
 }
+
+/** Whether an error says that a runner is gone which has idled out while the server was frozen. */
+export function isGoneByFreeze(error, since) {
+  return wasFrozenSince(since) && /RUNNER_GONE/.test(error.message);
+}
