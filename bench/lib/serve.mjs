@@ -3,7 +3,8 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 
 /** @param {import("node:http").Server} server @param {Record<string, () => unknown>} more other questions */
 export async function serve(server, more = {}) {
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  // The default of 511 connections that wait to be accepted is too few where thousands come while the process is busy.
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", 4096, resolve));
   const delay = monitorEventLoopDelay({ resolution: 1 });
   delay.enable();
   const questions = {

@@ -88,7 +88,9 @@ export async function followers(server, { number, seconds }) {
   const sink = { push: (delay) => delays.push(delay) };
   const all = [];
   for (let i = 0; i < number; i++) {
-    all.push(readItems(url, { delays: sink }));
+    const reading = readItems(url, { delays: sink });
+    reading.catch(() => {}); // until all are open nothing else listens
+    all.push(reading);
     // A thousand a second, so that no two of a hundred have their items in the same millisecond.
     if (i % 10 === 9) await new Promise((resolve) => setTimeout(resolve, 10));
   }
