@@ -3,10 +3,13 @@ import { defineConfig } from "vitest/config";
 /** Enough for every test on a machine that is ten times slower than usual, ms. */
 const safetyNet = 300_000;
 
+/** `LOG=slow`: with logs that answer later, as those of another host would. */
+const withSlowLogs = process.env.LOG === "slow";
+
 export default defineConfig({
   test: {
     include: ["src/**/*.test.{ts,tsx}", "test/**/*.test.ts", "examples/**/*.test.ts"],
-    setupFiles: ["test/support/leak-guard.ts"],
+    setupFiles: ["test/support/leak-guard.ts", ...(withSlowLogs ? ["test/support/use-slow-logs.ts"] : [])],
     pool: "forks",
     // Many tests let work fail on purpose, of which a host without a logger warns.
     execArgv: ["--disable-warning=ActiveSessionWarning"],

@@ -216,7 +216,7 @@ describe("an abrupt drop of the socket in the middle of an event", () => {
     expect((await walk.next()).value).toBe(1);
     source.push(large);
     await until(() => proxy.cuts.length === 1);
-    expect(runner.acknowledged).toBe(0);
+    expect((await runner.logState()).acknowledged).toBe(0);
     await walk.return();
     const rest = follow(createClient(`${app.url}/runners`, { headers: user.headers }), runner.key, { offset: 1 });
     source.end();

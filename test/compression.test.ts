@@ -75,7 +75,7 @@ describe("behind a compressing middleware", () => {
   test("a page keeps its ETag and its privacy, and 304 works (P56, P57, P165, P167)", async () => {
     const { source, runner, get } = await open();
     source.push(1, 2);
-    while (runner.progress.current < 2) await turns(1);
+    while ((await runner.state()).progress.current < 2) await turns(1);
     const page = await get("?offset=0");
     expect(page.headers).toMatchObject({ "content-encoding": "gzip", "cache-control": "private, no-cache, no-store" });
     expect(gunzipSync(await bodyOf(page)).toString()).toBe("[1,2]");

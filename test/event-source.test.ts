@@ -103,7 +103,7 @@ describe("a native event stream", () => {
     for (let i = 0; i < 3; i++) await first.next();
     expect((await runner.state()).position).toBe(5);
     await follow(runner, "", offset(3));
-    expect(runner.acknowledged).toBe(3);
+    expect((await runner.logState()).acknowledged).toBe(3);
   });
 
   test("a client that comes after its end gets 204, which is the end for a browser; one that has not seen the end gets it", async () => {

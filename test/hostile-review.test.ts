@@ -10,7 +10,8 @@ import { defineSequenceRunner } from "../src/session/define.js";
 import { tagIdentity } from "../src/session/identity.js";
 import type { LimitOptions } from "../src/session/limits.js";
 import type { ActiveSessionsOptions } from "../src/session/options.js";
-import { isPending, openHost, PushSource, promised, turns } from "./support/control.js";
+import { isPending, openHost, PushSource, turns } from "./support/control.js";
+import { anyJson, readFrom, withCode } from "./support/logs.js";
 import { until } from "./support/stage.js";
 
 interface Setting {
@@ -463,13 +464,9 @@ test("work whose items go with their acknowledgement waits at limits.itemsPerRun
 test("a read whose items' own code acknowledges them throws, instead of giving nothing in their place", async () => {
   const log = new SequenceLog<number>({ aheadLimit: 10, retain: "unacknowledged" }, { onFinal() {} });
   log.start();
-  for (let i = 0; i < 5; i++) log.append(i);
-  const accept = (items: readonly unknown[]) => items.length;
-  const probe = () => {
-    void log.read({ start: 3, max: 1 });
-    return 100;
-  };
-  const read = promised(() => log.read({ start: 0, min: 6, max: 9, probe, accept }));
+  log.append(withCode(0, () => void log.read({ start: 3, max: 1 })));
+  for (let i = 1; i < 5; i++) log.append(i);
+  const read = readFrom(log, { start: 0, min: 6, max: 9, json: anyJson });
   log.end(); // now it would settle with what there is
   await expect(read).rejects.toMatchObject({ code: "POSITION_GONE" });
 });

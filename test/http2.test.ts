@@ -85,7 +85,7 @@ function follow(client: ClientHttp2Session, path: string) {
 }
 
 async function produced(runner: Runner, count: number): Promise<void> {
-  while (runner.progress.current < count) await turns(1);
+  while ((await runner.state()).progress.current < count) await turns(1);
 }
 
 describe("over HTTP/2", () => {

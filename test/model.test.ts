@@ -307,7 +307,8 @@ async function compare(
     expect(Object.fromEntries(answers), JSON.stringify(step)).toEqual(Object.fromEntries(model.answers));
     const progress = model instanceof SequenceModel ? model.progress : model.reported;
     const status = model.final ?? (model.position < progress ? "progressed" : (model.outcome ?? "stalled"));
-    expect([runner.status, runner.position, runner.progress.current], JSON.stringify(step)).toEqual([
+    const state = await runner.state();
+    expect([state.status, state.position, state.progress.current], JSON.stringify(step)).toEqual([
       ...[status, model.position, progress],
     ]);
   }

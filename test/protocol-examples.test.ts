@@ -67,7 +67,7 @@ async function open({
 }
 
 async function produced(runner: Runner, count: number): Promise<void> {
-  while (runner.progress.current < count) await turns(1);
+  while ((await runner.state()).progress.current < count) await turns(1);
 }
 
 const cutAnywhere = (): Cut[] => [

@@ -36,7 +36,7 @@ async function openWithRunner(options: TestAppOptions = {}) {
   const source = new PushSource<number>();
   const runner = await ann.session.createSequenceRunner(source);
   source.push(0, 1, 2, 3, 4);
-  while (runner.progress.current < 5) await turns(1);
+  while ((await runner.state()).progress.current < 5) await turns(1);
   await runner.getRequired({ advance: 2 });
   const as =
     (user: string) =>

@@ -58,7 +58,7 @@ async function describeAnswer(response: Response) {
 
 /** Waits until the producer has come so far. */
 async function produced(runner: Runner, count: number): Promise<void> {
-  while (runner.progress.current < count) await turns(1);
+  while ((await runner.state()).progress.current < count) await turns(1);
 }
 
 describe("a long-poll", () => {

@@ -52,7 +52,7 @@ function standing({ status, position, abortReason }: Runner) {
 
 /** Waits until the producer has come so far. */
 async function produced(runner: Runner, count: number): Promise<void> {
-  while (runner.progress.current < count) await turns(1);
+  while ((await runner.state()).progress.current < count) await turns(1);
 }
 
 const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i);

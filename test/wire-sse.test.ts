@@ -89,7 +89,7 @@ async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
 
 /** Waits until the producer has come so far. */
 async function produced(runner: Runner, count: number): Promise<void> {
-  while (runner.progress.current < count) await turns(1);
+  while ((await runner.state()).progress.current < count) await turns(1);
 }
 
 describe("the form", () => {

@@ -20,8 +20,8 @@ import type { ResponseHeaders } from "./request-context.js";
  * @param slice gives status and progress as of the read; the runner may have moved on since
  * @param cursor the value of `Stream-Cursor`
  */
-export function addReadHeaders(headers: ResponseHeaders, runner: Runner, slice: Slice<unknown>, cursor: string): void {
-  addStateHeaders(headers, runner, slice, slice.error);
+export function addReadHeaders(headers: ResponseHeaders, slice: Slice<unknown>, cursor: string): void {
+  addStateHeaders(headers, slice, slice.error);
   headers[headerNames.nextOffset] = formatOffset(slice.position);
   headers[headerNames.cursor] = cursor;
   if (isUpToDate(slice)) headers[headerNames.upToDate] = "true";
@@ -33,9 +33,9 @@ export function addReadHeaders(headers: ResponseHeaders, runner: Runner, slice: 
  * nothing as read. `Stream-Closed` says that the background has ended.
  * @param headers is changed in place
  */
-export function addHeadHeaders(headers: ResponseHeaders, runner: Runner, state: LogState): void {
+export function addHeadHeaders(headers: ResponseHeaders, state: LogState): void {
   const error = state.status === "failed" ? state.failure : undefined;
-  addStateHeaders(headers, runner, state, error);
+  addStateHeaders(headers, state, error);
   headers[headerNames.nextOffset] = formatOffset(state.progress.current);
   headers[headerNames.upToDate] = "true";
   if (state.ended) headers[headerNames.closed] = "true";
@@ -59,7 +59,7 @@ export function controlEvent(
   response: string | undefined,
 ): ControlEvent {
   const { progress, error } = slice;
-  const abortReason = abortReasonOf(runner, slice);
+  const abortReason = abortReasonOf(slice);
   // Properties are added one by one: absent ones must not appear in the JSON, and no copy is made.
   const event = { streamNextOffset: formatOffset(slice.position) } as {
     -readonly [Name in keyof ControlEvent]: ControlEvent[Name];
@@ -83,28 +83,28 @@ export function controlEvent(
   return event;
 }
 
+/** The facts that slices and states have in common. */
+type ReadState = Pick<LogState, "status" | "progress" | "firstPosition" | "paused"> & {
+  readonly abortReason?: AbortReason | undefined;
+};
+
 /** True if the slice reaches the tail as of its own moment. */
 function isUpToDate({ position, progress }: Slice<unknown>): boolean {
   return position >= progress.current;
 }
 
 /** The reason of an abort; only for a slice or state that reaches the end, as its status says. */
-function abortReasonOf(runner: Runner, { status }: Pick<LogState, "status">): AbortReason | undefined {
-  return status === "aborted" ? runner.abortReason : undefined;
+function abortReasonOf({ status, abortReason }: ReadState): AbortReason | undefined {
+  return status === "aborted" ? abortReason : undefined;
 }
 
 /**
  * Adds the headers that reads and HEAD have in common.
  * @param error the failure; only with the status `failed`
  */
-function addStateHeaders(
-  headers: ResponseHeaders,
-  runner: Runner,
-  state: Pick<LogState, "status" | "progress" | "firstPosition" | "paused">,
-  error: ActiveSessionError | undefined,
-): void {
+function addStateHeaders(headers: ResponseHeaders, state: ReadState, error: ActiveSessionError | undefined): void {
   const { status, progress, firstPosition, paused } = state;
-  const abortReason = abortReasonOf(runner, state);
+  const abortReason = abortReasonOf(state);
   headers[headerNames.status] = status;
   headers[headerNames.progress] = String(progress.current);
   if (progress.estimatedEnd !== undefined) headers[headerNames.estimatedEnd] = String(progress.estimatedEnd);

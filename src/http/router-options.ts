@@ -1,7 +1,7 @@
 import { checkDuration, checkInteger, checkOptions } from "../base/check.js";
 import { ActiveSessionError, describe } from "../base/error.js";
+import type { JsonLimits } from "../log/codec.js";
 import type { RunnerDefinition } from "../runner/definition.js";
-import type { PageLimits } from "./encode.js";
 import { maxLongPollTimeout } from "./query.js";
 import { type CreationSettings, exposedByName } from "./routes/create.js";
 
@@ -69,9 +69,9 @@ export interface RouterSettings extends Choices, CreationSettings {
   /** The definitions of `expose` by name. */
   readonly exposed: ReadonlyMap<string, RunnerDefinition>;
   /** Limits of one SSE event in the form of the protocol. */
-  readonly eventLimits: PageLimits;
+  readonly eventLimits: JsonLimits;
   /** The same limits for the `EventSource` form, which needs the text of each item. */
-  readonly itemEventLimits: PageLimits;
+  readonly itemEventLimits: JsonLimits;
 }
 
 /**

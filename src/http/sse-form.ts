@@ -1,20 +1,21 @@
 /**
  * The two forms of an event stream: that of the Durable Streams protocol, and that for the browser's `EventSource`.
  */
+import { noItems } from "../log/codec.js";
+import type { Slice } from "../log/result-log.js";
 import { formatOffset, parseOffset } from "../protocol/offset.js";
 import { formatSse } from "../protocol/sse.js";
 import type { Runner } from "../runner/runner.js";
 import { nextCursor } from "./cursor.js";
-import type { EncodedSlice } from "./encode.js";
 import { controlEvent } from "./response-headers.js";
 
 /** Turns slices into the text of Server-Sent Events. The response decides when to write. */
 export interface SseForm {
   /**
-   * The text for one slice.
+   * The text for one slice, which has its items as JSON.
    * @param opened the id of the response for its first frame, else `undefined`
    */
-  frame(runner: Runner, read: EncodedSlice, opened: string | undefined): string | Promise<string>;
+  frame(runner: Runner, slice: Slice<unknown>, opened: string | undefined): string | Promise<string>;
   /** Minimum life of a response, in ms: one that uses up its allowance sooner waits until then with its end. */
   readonly shortestLife: number;
 }
@@ -36,9 +37,10 @@ export class ProtocolForm implements SseForm {
     this.#cursor = cursor;
   }
 
-  frame(runner: Runner, { slice, text, isEmpty }: EncodedSlice, opened: string | undefined): string {
+  frame(runner: Runner, slice: Slice<unknown>, opened: string | undefined): string {
+    const { text, count } = slice.json ?? noItems;
     const control = JSON.stringify(controlEvent(runner, slice, nextCursor(this.#cursor), opened));
-    const events = isEmpty ? "" : formatSse({ type: "data", data: text });
+    const events = count === 0 ? "" : formatSse({ type: "data", data: text });
     return events + formatSse({ type: "control", data: control });
   }
 }
@@ -55,7 +57,8 @@ const endSuffix = ".end";
  */
 export const eventSourceForm: SseForm = {
   shortestLife: 0,
-  frame(runner, { slice, texts = [] }, opened) {
+  frame(runner, slice, opened) {
+    const { texts = [] } = slice.json ?? noItems;
     const opening = opened === undefined ? "" : `:\n${formatSse({ retry, id: formatOffset(slice.start) })}`;
     const isProcess = runner.kind === "process";
     const events = texts.map((text, i) => {

@@ -1,13 +1,14 @@
 import { randomUUID } from "node:crypto";
 import { type Ending, noop, onAbort, startTimer } from "../base/async.js";
 import { ActiveSessionError } from "../base/error.js";
-import type { Wait } from "../log/result-log.js";
+import type { JsonLimits } from "../log/codec.js";
+import { settledWithin } from "../log/pending-read.js";
+import { isPending, type PendingRead, type Slice } from "../log/result-log.js";
 import { sseComment } from "../protocol/sse.js";
 import { LazySignal } from "../runner/lazy-signal.js";
 import type { Runner } from "../runner/runner.js";
 import { aheadLimitOf } from "../runner/sequence-runner.js";
 import type { ActiveSession } from "../session/active-session.js";
-import { type EncodedSlice, type PageLimits, readEncoded } from "./encode.js";
 import type { SseForm } from "./sse-form.js";
 
 /** Maximum number of items in one event. */
@@ -19,7 +20,7 @@ export interface SseOptions {
   /** Maximum number of items in one event, as the request or the router's `pageLimit` has it. */
   readonly maxItems: number;
   /** Limits of the JSON in one event. */
-  readonly limits: PageLimits;
+  readonly limits: JsonLimits;
   /** The text form of the events. */
   readonly form: SseForm;
   /** True if the client acknowledges: when its allowance is used up, the response waits instead of ending. */
@@ -59,7 +60,7 @@ export function tellResponses(runner: Followed, position: number, id: string | u
   const responses = runner[openResponses];
   if (!responses) return;
   if (id !== undefined) responses.get(id)?.renew(position);
-  for (const response of responses.values()) response.lookForRoom();
+  for (const response of responses.values()) response.acknowledged(position);
 }
 
 /**
@@ -88,16 +89,14 @@ export class SseResponse {
   readonly #ended = new LazySignal();
   readonly #openedAt = performance.now();
   readonly #release: () => void;
-  /**
-   * The allowance counts from here: the start of the response, or a later position that its client has acknowledged.
-   */
+  /** The allowance counts from here: the start of the response, or the furthest acknowledged position it knows of. */
   #received = 0;
   #offOver: () => void = noop;
   #offHandover: () => void = noop;
   #stopRotation: () => void = noop;
   #stopHeartbeat: () => void = noop;
   /** The latest read that had to wait. */
-  #wait: Wait | undefined;
+  #wait: PendingRead<unknown> | undefined;
   /** When the latest read began. */
   #waitsSince = 0;
   /** Resolves the wait for an acknowledgement, if there is one. */
@@ -133,15 +132,16 @@ export class SseResponse {
     const { id } = response;
     try {
       if (options.over.aborted) throw options.over.reason;
-      const first = await response.#read(options.start, true);
+      const first = await response.#open();
       if (handover.aborted) throw handover.reason;
-      response.renew(first.slice.start);
+      response.renew(first.start);
       return { id, body: { [Symbol.asyncIterator]: () => response.#parts(first) }, ended: response.ended };
     } catch (error) {
       const { isTimeUp, ended } = response;
       response.#end();
       if (handover.aborted) throw handover.reason;
-      if (isTimeUp && !options.over.aborted) return { id, body: { [Symbol.asyncIterator]: noFrames }, ended };
+      if (options.over.aborted) throw options.over.reason;
+      if (isTimeUp) return { id, body: { [Symbol.asyncIterator]: noFrames }, ended };
       throw error;
     }
   }
@@ -156,16 +156,16 @@ export class SseResponse {
     return this.#ended;
   }
 
-  /** Checks the allowance again after an acknowledgement, also one that names another response. */
-  lookForRoom(): void {
+  /** Everything before `position` has been acknowledged, by any client: there may be room. */
+  acknowledged(position: number): void {
+    this.#received = Math.max(this.#received, position);
     this.#onSignOfLife();
   }
 
   /** A sign of life: the client has received everything before `position`. Restarts the rotation timer. */
   renew(position: number): void {
     if (this.#ended.aborted) return;
-    this.#received = Math.max(this.#received, position);
-    this.#onSignOfLife();
+    this.acknowledged(position);
     this.#stopRotation();
     this.#stopRotation = startTimer(this.#options.rotateAfter, () => this.#end());
   }
@@ -174,8 +174,8 @@ export class SseResponse {
    * The parts of the body. `return` ends the response, also if no part has been requested. No error leaves the body:
    * the client's next request gets it as a response with a status.
    */
-  #parts(first: EncodedSlice): AsyncIterator<string, undefined> {
-    let latest: EncodedSlice | undefined;
+  #parts(first: Slice<unknown>): AsyncIterator<string, undefined> {
+    let latest: Slice<unknown> | undefined;
     const over = { done: true, value: undefined } as const;
     return {
       next: async () => {
@@ -201,40 +201,44 @@ export class SseResponse {
   }
 
   /** The next slice after the one written; `undefined` at the end, `"silence"` when a heartbeat is due. */
-  #after(written: EncodedSlice): EncodedSlice | undefined | Promise<EncodedSlice | "silence" | undefined> {
-    const { position, closed } = written.slice;
+  #after({
+    position,
+    closed,
+  }: Slice<unknown>): Slice<unknown> | undefined | Promise<Slice<unknown> | "silence" | undefined> {
     if (closed || this.#ended.aborted) return undefined;
-    return this.#isHeldBack(position) ? this.#afterSignOfLife(written) : this.#read(position, false);
+    return this.#isAllowanceUsed(position) ? this.#afterSignOfLife(position) : this.#read(position);
   }
 
   /** Waits until an acknowledgement makes room, then reads on. */
-  async #afterSignOfLife(written: EncodedSlice): Promise<EncodedSlice | "silence" | undefined> {
-    do {
-      if (!(await this.#nextSignOfLife())) return "silence";
-    } while (!this.#ended.aborted && this.#isHeldBack(written.slice.position));
-    return this.#after(written);
-  }
-
-  /** True if the client must acknowledge something before it gets what follows `position`. */
-  #isHeldBack(position: number): boolean {
-    return this.#isAllowanceUsed(position) && !this.#isOver(position);
-  }
-
-  /** The text for a slice. A slice that uses up the allowance is still written in full. */
-  #part(read: EncodedSlice, isFirst: boolean): string | Promise<string> {
-    const { position, closed } = read.slice;
-    if (this.#isAllowanceUsed(position) && !closed && !this.#options.acks) this.#endForReconnect();
-    if (!isFirst && read.isEmpty && !closed) return sseComment;
-    return this.#options.form.frame(this.#runner, read, isFirst ? this.id : undefined);
+  async #afterSignOfLife(position: number): Promise<Slice<unknown> | "silence" | undefined> {
+    for (;;) {
+      const sign = this.#nextSignOfLife(); // before the look: a sign that comes during it must not be missed
+      if (!(await this.#isHeldBack(position))) break;
+      if (!(await sign)) return "silence";
+    }
+    this.#onSignOfLife(); // removes its listeners
+    return this.#ended.aborted ? undefined : this.#read(position);
   }
 
   /**
-   * True if there is nothing left that an acknowledgement could make room for, so that waiting for one is pointless:
-   * the runner was aborted or removed, or everything has been sent.
+   * True if the client must acknowledge something before it gets what follows `position`. False if there is nothing
+   * left that an acknowledgement could make room for: the runner was aborted or removed, or everything has been sent.
    */
-  #isOver(position: number): boolean {
-    const { status, progress, removal, isBackgroundCompleted } = this.#runner;
-    return status === "aborted" || removal.aborted || (isBackgroundCompleted && position >= progress.current);
+  async #isHeldBack(position: number): Promise<boolean> {
+    if (this.#ended.aborted || this.#runner.removal.aborted) return false;
+    const { status, progress, ended, acknowledged } = await this.#runner.logState();
+    this.#received = Math.max(this.#received, acknowledged);
+    if (this.#ended.aborted || status === "aborted") return false;
+    return this.#isAllowanceUsed(position) && !(ended && position >= progress.current);
+  }
+
+  /** The text for a slice. A slice that uses up the allowance is still written in full. */
+  #part(slice: Slice<unknown>, isFirst: boolean): string | Promise<string> {
+    const { position, closed, acknowledged, json } = slice;
+    this.#received = Math.max(this.#received, acknowledged);
+    if (this.#isAllowanceUsed(position) && !closed && !this.#options.acks) this.#endForReconnect();
+    if (!isFirst && json?.count === 0 && !closed) return sseComment;
+    return this.#options.form.frame(this.#runner, slice, isFirst ? this.id : undefined);
   }
 
   /**
@@ -257,26 +261,27 @@ export class SseResponse {
   }
 
   /**
-   * Reads the next slice. Only the opening read acknowledges, by the offset that the client has sent; later reads
-   * start where the server has written, which proves nothing about the client.
+   * The opening read: it acknowledges, by the offset that the client has sent. Only the start of its runner can make it
+   * wait; the end of the response cancels that.
    */
-  #read(start: number | "tail", isOpening: boolean): EncodedSlice | Promise<EncodedSlice> {
-    const max = this.#mostItems;
-    const { limits } = this.#options;
-    if (isOpening) {
-      // Only the start of its runner can make it wait.
-      const signal = this.#runner.needsStart ? this.#ended.signal : undefined;
-      return readEncoded(this.#runner, { start, max, passive: true, signal }, limits);
-    }
-    this.#waitsSince = performance.now();
-    const waiting = { start, min: 1, max, passive: true, acknowledge: false, eager: true, onWait: this.#onWait };
-    return readEncoded(this.#runner, waiting, limits);
+  async #open(): Promise<Slice<unknown>> {
+    const { start, limits: json } = this.#options;
+    const read = this.#runner.read({ start, max: this.#mostItems, mode: "follow", json });
+    return isPending(read) ? settledWithin(read, [this.#ended]) : read;
   }
 
-  /** Keeps the wait, so that a heartbeat or the end can settle it. */
-  readonly #onWait = (wait: Wait): void => {
-    this.#wait = wait;
-  };
+  /**
+   * Reads the next slice. It starts where the server has written, which proves nothing about the client: it does not
+   * acknowledge.
+   */
+  #read(start: number): Slice<unknown> | Promise<Slice<unknown>> {
+    this.#waitsSince = performance.now();
+    const json = this.#options.limits;
+    const read = this.#runner.read({ start, min: 1, max: this.#mostItems, mode: "follow", acknowledge: false, json });
+    if (!isPending(read)) return read;
+    this.#wait = read; // so that a heartbeat or the end can settle it
+    return read.settled;
+  }
 
   /**
    * Settles a wait of `heartbeat` ms, so that a comment is written. One timer for all waits: nearly all of them end
@@ -302,10 +307,10 @@ export class SseResponse {
     return Math.min(this.#options.maxItems, itemsPerEvent, quarter);
   }
 
-  /** True if `aheadLimit` items before `end` have been sent on this response and not been acknowledged. */
+  /** True if `aheadLimit` items before `end` have been sent and not been acknowledged, as far as the response knows. */
   #isAllowanceUsed(end: number): boolean {
     const aheadLimit = aheadLimitOf(this.#runner);
-    return aheadLimit !== undefined && end - Math.max(this.#runner.acknowledged, this.#received) >= aheadLimit;
+    return aheadLimit !== undefined && end - this.#received >= aheadLimit;
   }
 
   /**

@@ -1,7 +1,8 @@
 import type { Ending } from "../base/async.js";
-import type { Wait } from "../log/result-log.js";
+import type { JsonLimits } from "../log/codec.js";
+import { settledWithin } from "../log/pending-read.js";
+import { isPending, type Slice } from "../log/result-log.js";
 import type { Runner } from "../runner/runner.js";
-import { type EncodedItems, type EncodedSlice, type PageLimits, readEncoded } from "./encode.js";
 
 /** The runner to be read, on behalf of one owner of its session. */
 export interface WaitingReadTarget {
@@ -23,7 +24,7 @@ export interface WaitingReadOptions {
   /** Ends when the client has disconnected. */
   readonly over: Ending;
   /** Limits of the page in bytes. */
-  readonly limits: PageLimits;
+  readonly limits: JsonLimits;
 }
 
 /**
@@ -39,32 +40,11 @@ export interface WaitingReadOptions {
 export async function readWaiting(
   { runner, handover }: WaitingReadTarget,
   { start, min, max, timeout, over, limits }: WaitingReadOptions,
-): Promise<EncodedSlice> {
+): Promise<Slice<unknown>> {
   const endings = [handover, over];
-  for (const ending of endings) if (ending.aborted) throw ending.reason; // it would not call back any more
-  let wait: Wait | undefined;
-  const onWait = (begun: Wait) => {
-    wait = begun;
-  };
-  const offs = endings.map((ending) => ending.onAbort(() => wait?.cancel(ending.reason)));
-  try {
-    const lookAgainAt = (encoded: EncodedItems) => fullAt(encoded, limits);
-    const request = { start, min, max, timeout, raisesBound: false, lookAgainAt, onWait };
-    const page = await readEncoded(runner, request, limits);
-    if (handover.aborted) throw handover.reason; // `cancel` has no effect on a read that has its items already
-    return page;
-  } finally {
-    for (const off of offs) off();
-  }
-}
-
-/**
- * Estimates from the average size at how many items the page will be full; 0 if it is. The result is at least 1.5
- * times the present count, so that all checks together cost little more than the last one, and at most twice the
- * count.
- */
-function fullAt({ size, count, isFull }: EncodedItems, { bytes }: PageLimits): number {
-  if (isFull) return 0;
-  const estimate = Math.floor(bytes / (size / count));
-  return Math.min(Math.max(estimate, Math.ceil(1.5 * count)), 2 * count);
+  for (const ending of endings) if (ending.aborted) throw ending.reason; // before the read acknowledges
+  const read = runner.read({ start, min, max, mode: "bounded", json: limits });
+  const slice = isPending(read) ? await settledWithin(read, endings, timeout) : read;
+  if (handover.aborted) throw handover.reason; // it may have moved after the read was settled
+  return slice;
 }

@@ -15,17 +15,17 @@ export interface ScheduledLog<R> {
   /** See {@link ReadsOwner.handOut}. */
   handOut(start: number, request: ReadRequest): Slice<R>;
   /**
-   * Asks a reader if what is available from `start` on is enough.
-   * @returns the progress at which to ask again, or {@link enough}
+   * Looks if the items available from `start` on fill the page that the read asks for. Runs code of the items.
+   * @returns the progress at which to look again, or {@link enough}
    */
   probe(start: number, request: ReadRequest): number;
-  /** The {@link ReadScheduler.demand} has changed. May change what is kept and how far the producer may go; runs no code of readers. */
+  /** The {@link ReadScheduler.demand} has changed. May change what is kept and how far the producer may go; runs no code of items. */
   onDemand(): void;
   /** Reads were settled after a turn, outside of any call of the log: the status may have become final. */
   onSettledLater(): void;
 }
 
-/** The result of a probe whose reader is content. */
+/** The result of a probe of items that are enough. */
 export const enough = 0;
 
 /**
@@ -42,17 +42,18 @@ export function isDue(log: ScheduledLog<unknown>, isReady: boolean, limit: numbe
  * Decides when the waiting reads of a sequence are settled. A slice with the last item should also tell that it is the last: so a read
  * that has what it asked for waits until the source has had a turn of the event loop to report its end.
  *
- *     unready ──its target is reached, its reader has enough, its time is up──▶ ready ──▶ settled
- *        └──its signal, its reader──▶ cancelled          └ there is more than it may take, the end, or its turn has passed
+ *     unready ──its target is reached, its page is full, its reader gives up──▶ ready ──▶ settled
+ *        └───────────────────── cancelled ◀────────────────────────────────────┤     └ there is more than it may take,
+ *                                                                              ┘       the end, or its turn has passed
  *
  * Invariants:
  *
- * 1. A read is settled or cancelled once. It is removed before code of its reader runs.
+ * 1. A read is settled or cancelled once. It is removed before code of its items runs.
  * 2. A ready read is settled after one whole turn, during which the source could act. A turn does not count while the source itself
  *    waits for its share of the loop; at most `mostTurns` turns are granted for that.
  * 3. A turn is whole for a read only if the read was there, as ready as it is, when the call-back was requested.
- * 4. At most one call-back is pending, and none without a read that awaits a turn.
- * 5. An eager read that has waited for a whole turn is urgent: it is settled as soon as an item arrives.
+ * 4. At most one call-back is pending. It is requested for a read that awaits a turn.
+ * 5. A following read that has waited for a whole turn is urgent: it is settled as soon as an item arrives.
  * 6. {@link demand} is that of the reads that are pending, whenever control leaves the scheduler.
  */
 export class ReadScheduler<R> implements ReadsOwner<R> {
@@ -79,11 +80,11 @@ export class ReadScheduler<R> implements ReadsOwner<R> {
     return this.#reads.hasDefault;
   }
 
-  /** Adds a read that is not due. An eager unready read starts counting its turn here. */
+  /** Adds a read that is not due. An unready read that follows starts counting its turn here. */
   add(read: WaitingRead<R>, isReady: boolean): void {
+    this.#reads.add(read);
     if (isReady) this.#settleSoon(read);
-    else this.#reads.add(read);
-    if (!isReady && read.request.eager) this.#watch(read);
+    else if (read.follows) this.#watch(read);
     this.#changed();
   }
 
@@ -93,14 +94,19 @@ export class ReadScheduler<R> implements ReadsOwner<R> {
     for (const read of reads.all()) {
       if (!reads.has(read)) continue; // settled meanwhile
       const isReady = read.ready || this.#log.ended || this.#log.produced >= read.target || this.#hasEnough(read);
-      if (!reads.has(read)) continue; // settled by the reader's probe
+      if (!reads.has(read)) continue; // settled by code of the items
       if (isDue(this.#log, isReady, read.limit) || (isReady && read.isUrgent)) reads.settle(read);
       else if (isReady && !read.ready) this.#settleSoon(read);
     }
     this.#changed();
   }
 
-  /** Removes and returns all pending reads, so that code run while they are settled cannot settle them a second time. */
+  /** The pending reads. */
+  all(): WaitingRead<R>[] {
+    return this.#reads.all();
+  }
+
+  /** Removes and returns all pending reads. */
   takeAll(): WaitingRead<R>[] {
     const reads = this.#reads.all();
     for (const read of reads) this.#reads.remove(read);
@@ -108,12 +114,14 @@ export class ReadScheduler<R> implements ReadsOwner<R> {
     return reads;
   }
 
-  /** Settles a read that was taken. */
+  /** Settles a read, unless it is over. */
   settle(read: WaitingRead<R>): void {
+    if (!this.#reads.has(read)) return;
     this.#reads.settle(read);
+    this.#reads.measure();
   }
 
-  /** Rejects the pending reads that start before a position, each with an error of its own. Only passive reads can. */
+  /** Rejects the pending reads that start before a position, each with an error of its own. Only reads that follow can. */
   rejectBefore(position: number, makeError: (start: number) => unknown): void {
     for (const read of this.#reads.all()) {
       if (read.start >= position) continue;
@@ -138,7 +146,7 @@ export class ReadScheduler<R> implements ReadsOwner<R> {
     this.#changed();
   }
 
-  /** Probes again if the progress at which the reader wants to be asked is reached. */
+  /** Probes again if the progress for that is reached. */
   #hasEnough(read: WaitingRead<R>): boolean {
     if (this.#log.produced < read.probeAt) return false;
     read.probeAt = this.#log.probe(read.start, read.request);
@@ -147,7 +155,7 @@ export class ReadScheduler<R> implements ReadsOwner<R> {
 
   /** Makes a read ready. */
   #settleSoon(read: WaitingRead<R>): void {
-    this.#reads.markReady(read);
+    read.ready = true;
     read.readyAt = this.#log.produced;
     this.#watch(read);
   }
@@ -170,13 +178,13 @@ export class ReadScheduler<R> implements ReadsOwner<R> {
     afterTurn(this.#onTurn);
   }
 
-  /** Settles the ready reads whose turn has passed, and marks eager ones as urgent. */
+  /** Settles the ready reads whose turn has passed, and marks those that follow as urgent. */
   #turnIsOver(): void {
     const reads = this.#reads;
     this.#isWatching = false;
     let hasMore = false;
     for (const read of reads.all()) {
-      if (!read.awaitsTurn || !reads.has(read)) continue; // settled meanwhile, by an abort in another read's `accept`
+      if (!read.awaitsTurn || !reads.has(read)) continue; // settled meanwhile, by code of another read's items
       if (read.isWatched && !this.#isAsleep(read)) {
         read.awaitsTurn = false;
         if (read.ready) reads.settle(read);

@@ -5,11 +5,12 @@
 import { noop } from "../base/async.js";
 import type { ActiveSessionError } from "../base/error.js";
 import type { AbortReason, FinalStatus, RunnerProgress, RunnerStatus } from "../protocol/types.js";
+import type { EncodedItems, JsonLimits } from "./codec.js";
 
 /** Acknowledged items to keep: none (`"unacknowledged"`), the last n, or all. */
 export type Retain = "unacknowledged" | number | "all";
 
-/** The parameters of a read. */
+/** The parameters of a read. Data only, so that a log elsewhere can be sent them. */
 export interface ReadRequest {
   /** First position wanted. Default: the log's position at the time of the call. `"tail"`: the current end. */
   readonly start?: number | "tail" | undefined;
@@ -20,76 +21,67 @@ export interface ReadRequest {
   readonly min?: number | undefined;
   /** Maximum number of positions to hand out. */
   readonly max: number;
-  /** Cancels the read while it waits: it rejects with the signal's reason and has consumed nothing. */
-  readonly signal?: AbortSignal | undefined;
-  /** Time to wait, ms; then the read settles with what is there. Default: no limit. */
-  readonly timeout?: number | undefined;
-  /** Called synchronously when the read begins to wait, with a handle that can end the waiting. */
-  readonly onWait?: ((wait: Wait) => void) | undefined;
   /**
-   * Inspects the items about to be handed out and returns how many of them to take: at least 1 if there are any.
-   * Default: all. Called in the step that forms the slice, and once more if the first call has led to an abort. An
-   * error rejects the read, which then has consumed nothing. A process passes its value as the only item, if it is
-   * new.
+   * What the waiting read asks of the producer and of the items. Default: `read`.
+   *
+   * - `read`: keeps its items from being dropped by acknowledgements of others, and lets the producer run beyond
+   *   `aheadLimit`, up to the position that it waits for.
+   * - `bounded`: as `read`, but does not raise the bound. For numbers that a client has chosen.
+   * - `follow`: neither. It prefers early items to an exact status: once it has waited for a whole turn of the event
+   *   loop it settles as soon as items arrive. The other modes give the source a turn to report its end first.
    */
-  readonly accept?: ((items: readonly unknown[]) => number) | undefined;
-  /**
-   * Sequences only: lets a read that waits for several items settle with fewer, e.g. when they fill a page in
-   * bytes. Inspects the items available and returns the number of items at which to be called again, or 0 if they
-   * are enough. Must not throw.
-   */
-  readonly probe?: ((items: readonly unknown[]) => number) | undefined;
-  /**
-   * Receives the slice in the step that settles the read, after position and status have moved, for readers that
-   * may be gone before a promise continuation runs. It may read or abort; it must not throw.
-   */
-  readonly deliver?: ((slice: Slice<unknown>) => void) | undefined;
+  readonly mode?: "read" | "bounded" | "follow" | undefined;
   /**
    * True if the read, once admitted, acknowledges everything before a numeric or defaulted `start`. Default: true.
    * A read from the tail never acknowledges.
    */
-  readonly acknowledge?: boolean;
+  readonly acknowledge?: boolean | undefined;
   /**
-   * True if the waiting read lets the producer run beyond `aheadLimit`, up to the position it waits for. Default:
-   * true.
+   * Wants the items as JSON, too: the slice has as many of them as fit into these limits, and a read that waits for
+   * several items settles as soon as they fill a page. An item without a JSON form ends the slice before it. Default:
+   * no JSON is made.
    */
-  readonly raisesBound?: boolean;
-  /**
-   * For readers that only follow what is there: the waiting read neither lets the producer go on nor keeps items
-   * from being dropped by acknowledgements of others. Default: false.
-   */
-  readonly passive?: boolean;
-  /**
-   * For readers that prefer early items to an exact status: a read that has waited for a whole turn of the event
-   * loop settles as soon as items arrive. Default: false, the source gets a turn to report its end first.
-   */
-  readonly eager?: boolean;
+  readonly json?: JsonLimits | undefined;
 }
 
 /**
- * A handle on a waiting read, for readers with a cheaper mechanism than a signal and a timer per read. Both methods
- * have no effect once the read has what it waits for.
+ * A read that the log answers later.
+ *
+ *     pending ──▶ settled ──take──▶ taken
+ *        └──cancel──┴───cancel (*)──▶ cancelled: it has consumed nothing
+ *
+ * Between the step that settles it and the one in which its reader goes on, other code may run, that of another reader
+ * or of one that leaves. So a read of a sequence without `start` keeps the default position until it is taken.
+ *
+ * (*) Only a read of a sequence without `start` can be undone, and only until the log's status is final: else the reader
+ * takes what it has been given.
  */
-export interface Wait {
-  /** Rejects the read with `reason`. It has consumed nothing. */
+export interface PendingRead<R> {
+  /** The slice. Rejects with the errors of {@link ResultLog.read}, or with the reason of {@link cancel}. */
+  readonly settled: Promise<Slice<R>>;
+  /**
+   * The reader has the slice. To be called in the step in which it is passed on.
+   * @throws the reason of {@link cancel} if the read was undone: then the slice must not be used
+   */
+  take(): void;
+  /**
+   * Rejects the read with `reason`; a settled one is undone (*): the next read without `start` begins where this one did,
+   * behind what others have read or acknowledged since. No effect once it is taken.
+   */
   cancel(reason: unknown): void;
-  /** Settles the read with what is there. */
+  /** Makes the read settle with what is there, as at a time-out. No effect once it has what it waits for. */
   giveUp(): void;
 }
 
-/** Notified about reads that return a promise. */
-export interface ReadObserver {
-  /**
-   * The read begins to wait. Not called for a read that has what it needs and only gives the source a turn: that
-   * one can no longer be cancelled.
-   */
-  readWaits(wait: Wait): void;
-  /** The read has resolved or rejected. */
-  readSettled(request: ReadRequest): void;
+/** True for a read that has not been settled. */
+export function isPending<R>(read: Slice<R> | PendingRead<R>): read is PendingRead<R> {
+  return read.settled !== undefined;
 }
 
 /** A range of results together with the state that applies to it, as of the moment the read was settled. */
 export interface Slice<R> {
+  /** Tells a slice from a {@link PendingRead}. */
+  readonly settled?: undefined;
   /** The items from `start` on (sequence), or the newest value (process). */
   readonly result: R;
   /** First position of the slice. */
@@ -106,8 +98,16 @@ export interface Slice<R> {
   readonly firstPosition: number;
   /** True if the producer waits until items are acknowledged. */
   readonly paused: boolean;
+  /** Everything before it has been acknowledged. */
+  readonly acknowledged: number;
   /** True if the slice reaches the end and nothing will follow. */
   readonly closed: boolean;
+  /** How the background work ended; `undefined` while it has not. */
+  readonly outcome: FinalStatus | undefined;
+  /** With the outcome `aborted`: why, as the first abort has it. */
+  readonly abortReason: AbortReason | undefined;
+  /** The items as JSON; only if the request asks for it. */
+  readonly json: EncodedItems | undefined;
 }
 
 /** The state of a log without results. Taking it is not a read and moves nothing. */
@@ -120,6 +120,8 @@ export interface LogState {
   readonly progress: RunnerProgress;
   /** First position that is still kept. */
   readonly firstPosition: number;
+  /** Everything before it has been acknowledged. */
+  readonly acknowledged: number;
   /** True if the background work has started, or has ended. */
   readonly started: boolean;
   /** True if the producer waits until items are acknowledged. */
@@ -149,20 +151,17 @@ export interface ResultLog<R> {
   /** Returns the exact state. */
   state(): Promise<LogState>;
   /**
-   * Reads a slice: returned directly if it is at hand, otherwise as a promise. A read that fails has consumed
-   * nothing; one that is not admitted has not acknowledged anything either.
-   * @param observer notified about the read if it returns a promise
-   * @throws (or rejects with) `POSITION_GONE`, `POSITION_AHEAD`, `READ_CONFLICT`, or the reason of the request's
-   * signal
+   * Reads a slice: returned directly if it is at hand. A read that fails has consumed nothing; one that is not
+   * admitted has not acknowledged anything either.
+   * @throws (or rejects with) `POSITION_GONE`, `POSITION_AHEAD`, `READ_CONFLICT`, and with `json` in the request
+   *   `RESULT_NOT_SERIALIZABLE` or `ITEM_TOO_LARGE` for the first item
    */
-  read(request: ReadRequest, observer?: ReadObserver): Slice<R> | Promise<Slice<R>>;
+  read(request: ReadRequest): Slice<R> | PendingRead<R>;
   /**
    * Acknowledges everything before `position`. Idempotent.
    * @throws (rejects with) `POSITION_AHEAD` if the position has not been handed out
    */
   acknowledge(position: number): Promise<void>;
-  /** The furthest acknowledged position. */
-  readonly acknowledged: number;
   /** Moves the count of the items kept, now and later, to another tally. */
   countIn(tally: ItemTally): void;
   /** Drops all items and makes the outcome of the ended work final. To be called when the log will not be read any more. */
@@ -173,9 +172,17 @@ export interface ResultLog<R> {
    * - `stopped`, `signal`, `session-ended`: what has not been handed out is dropped, and the status is final at once.
    * - Any other reason: nothing is dropped, and the status becomes final when the end is read. No effect on work that
    *   has ended before.
-   * @returns false if it has had no effect
+   * @returns the outcome: directly where the log decides it by itself
    */
-  abort(reason: AbortReason): boolean;
+  abort(reason: AbortReason): AbortResult | Promise<AbortResult>;
+}
+
+/** What an abort has come to. */
+export interface AbortResult {
+  /** False if the work had ended before, so that the abort has had no effect. */
+  readonly hasEffect: boolean;
+  /** The state after the abort. */
+  readonly state: LogState;
 }
 
 /** Counts the items kept by many logs together. */
@@ -200,6 +207,6 @@ export interface LogEvents {
   onStarted?(): void;
   /** The log is full and has ended as failed. The runner must stop the work. */
   onOverflow?(error: ActiveSessionError): void;
-  /** The status has become final. Called once. */
-  onFinal(): void;
+  /** The status has become final. Called once, with the state at that moment. */
+  onFinal(state: LogState): void;
 }

@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test, vi } from "vitest";
-import { isPending, listenerCount, promised, turns } from "../../test/support/control.js";
-import type { ReadRequest, Slice } from "./result-log.js";
+import { isPending, listenerCount, turns } from "../../test/support/control.js";
+import { anyJson, type Patience, readFrom, withCode } from "../../test/support/logs.js";
+import type { PendingRead, ReadRequest, Slice } from "./result-log.js";
 import { SequenceLog } from "./sequence-log.js";
 import type { SequenceLogOptions } from "./sequence-sink.js";
 
@@ -22,14 +23,14 @@ function produce(log: SequenceLog<number>, end: number): void {
 function required(
   log: SequenceLog<number>,
   advance: number,
-  more: Partial<ReadRequest> = {},
+  more: Partial<ReadRequest> & Patience = {},
 ): Promise<Slice<number[]>> {
-  return promised(() => log.read({ min: advance, max: advance, ...more }));
+  return readFrom(log, { min: advance, max: advance, ...more });
 }
 
 /** Takes at most `max` items of what there is. */
 function available(log: SequenceLog<number>, more: Partial<ReadRequest> = {}): Promise<Slice<number[]>> {
-  return promised(() => log.read({ min: 0, max: Number.POSITIVE_INFINITY, ...more }));
+  return readFrom(log, { min: 0, max: Number.POSITIVE_INFINITY, ...more });
 }
 
 function finishBy(log: SequenceLog<number>, how: "abort" | "end" | "fail"): void {
@@ -37,97 +38,132 @@ function finishBy(log: SequenceLog<number>, how: "abort" | "end" | "fail"): void
   else log[how](undefined);
 }
 
-describe("an accept that refuses", () => {
-  const gone = () => {
-    throw new Error("gone");
-  };
+describe("an item without a JSON form", () => {
+  const formless = () =>
+    withCode(0, () => {
+      throw new Error("no form");
+    });
+  const refusal = { code: "RESULT_NOT_SERIALIZABLE" };
 
   test.each([
     ["at once", 3],
     ["after its turn", 1],
-  ])("a read that is settled %s: it has taken nothing, and what it left comes next", async (_when, existing) => {
-    const { log } = openLog();
-    produce(log, existing);
-    const refused = required(log, 1, { accept: gone });
-    await expect(refused).rejects.toThrow("gone");
-    expect(log.current.position).toBe(0);
-    produce(log, 3);
-    expect((await available(log)).result).toEqual([0, 1, 2]);
-  });
+  ])(
+    "refuses a read that is settled %s: it has taken nothing, and what it left comes next",
+    async (_when, existing) => {
+      const { log } = openLog();
+      log.append(formless());
+      produce(log, existing);
+      const refused = required(log, 1, { json: anyJson });
+      await expect(refused).rejects.toMatchObject(refusal);
+      expect(log.current.position).toBe(0);
+      produce(log, 3);
+      expect((await available(log)).result).toEqual([expect.anything(), 1, 2]);
+    },
+  );
 
-  test.each(["end", "abort"] as const)("leaves its read's items in the log at the %s", async (finish) => {
+  test.each(["end", "abort"] as const)("stays in the log at the %s", async (finish) => {
     const { log } = openLog();
-    produce(log, 1);
-    const refused = required(log, 1, { accept: gone });
+    log.append(formless());
+    const refused = required(log, 1, { json: anyJson });
     const other = available(log, { start: 0 });
     finishBy(log, finish);
-    await expect(refused).rejects.toThrow("gone");
-    expect(await other).toMatchObject({ result: [0], closed: true });
+    await expect(refused).rejects.toMatchObject(refusal);
+    expect(await other).toMatchObject({ result: [expect.anything()], closed: true });
   });
 });
 
-describe("a deliver", () => {
-  test("is called when the position has moved: a read in there continues behind it", async () => {
+describe("items with JSON", () => {
+  test("come with as many as fit; the rest comes next", async () => {
     const { log } = openLog();
-    const delivered: unknown[] = [];
-    let next: Promise<Slice<number[]>> | undefined;
-    const deliver = (slice: Slice<unknown>) => {
-      delivered.push(slice.result, log.current.position);
-      next = available(log, { max: 1 });
-    };
-    const first = required(log, 1, { deliver });
-    produce(log, 3);
-    expect(delivered).toEqual([[0], 1]);
-    expect([(await first).result, (await next)?.result]).toEqual([[0], [1]]);
-    expect((await available(log)).result).toEqual([2]);
+    produce(log, 5);
+    const json = { bytes: 6, itemBytes: 100 };
+    const slice = await available(log, { json });
+    expect(slice).toMatchObject({ result: [0, 1], position: 2, json: { text: "[0,1]", count: 2, isFull: true } });
+    log.end();
+    expect(await available(log, { json: anyJson })).toMatchObject({ json: { text: "[2,3,4]", isFull: false } });
+    expect(await available(log, { json: anyJson })).toMatchObject({ result: [], json: { text: "[]", count: 0 } });
   });
 
-  test("that aborts the log has its items; the rest is dropped", async () => {
-    const { log, onFinal } = openLog();
-    const first = required(log, 1, { deliver: () => log.abort("stopped") });
-    const second = required(log, 5, { start: 0 });
+  test("settle a read that waits for more as soon as they fill a page", async () => {
+    const { log } = openLog();
+    const reading = required(log, 100, { json: { bytes: 20, itemBytes: 100 } });
     produce(log, 3);
-    expect(await first).toMatchObject({ result: [0], position: 1 });
-    expect(await second).toMatchObject({ result: [0, 1], status: "aborted", closed: true });
-    expect(log.current).toMatchObject({ status: "aborted", position: 2, progress: { current: 2 } });
-    expect(onFinal).toHaveBeenCalledTimes(1);
+    expect(await isPending(reading)).toBe(true);
+    produce(log, 50);
+    expect(await reading).toMatchObject({ json: { text: "[0,1,2,3,4,5,6,7,8]", isFull: true }, position: 9 });
   });
 
-  test("is called by the abort that settles its read, too", async () => {
+  test("are not made where they are not wanted", async () => {
     const { log } = openLog();
-    produce(log, 1);
-    const deliver = vi.fn();
-    const waiting = required(log, 5, { deliver });
-    log.abort("stopped");
-    expect(deliver).toHaveBeenCalledExactlyOnceWith(await waiting);
+    const run = vi.fn();
+    log.append(withCode(0, run));
+    expect((await available(log)).json).toBeUndefined();
+    expect(run).not.toHaveBeenCalled();
   });
 });
 
-describe("an accept that aborts the log", () => {
-  test("gets its slice as the abort has left it", async () => {
+describe("a read that is cancelled between being settled and being taken", () => {
+  /** A read that is settled, and its slice. */
+  const settled = async (log: SequenceLog<number>, advance: number) => {
+    const read = log.read({ min: advance, max: advance }) as PendingRead<number[]>;
+    return { read, slice: await read.settled };
+  };
+
+  test("has taken nothing: the next one at the default position begins where it did", async () => {
     const { log } = openLog();
+    produce(log, 2);
+    const { read } = await settled(log, 2);
+    await expect(available(log)).rejects.toMatchObject({ code: "READ_CONFLICT" });
+    read.cancel(new Error("left"));
+    expect(() => read.take()).toThrow("left");
+    expect(log.current).toMatchObject({ position: 0, status: "progressed" });
+    expect((await available(log)).result).toEqual([0, 1]);
+  });
+
+  test("is not undone once it is taken, or the log is final; what was acknowledged meanwhile does not come again", async () => {
+    const { log } = openLog();
+    produce(log, 2);
+    const { read: first } = await settled(log, 2);
+    first.take();
+    first.cancel("late");
+    first.take();
+    expect(log.current.position).toBe(2);
+    produce(log, 4);
+    const { read: second } = await settled(log, 2);
+    await log.acknowledge(3);
+    second.cancel("left");
+    expect(log.current.position).toBe(3);
+    const reading = settled(log, 1);
+    log.end();
+    const { read: last, slice } = await reading;
+    expect(slice.status).toBe("completed");
+    last.cancel("left");
+    last.take();
+    expect(log.current).toMatchObject({ position: 4, status: "completed" });
+  });
+});
+
+describe("an item whose JSON aborts the log", () => {
+  test("comes as the abort has left it", async () => {
+    const { log } = openLog();
+    produce(log, 3);
+    log.append(withCode(3, () => log.abort("stopped")));
     produce(log, 6);
     await available(log, { max: 4 });
-    const seen: number[] = [];
-    const accept = (items: readonly unknown[]) => {
-      seen.push(items.length);
-      log.abort("stopped");
-      return items.length;
-    };
-    const slice = await available(log, { start: 3, accept });
-    expect(slice).toMatchObject({ result: [3], position: 4, status: "aborted", closed: true });
-    expect(seen).toEqual([3, 1]);
+    const slice = await available(log, { start: 3, json: anyJson });
+    expect(slice).toMatchObject({ position: 4, status: "aborted", closed: true, json: { text: "[3]", count: 1 } });
     expect(log.current).toMatchObject({ position: 4, progress: { current: 4, estimatedEnd: 4 } });
   });
 
   test("does not keep other reads waiting", async () => {
     const { log } = openLog();
-    const first = required(log, 1, { start: 0, accept: () => Number(log.abort("stopped")) || 1 });
+    const first = required(log, 1, { start: 0, json: anyJson });
     const second = required(log, 5, { start: 0 });
-    log.append(0);
+    log.append(withCode(0, () => log.abort("stopped")));
     log.append(1);
-    expect(await first).toMatchObject({ result: [0], status: "progressed", closed: false });
-    expect(await second).toMatchObject({ result: [0, 1], status: "aborted", closed: true });
+    expect(await first).toMatchObject({ json: { text: "[0]" }, status: "progressed", closed: false });
+    expect(await second).toMatchObject({ result: [expect.anything(), 1], status: "aborted", closed: true });
     expect(log.current).toMatchObject({ status: "aborted", position: 2 });
   });
 
@@ -135,16 +171,15 @@ describe("an accept that aborts the log", () => {
     ["at the end of the turn that they have in common", 1],
     ["in the step that brings more than they wait for", 2],
   ])("has other reads settled once, %s", async (_when, count) => {
-    const { log } = openLog();
-    const first = required(log, 1, { start: 0, accept: () => Number(log.abort("stopped")) || 1 });
-    const deliver = vi.fn();
-    const observer = { readWaits: vi.fn(), readSettled: vi.fn() };
-    const second = promised(() => log.read({ start: 0, min: 1, max: 1, deliver }, observer));
+    const { log, onFinal } = openLog();
+    const first = required(log, 1, { start: 0, json: anyJson });
+    const second = required(log, 1, { start: 0 });
+    log.append(withCode(0, () => log.abort("stopped")));
     produce(log, count);
     await first;
-    expect(deliver).toHaveBeenCalledExactlyOnceWith(await second);
+    expect((await second).result).toHaveLength(1);
     await turns();
-    expect([deliver.mock.calls.length, observer.readSettled.mock.calls.length]).toEqual([1, 1]);
+    expect(onFinal).toHaveBeenCalledTimes(1);
   });
 });
 
@@ -230,27 +265,24 @@ describe("reading", () => {
   });
 });
 
-describe("an eager read", () => {
-  const eager = (log: SequenceLog<number>, more: Partial<ReadRequest> = {}) => {
-    const delivered: Slice<unknown>[] = [];
-    const deliver = (slice: Slice<unknown>) => delivered.push(slice);
-    const reading = promised(() => log.read({ min: 1, max: 10, eager: true, deliver, ...more }));
-    return { delivered, reading };
-  };
+describe("a read that follows", () => {
+  const follow = (log: SequenceLog<number>, more: Partial<ReadRequest> & Patience = {}) =>
+    readFrom(log, { min: 1, max: 10, mode: "follow", ...more });
 
   test("that has waited for a turn gets what comes in the very step in which it comes", async () => {
     const { log } = openLog();
-    const { delivered } = eager(log);
+    const reading = follow(log);
     await turns();
     log.append(0);
-    expect(delivered).toMatchObject([{ result: [0], status: "stalled", closed: false }]);
+    expect(log.current.position).toBe(1);
+    expect(await reading).toMatchObject({ result: [0], status: "stalled", closed: false });
   });
 
   test("that has not yet waited for a turn gives the source one, and gets all that comes in it, and its end", async () => {
     const { log } = openLog();
-    const { delivered, reading } = eager(log);
+    const reading = follow(log);
     log.append(0);
-    expect(delivered).toEqual([]);
+    expect(log.current.position).toBe(0);
     log.append(1);
     log.end();
     expect(await reading).toMatchObject({ result: [0, 1], status: "completed", closed: true });
@@ -258,43 +290,44 @@ describe("an eager read", () => {
 
   test("that follows another one at once waits for a turn of its own", async () => {
     const { log } = openLog();
-    eager(log);
+    void follow(log);
     await turns();
     log.append(0);
-    const { delivered, reading } = eager(log);
+    const reading = follow(log, { start: 1 });
     log.append(1);
     log.append(2);
-    expect(delivered).toEqual([]);
+    expect(log.current.position).toBe(1);
     expect(await reading).toMatchObject({ result: [1, 2], closed: false });
   });
 
   test("gets the end as a slice of its own when its items came before", async () => {
     const { log } = openLog();
-    const { reading } = eager(log);
+    const reading = follow(log);
     await turns();
     log.append(0);
     log.end();
     expect(await reading).toMatchObject({ result: [0], closed: false });
-    expect(await eager(log).reading).toMatchObject({ result: [], status: "completed", closed: true });
+    expect(await follow(log)).toMatchObject({ result: [], status: "completed", closed: true });
   });
 
   test("waits for as many as it asks for", async () => {
     const { log } = openLog();
-    const { delivered } = eager(log, { min: 2 });
+    const reading = follow(log, { min: 2 });
     await turns();
     log.append(0);
-    expect(delivered).toEqual([]);
+    expect(log.current.position).toBe(0);
     log.append(1);
-    expect(delivered).toMatchObject([{ result: [0, 1] }]);
+    expect(log.current.position).toBe(2);
+    expect(await reading).toMatchObject({ result: [0, 1] });
   });
 
   test("beside one that is not leaves that one its turn", async () => {
     const { log } = openLog();
-    const { delivered } = eager(log, { start: 0 });
+    const reading = follow(log, { start: 0 });
     const patient = required(log, 1, { start: 0 });
     await turns();
     log.append(0);
-    expect(delivered).toHaveLength(1);
+    expect(await reading).toMatchObject({ result: [0], closed: false }); // before the next turn
     log.end();
     expect(await patient).toMatchObject({ result: [0], status: "completed", closed: true });
   });
@@ -302,12 +335,11 @@ describe("an eager read", () => {
   test("that is cancelled while its turn passes is rejected, and nothing more happens to it", async () => {
     const { log } = openLog();
     const cut = new AbortController();
-    const { delivered, reading } = eager(log, { signal: cut.signal });
+    const reading = follow(log, { signal: cut.signal });
     cut.abort(new Error("left"));
     await expect(reading).rejects.toThrow("left");
     await turns();
     log.append(0);
-    expect(delivered).toEqual([]);
     expect(log.current.position).toBe(0);
   });
 });
@@ -363,13 +395,8 @@ describe("the one turn that the source gets", () => {
     const { log } = openLog();
     produce(log, 3);
     const reading = required(log, 3);
-    let settled = false;
-    void reading.then(() => {
-      settled = true;
-    });
     log.append(3);
-    await Promise.resolve();
-    expect(settled).toBe(true);
+    expect(log.current.position).toBe(3);
     expect(await reading).toMatchObject({ result: [0, 1, 2], status: "progressed" });
   });
 
@@ -379,14 +406,18 @@ describe("the one turn that the source gets", () => {
     expect(await required(log, 3)).toMatchObject({ status: "stalled", closed: false });
   });
 
-  test("cannot be cut short by the read's signal, which has no listener any more", async () => {
+  test("can be cut short by the reader, who has then taken nothing, but not by its time-out", async () => {
     const { log } = openLog();
     produce(log, 1);
     const controller = new AbortController();
     const reading = required(log, 1, { signal: controller.signal });
-    expect(listenerCount(controller.signal)).toBe(0);
-    controller.abort();
-    expect((await reading).result).toEqual([0]);
+    controller.abort("left");
+    await expect(reading).rejects.toBe("left");
+    expect(log.current.position).toBe(0);
+    const read = log.read({ min: 1, max: 1 }) as PendingRead<number[]>;
+    read.giveUp();
+    log.end();
+    expect(await read.settled).toMatchObject({ result: [0], closed: true });
   });
 });
 
@@ -453,15 +484,6 @@ describe("acknowledgement", () => {
     await expect(required(log, 1, { start: 1 })).rejects.toMatchObject({ code: "POSITION_GONE", firstPosition: 2 });
     expect(log.current).toEqual(before);
     expect(log.acknowledged).toBe(2);
-  });
-
-  test("a read whose signal has aborted before the call acknowledges nothing and moves nothing", async () => {
-    const { log } = openLog();
-    produce(log, 5);
-    const before = log.current;
-    await expect(required(log, 5, { start: 3, signal: AbortSignal.abort("early") })).rejects.toBe("early");
-    expect(log.current).toEqual(before);
-    expect(log.acknowledged).toBe(0);
   });
 
   test("can be switched off for a read", async () => {
@@ -610,9 +632,9 @@ describe("back-pressure", () => {
     expect(log.isFull).toBe(true);
   });
 
-  test("a passive reader does not raise the bound", () => {
+  test("a reader that follows does not raise the bound", () => {
     const { log } = openLog({ aheadLimit: 2 });
-    const reading = required(log, 10, { passive: true });
+    const reading = required(log, 10, { mode: "follow" });
     produce(log, 2);
     expect(log.isFull).toBe(true);
     log.abort("stopped");
@@ -711,14 +733,6 @@ describe("cancellation", () => {
     expect((await other).result).toEqual([0, 1]);
   });
 
-  test("a signal that has aborted before refuses a read that has to wait, and no other", async () => {
-    const { log } = openLog();
-    produce(log, 2);
-    const signal = AbortSignal.abort("early");
-    await expect(required(log, 3, { signal })).rejects.toBe("early");
-    expect((await required(log, 2, { signal })).result).toEqual([0, 1]);
-  });
-
   test.each(["settled", "ended", "aborted"] as const)("a %s read has no listener at its signal", async (how) => {
     const { log } = openLog();
     const { signal } = new AbortController();
@@ -762,24 +776,24 @@ describe("a read with a time-out", () => {
     controller.abort("x");
     await expect(cancelled).rejects.toBe("x");
     log.append(0);
-    expect(vi.getTimerCount()).toBe(0);
     await satisfied;
+    expect(vi.getTimerCount()).toBe(0);
   });
 });
 
-describe("passive readers", () => {
+describe("readers that follow", () => {
   test("learn of a gap when another reader acknowledges their next item away", async () => {
     const { log } = openLog();
     produce(log, 5);
-    const passive = required(log, 10, { start: 1, passive: true, acknowledge: false });
+    const following = required(log, 10, { start: 1, mode: "follow", acknowledge: false });
     await required(log, 1, { start: 3 });
-    await expect(passive).rejects.toMatchObject({ code: "POSITION_GONE", firstPosition: 3 });
+    await expect(following).rejects.toMatchObject({ code: "POSITION_GONE", firstPosition: 3 });
   });
 
   test("learn of a gap of a single item, too; one whose next item is the first kept goes on", async () => {
     const { log } = openLog();
     produce(log, 5);
-    const follow = (start: number) => required(log, 4, { start, passive: true, acknowledge: false });
+    const follow = (start: number) => required(log, 4, { start, mode: "follow", acknowledge: false });
     const [late, inTime] = [follow(2), follow(3)];
     await required(log, 1, { start: 3 });
     produce(log, 8);
@@ -860,7 +874,7 @@ describe("the end", () => {
     log.fail(new Error("late"));
     log.end();
     expect(await available(log)).toMatchObject({ result: [0], status: "completed" });
-    expect(log.abort("stopped")).toBe(false);
+    expect(log.abort("stopped").hasEffect).toBe(false);
     expect(log.current.status).toBe("completed");
     expect(onFinal).toHaveBeenCalledTimes(1);
   });
@@ -871,7 +885,7 @@ describe("abort", () => {
     const { log, onFinal } = openLog();
     produce(log, 3);
     const waiting = required(log, 5);
-    expect(log.abort("stopped")).toBe(true);
+    expect(log.abort("stopped").hasEffect).toBe(true);
     expect(onFinal).toHaveBeenCalledTimes(1);
     expect(await waiting).toMatchObject({ result: [0, 1, 2], position: 3, status: "aborted", closed: true });
     expect(log.current).toMatchObject({ position: 3, status: "aborted", progress: { current: 3, estimatedEnd: 3 } });
@@ -947,7 +961,7 @@ describe("abort", () => {
     const { log } = openLog();
     produce(log, 2);
     log.fail(new Error("x"));
-    expect(log.abort("stopped")).toBe(true);
+    expect(log.abort("stopped").hasEffect).toBe(true);
     const slice = await available(log);
     expect(slice).toMatchObject({ result: [], status: "aborted" });
     expect(slice.error).toBeUndefined();
@@ -956,8 +970,8 @@ describe("abort", () => {
 
   test("works once, and items that come later are ignored", async () => {
     const { log, onFinal } = openLog();
-    expect(log.abort("stopped")).toBe(true);
-    expect(log.abort("stopped")).toBe(false);
+    expect(log.abort("stopped").hasEffect).toBe(true);
+    expect(log.abort("stopped").hasEffect).toBe(false);
     log.append(0);
     log.end();
     log.fail(new Error("late"));
@@ -1022,7 +1036,7 @@ describe.each(["idle", "lifetime", "shutdown"] as const)("an abort that was not 
     const { log, onFinal } = openLog();
     produce(log, 3);
     expect((await available(log, { max: 1 })).result).toEqual([0]);
-    expect(log.abort(reason)).toBe(true);
+    expect(log.abort(reason).hasEffect).toBe(true);
     expect(log.current).toMatchObject({ ended: true, outcome: "aborted", abortReason: reason, status: "progressed" });
     log.append(3); // too late
     expect(await available(log, { max: 1 })).toMatchObject({ result: [1], status: "progressed", closed: false });
@@ -1057,9 +1071,9 @@ describe.each(["idle", "lifetime", "shutdown"] as const)("an abort that was not 
       if (how === "abort") log.abort(reason);
       else finishBy(log, how);
       const { outcome } = log.current;
-      expect(log.abort("idle")).toBe(false);
+      expect(log.abort("idle").hasEffect).toBe(false);
       expect(log.current).toMatchObject({ outcome, status: "progressed" });
-      expect(log.abort("stopped")).toBe(true);
+      expect(log.abort("stopped").hasEffect).toBe(true);
       expect(log.current).toMatchObject({ outcome: "aborted", status: "aborted", progress: { current: 0 } });
       expect(log.current.abortReason).toBe(how === "abort" ? reason : "stopped");
     }
@@ -1083,28 +1097,29 @@ test("completed work that is discarded unread has completed", () => {
   expect([log.status, onFinal.mock.calls.length]).toEqual(["completed", 1]);
 });
 
-describe("code of a reader that ends the log while it is cut", () => {
+describe("code of an item that runs while the log is cut", () => {
   test("a read that it begins is settled", async () => {
     const { log } = openLog();
-    produce(log, 1);
+    const first = required(log, 3, { start: 0, json: anyJson });
     let begun: Promise<Slice<number[]>> | undefined;
-    const first = required(log, 3, {
-      start: 0,
-      accept: () => {
-        begun ??= required(log, 9, { start: 0 });
-        return 1;
-      },
-    });
+    const begin = () => {
+      begun ??= required(log, 9, { start: 0 });
+    };
+    log.append(withCode(0, begin));
     log.abort("stopped");
-    expect(await first).toMatchObject({ result: [0], status: "aborted" });
-    expect(await begun).toMatchObject({ result: [0], status: "aborted" });
+    expect(await first).toMatchObject({ json: { text: "[0]" }, status: "aborted" });
+    expect(await begun).toMatchObject({ position: 1, status: "aborted" });
   });
 
   test("a second cut leaves positions in order", async () => {
     const { log } = openLog();
-    produce(log, 4);
     const before = required(log, 9, { start: 0 });
-    const cutting = required(log, 9, { start: 0, accept: () => Number(log.abort("stopped")) || 1 });
+    const cutting = required(log, 9, { start: 0, json: anyJson });
+    let isCut = false;
+    const cut = () => isCut && log.abort("stopped");
+    log.append(withCode(0, cut));
+    produce(log, 4);
+    isCut = true;
     const after = required(log, 9, { start: 0 });
     log.abort("stopped");
     const { position, progress } = log.current;
@@ -1117,15 +1132,14 @@ describe("code of a reader that ends the log while it is cut", () => {
 
   test("items that it has dropped are not read as undefined", async () => {
     const { log } = openLog();
-    produce(log, 3);
-    log.end();
-    const accept = () => {
+    const drop = () => {
       log.abort("shutdown");
       log.discard();
-      return 3;
     };
-    await expect(promised(() => log.read({ start: 0, max: 3, accept }))).rejects.toMatchObject({
-      code: "POSITION_GONE",
-    });
+    log.append(withCode(0, drop));
+    produce(log, 3);
+    log.end();
+    const reading = readFrom(log, { start: 0, max: 3, json: anyJson });
+    await expect(reading).rejects.toMatchObject({ code: "POSITION_GONE" });
   });
 });

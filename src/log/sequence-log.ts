@@ -1,12 +1,22 @@
 import { createDeferred, type Deferred } from "../base/async.js";
 import { ActiveSessionError, runnerFailed } from "../base/error.js";
 import type { AbortReason, RunnerProgress, RunnerStatus } from "../protocol/types.js";
+import { type EncodedItems, JsonCodec, noItems } from "./codec.js";
 import { enough, isDue, ReadScheduler, type ScheduledLog } from "./read-scheduler.js";
-import type { ItemTally, LogEvents, LogState, ReadObserver, ReadRequest, ResultLog, Slice } from "./result-log.js";
+import type {
+  AbortResult,
+  ItemTally,
+  LogEvents,
+  LogState,
+  PendingRead,
+  ReadRequest,
+  ResultLog,
+  Slice,
+} from "./result-log.js";
 import { RingBuffer } from "./ring-buffer.js";
 import type { SequenceLogOptions, SequenceSink } from "./sequence-sink.js";
-import { cuts, LogStatus } from "./status.js";
-import { type Demand, noDemand, targetOf, WaitingRead } from "./waiting-reads.js";
+import { cuts, LogStatus, type Positions } from "./status.js";
+import { type DefaultPosition, type Demand, noDemand, targetOf, WaitingRead } from "./waiting-reads.js";
 
 /**
  * The results of a sequence runner, in memory.
@@ -35,11 +45,12 @@ import { type Demand, noDemand, targetOf, WaitingRead } from "./waiting-reads.js
  * Back-pressure: the producer pauses when `progress` reaches the bound, which is `acknowledged + aheadLimit` or, if
  * that is further, the position that a waiting read needs.
  *
- * A slice is formed in the step that settles its read, so that items, positions and status agree. Code of the
- * application runs inside `accept`, `probe` and `deliver` (e.g. `toJSON` of an item) and may read, acknowledge or
- * abort: state is checked again after each of them.
+ * A slice is formed in the step that settles its read, so that items, positions and status agree. Where items are
+ * encoded, code of the application runs (`toJSON`) and may read, acknowledge or abort: state is checked again after it.
  */
-export class SequenceLog<T> implements ResultLog<T[]>, ScheduledLog<T[]>, SequenceSink<T> {
+export class SequenceLog<T>
+  implements ResultLog<T[]>, ScheduledLog<T[]>, DefaultPosition<T[]>, SequenceSink<T>, Positions
+{
   readonly #options: SequenceLogOptions;
   readonly #events: LogEvents;
   readonly #life: LogStatus;
@@ -67,10 +78,18 @@ export class SequenceLog<T> implements ResultLog<T[]>, ScheduledLog<T[]>, Sequen
   #bound: number;
   /** Progress at which the log is full: `mostItems` beyond the first item kept. */
   #ceiling: number;
+  /** True while reads get their items before a cut. */
+  #isCutting = false;
   /** Set while the producer waits for room. */
   #room: Deferred<void> | undefined;
   /** Number of items that the producer expects in all. */
   #expected: number | undefined;
+  /** The read at the default position that is settled and not yet taken. */
+  #untaken: PendingRead<T[]> | undefined;
+  /** What the position would be without the latest read at the default position. */
+  #positionOfOthers = 0;
+  /** Created with the first read that wants JSON. */
+  #codec: JsonCodec | undefined;
   isYielding = false;
 
   /**
@@ -89,7 +108,7 @@ export class SequenceLog<T> implements ResultLog<T[]>, ScheduledLog<T[]>, Sequen
 
   /** The exact state: a log in memory has no other. */
   get current(): LogState {
-    return this.#life.describe(this.#position, this.#progress(), this.#window.first, this.isFull);
+    return this.#life.describe(this);
   }
 
   /** Number of items kept. */
@@ -97,9 +116,31 @@ export class SequenceLog<T> implements ResultLog<T[]>, ScheduledLog<T[]>, Sequen
     return this.#window.end - this.#window.first;
   }
 
+  /** End of the furthest item handed out. */
+  get position(): number {
+    return this.#position;
+  }
+
+  /** How far the producer has come. Once the work has ended, the estimated end is exact. */
+  get progress(): RunnerProgress {
+    const current = this.#window.end;
+    const estimatedEnd = this.#life.ended ? current : this.#expected;
+    return estimatedEnd === undefined ? { current } : { current, estimatedEnd };
+  }
+
+  /** First item kept. */
+  get firstPosition(): number {
+    return this.#window.first;
+  }
+
   /** The furthest acknowledged position. */
   get acknowledged(): number {
     return this.#acknowledged;
+  }
+
+  /** True while the producer waits for acknowledgements. */
+  get paused(): boolean {
+    return this.isFull;
   }
 
   /** The status of the runner. */
@@ -116,28 +157,43 @@ export class SequenceLog<T> implements ResultLog<T[]>, ScheduledLog<T[]>, Sequen
 
   /**
    * Reads items. All checks come before the acknowledgement, so that a refused read changes nothing.
-   * @throws (or rejects with) `POSITION_GONE`, `POSITION_AHEAD`, `READ_CONFLICT`, what `request.accept` throws, or
-   * the reason of `request.signal`
+   * @throws (or rejects with) `POSITION_GONE`, `POSITION_AHEAD`, `READ_CONFLICT`, and the errors of the codec
    */
-  read(request: ReadRequest, observer?: ReadObserver): Slice<T[]> | Promise<Slice<T[]>> {
-    const start = this.#locate(request);
+  read(request: ReadRequest): Slice<T[]> | PendingRead<T[]> {
+    let start = this.#locate(request);
     const target = targetOf(start, request);
     const probeAt = this.#isReady(target) ? Number.POSITIVE_INFINITY : this.probe(start, request);
-    if (start < this.#window.first) throw this.#gone(start); // the probe ran application code, which may have acknowledged
+    // The probe ran code of the items, which may have acknowledged or aborted.
+    if (start < this.#window.first) throw this.#gone(start);
+    start = Math.min(start, this.#window.end);
     const isReady = probeAt === enough || this.#isReady(target);
-    if (request.signal?.aborted && !isReady) throw request.signal.reason;
     if (request.start !== "tail" && request.acknowledge !== false) this.#acknowledge(start);
     if (!isDue(this, isReady, start + request.max)) {
-      return new Promise((resolve, reject) => {
-        const read = new WaitingRead(start, request, observer, resolve, reject);
-        read.probeAt = probeAt;
-        this.#wait(read, isReady);
-      });
+      const read = new WaitingRead<T[]>(start, request, this);
+      read.probeAt = probeAt;
+      this.#wait(read, isReady);
+      return read;
     }
     const slice = this.handOut(start, request);
-    request.deliver?.(slice);
-    this.#life.announce();
+    this.#life.announce(this);
     return slice;
+  }
+
+  /** See {@link DefaultPosition.keep}. */
+  keep(read: PendingRead<T[]>): void {
+    this.#untaken = read;
+  }
+
+  /** See {@link DefaultPosition.free}. */
+  free(read: PendingRead<T[]>): void {
+    if (this.#untaken === read) this.#untaken = undefined;
+  }
+
+  /** See {@link DefaultPosition.giveBack}. */
+  giveBack(read: PendingRead<T[]>): boolean {
+    if (this.#life.final || this.#untaken !== read) return false;
+    this.#position = this.#positionOfOthers;
+    return true;
   }
 
   /**
@@ -164,43 +220,47 @@ export class SequenceLog<T> implements ResultLog<T[]>, ScheduledLog<T[]>, Sequen
   discard(): void {
     this.#window.dropBefore(this.#window.end);
     this.#life.finish();
-    this.#life.announce();
+    this.#life.announce(this);
   }
 
   /** See {@link ResultLog.abort}. */
-  abort(reason: AbortReason): boolean {
-    return cuts(reason) ? this.#cut(reason) : this.#settleEnd(() => this.#life.expire(reason));
+  abort(reason: AbortReason): AbortResult {
+    const hasEffect = cuts(reason) ? this.#cut(reason) : this.#settleEnd(() => this.#life.expire(reason));
+    return this.#life.abortResult(hasEffect, this);
   }
 
   /**
-   * Cuts the log, including one that has ended but was not read to its end. The order matters: pending reads take
-   * their items while those exist, the log is cut and made consistent, and only then are the reads resolved, which
-   * runs code of their readers.
-   * @returns false if the status was final already
+   * Cuts the log, including one that has ended but was not read to its end. The order matters: pending reads get their
+   * items while those exist, and keep them from being dropped meanwhile; then the log is cut, and the reads are resolved.
+   * @returns false if the status was final already, or if the log is being cut
    */
   #cut(reason: AbortReason): boolean {
-    if (this.#life.final) return false;
-    const scheduler = this.#releaseScheduler();
-    const taken = (scheduler?.takeAll() ?? []).flatMap((read) => {
+    if (this.#life.final || this.#isCutting) return false;
+    this.#isCutting = true; // code of the items may abort again
+    const given = new Map<WaitingRead<T[]>, GivenItems<T>>();
+    for (const read of this.#scheduler?.all() ?? []) {
       const items = this.#tryItemsFor(read);
-      return items ? [{ read, items }] : [];
-    });
-    if (this.#life.final) {
-      // A reader has cut the log meanwhile: they are served from what that has left.
-      for (const { read } of taken) scheduler!.settle(read);
-      return true;
+      if (items) given.set(read, items);
     }
-    const ends = taken.map(({ read, items }) => (items.length > 0 ? read.start + items.length : 0));
+    this.#isCutting = false;
+    const reads = this.#releaseScheduler()?.takeAll() ?? []; // without those that were cancelled meanwhile
+    const ends = reads.map((read) => {
+      const length = given.get(read)?.items.length ?? 0;
+      return length > 0 ? read.start + length : 0;
+    });
     const end = Math.max(this.#position, ...ends);
     this.#formerProgress = this.#window.end;
     this.#window.cutAt(end);
     this.#position = end;
     this.#life.cut(reason);
-    for (const { read, items } of taken) read.resolve(this.#slice(Math.min(read.start, end), items));
-    this.#settleRest(); // reads that readers have begun meanwhile
+    for (const read of reads) {
+      const items = given.get(read);
+      if (items) read.resolve(this.#slice(Math.min(read.start, end), items));
+      else read.resolve(this.handOut(Math.min(read.start, end), read.request)); // begun meanwhile, by code of the items
+    }
     this.#dropAcknowledged();
     this.#releaseProducer();
-    this.#life.announce();
+    this.#life.announce(this);
     return true;
   }
 
@@ -264,7 +324,8 @@ export class SequenceLog<T> implements ResultLog<T[]>, ScheduledLog<T[]>, Sequen
    */
   #locate(request: ReadRequest): number {
     if (request.start === "tail") return this.#window.end;
-    if (request.start === undefined && this.#scheduler?.hasDefault) {
+    const isUntaken = this.#untaken !== undefined && !this.#life.final; // a final log has nothing to give back
+    if (request.start === undefined && (isUntaken || this.#scheduler?.hasDefault)) {
       throw new ActiveSessionError(
         "READ_CONFLICT",
         "Cannot read: only one read at the default position may be pending, received another one without a start",
@@ -302,7 +363,7 @@ export class SequenceLog<T> implements ResultLog<T[]>, ScheduledLog<T[]>, Sequen
    * forward.
    */
   #acknowledge(position: number): void {
-    if (!this.#life.final) this.#position = Math.max(this.#position, position);
+    if (!this.#life.final) this.#moveTo(position);
     this.#received = Math.max(this.#received, Math.min(position, this.#window.end));
     this.#dropAcknowledged();
   }
@@ -352,11 +413,13 @@ export class SequenceLog<T> implements ResultLog<T[]>, ScheduledLog<T[]>, Sequen
   }
 
   /** See {@link ScheduledLog.probe}. */
-  probe(start: number, { probe, max }: ReadRequest): number {
-    if (!probe) return Number.POSITIVE_INFINITY;
+  probe(start: number, { min, max, json }: ReadRequest): number {
+    // A read of one item is ready with it, whatever its size.
+    if (!json || min === undefined || min < 2) return Number.POSITIVE_INFINITY;
     const items = this.#window.slice(start, Math.min(start + max, this.#window.end));
     if (items.length === 0) return start + 1;
-    const count = probe(items);
+    this.#codec ??= new JsonCodec();
+    const count = this.#codec.fullAt({ start, min }, items, json);
     return count === 0 ? enough : start + Math.max(count, items.length + 1);
   }
 
@@ -377,7 +440,7 @@ export class SequenceLog<T> implements ResultLog<T[]>, ScheduledLog<T[]>, Sequen
 
   /** See {@link ScheduledLog.onSettledLater}. */
   onSettledLater(): void {
-    this.#life.announce();
+    this.#life.announce(this);
   }
 
   /** Recomputes the bound and resumes the producer if it has room. */
@@ -408,41 +471,53 @@ export class SequenceLog<T> implements ResultLog<T[]>, ScheduledLog<T[]>, Sequen
    * make the status final.
    */
   handOut(start: number, request: ReadRequest): Slice<T[]> {
-    const items = this.#itemsFor(start, request);
-    const end = start + items.length;
-    if (!this.#life.final && (items.length > 0 || request.start !== "tail")) {
-      this.#position = Math.max(this.#position, end);
+    const given = this.#itemsFor(start, request);
+    const { length } = given.items;
+    if (!this.#life.final && (length > 0 || request.start !== "tail")) {
+      const end = start + length;
+      if (request.start === undefined) {
+        this.#positionOfOthers = this.#position;
+        this.#position = Math.max(this.#position, end);
+      } else this.#moveTo(end);
       if (this.#life.ended && end === this.#window.end) this.#life.finish();
     }
-    return this.#slice(start, items);
+    return this.#slice(start, given);
   }
 
-  /** Selects the items of a read, at most as many as its reader accepts. */
-  #itemsFor(start: number, request: ReadRequest): T[] {
+  /** Moves the position forward, for a read with a start or an acknowledgement. */
+  #moveTo(position: number): void {
+    this.#position = Math.max(this.#position, position);
+    if (this.#untaken) this.#positionOfOthers = Math.max(this.#positionOfOthers, position);
+  }
+
+  /** Selects the items of a read: with JSON, as many as have been encoded. */
+  #itemsFor(start: number, request: ReadRequest): GivenItems<T> {
     const { final } = this.#life;
-    if (start < this.#window.first) throw this.#gone(start); // code of a reader has had the items dropped meanwhile
+    if (start < this.#window.first) throw this.#gone(start); // they have been dropped meanwhile
     const items = this.#window.slice(start, Math.max(start, Math.min(start + request.max, this.#window.end)));
-    if (!request.accept) return items;
-    const count = request.accept(items);
-    // `accept` runs application code, which may have aborted this runner: select again from the log as it was cut.
+    if (!request.json) return { items, json: undefined };
+    if (items.length === 0) return { items, json: noItems };
+    this.#codec ??= new JsonCodec();
+    const json = this.#codec.encode(request, items, request.json);
+    // Code of the items may have aborted the work: select again from the log as it was cut.
     if (this.#life.final !== final) return this.#itemsFor(start, request);
-    return count < items.length ? items.slice(0, count) : items;
+    return { items: json.count < items.length ? items.slice(0, json.count) : items, json };
   }
 
-  /** Like {@link #itemsFor}, but rejects the read and returns `undefined` if its reader throws. */
-  #tryItemsFor(read: WaitingRead<T[]>): T[] | undefined {
+  /** Like {@link #itemsFor}, but rejects the read and returns `undefined` if there is an error, or if it is over. */
+  #tryItemsFor(read: WaitingRead<T[]>): GivenItems<T> | undefined {
+    if (!read.reads) return undefined; // cancelled meanwhile
     try {
       return this.#itemsFor(read.start, read.request);
     } catch (error) {
-      read.reject(error);
+      read.cancel(error);
       return undefined;
     }
   }
 
   /** Forms a slice with the present state. */
-  #slice(start: number, items: T[]): Slice<T[]> {
-    const end = start + items.length;
-    return this.#life.slice(items, start, end, this.#progress(), this.#window.first, this.isFull);
+  #slice(start: number, { items, json }: GivenItems<T>): Slice<T[]> {
+    return this.#life.slice(this, items, start, start + items.length, json);
   }
 
   /**
@@ -458,14 +533,14 @@ export class SequenceLog<T> implements ResultLog<T[]>, ScheduledLog<T[]>, Sequen
     this.#dropAcknowledged();
     if (this.#position === this.#window.end) this.#life.finish();
     this.#releaseProducer();
-    this.#life.announce();
+    this.#life.announce(this);
     return true;
   }
 
-  /** Settles all pending reads of a log that has ended. */
+  /** Settles all pending reads of a log that has ended. Until its turn each keeps its items, and the default position. */
   #settleRest(): void {
-    const scheduler = this.#releaseScheduler();
-    for (const read of scheduler?.takeAll() ?? []) scheduler!.settle(read);
+    for (const read of this.#scheduler?.all() ?? []) this.#scheduler?.settle(read);
+    this.#releaseScheduler();
   }
 
   /** Gives up the scheduler, for good: reads of a log that has ended do not wait. */
@@ -475,11 +550,11 @@ export class SequenceLog<T> implements ResultLog<T[]>, ScheduledLog<T[]>, Sequen
     this.#demand = noDemand;
     return scheduler;
   }
+}
 
-  /** Once the work has ended, the estimated end is exact. */
-  #progress(): RunnerProgress {
-    const current = this.#window.end;
-    const estimatedEnd = this.#life.ended ? current : this.#expected;
-    return estimatedEnd === undefined ? { current } : { current, estimatedEnd };
-  }
+/** What a read is given. */
+interface GivenItems<T> {
+  readonly items: T[];
+  /** The items as JSON, if the read has asked for it. */
+  readonly json: EncodedItems | undefined;
 }

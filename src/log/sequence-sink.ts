@@ -34,6 +34,8 @@ export interface SequenceSink<T> {
   readonly isFull: boolean;
   /** Resolves when there is room, or when nothing more is wanted. Never rejects. */
   room(): Promise<void>;
+  /** True once nothing more is wanted: the producer will be stopped, if it has not been already. */
+  readonly ended: boolean;
   /** The source has ended by itself. */
   end(): void;
   /**

@@ -1,11 +1,15 @@
 import type { ActiveSessionError } from "../base/error.js";
-import type { AbortReason, FinalStatus, RunnerProgress, RunnerStatus } from "../protocol/types.js";
-import type { LogEvents, LogState, Slice } from "./result-log.js";
+import type { AbortReason, FinalStatus, RunnerStatus } from "../protocol/types.js";
+import type { EncodedItems } from "./codec.js";
+import type { AbortResult, LogEvents, LogState, Slice } from "./result-log.js";
 
 /** True for an abort that was asked for: it drops what has not been handed out. */
 export function cuts(reason: AbortReason): boolean {
   return reason === "stopped" || reason === "signal" || reason === "session-ended";
 }
+
+/** What a log knows beside the status. */
+export type Positions = Pick<LogState, "position" | "progress" | "firstPosition" | "acknowledged" | "paused">;
 
 /**
  * The status of a runner, as far as it is the same in all logs.
@@ -14,7 +18,7 @@ export function cuts(reason: AbortReason): boolean {
  *          └───────────────cut──┴──────────────────────┴──▶ final: aborted
  *
  * `outcome` is how the background work ended; `final` is set once that has become the status. The log knows if
- * anything is left to read; it passes position and progress to the methods that derive a status.
+ * anything is left to read; the methods that derive a status ask it for position and progress.
  */
 export class LogStatus {
   readonly #events: LogEvents;
@@ -96,12 +100,13 @@ export class LogStatus {
   }
 
   /** Returns the whole state without results. */
-  describe(position: number, progress: RunnerProgress, firstPosition: number, paused: boolean): LogState {
+  describe({ position, progress, firstPosition, acknowledged, paused }: Positions): LogState {
     return {
       status: this.#final ?? this.statusAt(position, progress.current),
       position,
       progress,
       firstPosition,
+      acknowledged,
       started: this.#started || this.ended,
       paused,
       ended: this.ended,
@@ -111,18 +116,23 @@ export class LogStatus {
     };
   }
 
-  /** Forms the slice from `start` to `position`. Its status, and `closed`, apply to this slice, not to the runner. */
-  slice<R>(
-    result: R,
-    start: number,
-    position: number,
-    progress: RunnerProgress,
-    firstPosition: number,
-    paused: boolean,
-  ): Slice<R> {
-    const status = this.statusAt(position, progress.current);
-    const closed = this.ended && position >= progress.current;
-    const slice = { result, start, position, status, progress, firstPosition, paused, closed };
+  /** What an abort has come to. */
+  abortResult(hasEffect: boolean, log: Positions): AbortResult {
+    return { hasEffect, state: this.describe(log) };
+  }
+
+  /**
+   * Forms the slice from `start` to `end`. Its status, and `closed`, apply to this slice, not to the runner.
+   * @param json the items as JSON, if the read has asked for it
+   */
+  slice<R>(log: Positions, result: R, start: number, end: number, json: EncodedItems | undefined): Slice<R> {
+    const { progress, firstPosition, acknowledged, paused } = log;
+    const status = this.statusAt(end, progress.current);
+    const outcome = this.#outcome;
+    const closed = outcome !== undefined && end >= progress.current;
+    const abortReason = this.#abortReason;
+    // biome-ignore format: one literal, which is faster than a spread
+    const slice = { result, start, position: end, status, progress, firstPosition, acknowledged, paused, closed, outcome, abortReason, json };
     return status === "failed" ? { ...slice, error: this.#failure! } : slice;
   }
 
@@ -130,9 +140,9 @@ export class LogStatus {
    * Notifies the runner of a final status, once. Separate from the methods that set it: the call-back runs code of
    * the application, so the log must be consistent and its reads settled.
    */
-  announce(): void {
+  announce(log: Positions): void {
     if (!this.#final || this.#announced) return;
     this.#announced = true;
-    this.#events.onFinal();
+    this.#events.onFinal(this.describe(log));
   }
 }

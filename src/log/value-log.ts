@@ -1,7 +1,8 @@
 import { runnerFailed } from "../base/error.js";
 import type { AbortReason, RunnerProgress, RunnerStatus } from "../protocol/types.js";
-import type { LogEvents, LogState, ReadObserver, ReadRequest, ResultLog, Slice } from "./result-log.js";
-import { cuts, LogStatus } from "./status.js";
+import { type EncodedItems, JsonCodec, noItems } from "./codec.js";
+import type { AbortResult, LogEvents, LogState, PendingRead, ReadRequest, ResultLog, Slice } from "./result-log.js";
+import { cuts, LogStatus, type Positions } from "./status.js";
 import { type ReadsOwner, targetOf, WaitingRead, WaitingReads } from "./waiting-reads.js";
 
 /** The producer's side of a process log. Calls after the end are ignored. */
@@ -39,7 +40,7 @@ export interface ProcessSink<T> {
  * - **cut**: nothing is dropped; `position` becomes the progress, and all reads get the newest value.
  * - A final status never changes, and `position` does not move in it.
  */
-export class ValueLog<T> implements ResultLog<T | undefined>, ReadsOwner<T | undefined>, ProcessSink<T> {
+export class ValueLog<T> implements ResultLog<T | undefined>, ReadsOwner<T | undefined>, ProcessSink<T>, Positions {
   readonly #life: LogStatus;
   #value: T | undefined;
   /** End of the furthest report handed out. */
@@ -49,6 +50,8 @@ export class ValueLog<T> implements ResultLog<T | undefined>, ReadsOwner<T | und
   #estimatedEnd: number | undefined;
   /** Created with the first read that has to wait; most logs never need it. */
   #reads: WaitingReads<T | undefined> | undefined;
+  /** Created with the first read that wants JSON. */
+  #codec: JsonCodec | undefined;
 
   /** @param events notifications to the runner */
   constructor(events: LogEvents) {
@@ -57,7 +60,29 @@ export class ValueLog<T> implements ResultLog<T | undefined>, ReadsOwner<T | und
 
   /** The exact state: a log in memory has no other. */
   get current(): LogState {
-    return this.#life.describe(this.#position, this.#progress(), 0, false);
+    return this.#life.describe(this);
+  }
+
+  /** End of the furthest report handed out. */
+  get position(): number {
+    return this.#position;
+  }
+
+  /** How many reports there have been. Once the work has ended, the estimate is exact. */
+  get progress(): RunnerProgress {
+    const current = this.#reported;
+    const estimatedEnd = this.#life.ended ? current : this.#estimatedEnd;
+    return estimatedEnd === undefined ? { current } : { current, estimatedEnd };
+  }
+
+  /** No position is ever gone. */
+  get firstPosition(): number {
+    return 0;
+  }
+
+  /** A process never waits for its readers. */
+  get paused(): boolean {
+    return false;
   }
 
   /** Number of values kept: 1, or 0 before the first report. */
@@ -85,20 +110,19 @@ export class ValueLog<T> implements ResultLog<T | undefined>, ReadsOwner<T | und
   /**
    * Reads the value. Waits if `min` is given and `start + min` has not been reached; then it may start beyond the
    * progress.
-   * @throws (or rejects with) what `request.accept` throws, or the reason of `request.signal`
+   * @throws (or rejects with) the errors of the codec
    */
-  read(request: ReadRequest, observer?: ReadObserver): Slice<T | undefined> | Promise<Slice<T | undefined>> {
+  read(request: ReadRequest): Slice<T | undefined> | PendingRead<T | undefined> {
     const start = request.start === "tail" ? this.#reported : (request.start ?? this.#position);
     if (this.#life.ended || targetOf(start, request) <= this.#reported) {
       const slice = this.handOut(start, request);
-      request.deliver?.(slice);
-      this.#life.announce();
+      this.#life.announce(this);
       return slice;
     }
-    return new Promise((resolve, reject) => {
-      this.#reads ??= new WaitingReads<T | undefined>(this);
-      this.#reads.add(new WaitingRead(start, request, observer, resolve, reject));
-    });
+    const read = new WaitingRead<T | undefined>(start, request);
+    this.#reads ??= new WaitingReads<T | undefined>(this);
+    this.#reads.add(read);
+    return read;
   }
 
   /** Does nothing: a process needs no acknowledgement. */
@@ -111,12 +135,13 @@ export class ValueLog<T> implements ResultLog<T | undefined>, ReadsOwner<T | und
   discard(): void {
     this.#value = undefined;
     this.#life.finish();
-    this.#life.announce();
+    this.#life.announce(this);
   }
 
   /** See {@link ResultLog.abort}; a process has one value, and keeps it. */
-  abort(reason: AbortReason): boolean {
-    return cuts(reason) ? this.#cut(reason) : this.#end(() => this.#life.expire(reason));
+  abort(reason: AbortReason): AbortResult {
+    const hasEffect = cuts(reason) ? this.#cut(reason) : this.#end(() => this.#life.expire(reason));
+    return this.#life.abortResult(hasEffect, this);
   }
 
   /** Makes `aborted` final at once. */
@@ -125,7 +150,7 @@ export class ValueLog<T> implements ResultLog<T | undefined>, ReadsOwner<T | und
     this.#life.cut(reason);
     this.#position = this.#reported;
     this.#settleAll();
-    this.#life.announce();
+    this.#life.announce(this);
     return true;
   }
 
@@ -169,7 +194,7 @@ export class ValueLog<T> implements ResultLog<T | undefined>, ReadsOwner<T | und
     end();
     this.#settleAll();
     if (this.#position === this.#reported) this.#life.finish();
-    this.#life.announce();
+    this.#life.announce(this);
     return true;
   }
 
@@ -180,8 +205,8 @@ export class ValueLog<T> implements ResultLog<T | undefined>, ReadsOwner<T | und
   }
 
   /**
-   * Settles the due reads in order of arrival. Code of a reader runs in here. It may abort or report and thereby
-   * settle reads later in the list, so each is checked again.
+   * Settles the due reads in order of arrival. Code of the value (`toJSON`) runs in here. It may abort and thereby settle
+   * reads later in the list, so each is checked again.
    */
   #settle(isDue: (read: WaitingRead<T | undefined>) => boolean): void {
     for (const read of this.#reads?.all() ?? []) if (isDue(read) && this.#reads!.has(read)) this.#reads!.settle(read);
@@ -202,19 +227,20 @@ export class ValueLog<T> implements ResultLog<T | undefined>, ReadsOwner<T | und
   handOut(start: number, request: ReadRequest): Slice<T | undefined> {
     const limit = start + request.max;
     const position = this.#life.final === "aborted" ? this.#reported : Math.min(this.#reported, limit);
-    if (position > start) request.accept?.([this.#value]);
+    const value = this.#value;
+    const json = request.json && this.#encode(request, position > start);
     const moves = position > start || request.start !== "tail";
     if (!this.#life.final && moves) {
       this.#position = Math.max(this.#position, position);
       if (this.#life.ended && position === this.#reported) this.#life.finish();
     }
-    return this.#life.slice(this.#value, start, position, this.#progress(), 0, false);
+    return this.#life.slice(this, value, start, position, json);
   }
 
-  /** Once the work has ended, the estimate is exact. */
-  #progress(): RunnerProgress {
-    const current = this.#reported;
-    const estimatedEnd = this.#life.ended ? current : this.#estimatedEnd;
-    return estimatedEnd === undefined ? { current } : { current, estimatedEnd };
+  /** The value as JSON, if it is new to the reader. */
+  #encode(request: ReadRequest, isNew: boolean): EncodedItems {
+    if (!isNew || !request.json) return noItems;
+    this.#codec ??= new JsonCodec();
+    return this.#codec.encode(request, [this.#value], request.json);
   }
 }

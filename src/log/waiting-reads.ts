@@ -1,5 +1,4 @@
-import { noop, onAbort, startTimer } from "../base/async.js";
-import type { ReadObserver, ReadRequest, Slice, Wait } from "./result-log.js";
+import type { PendingRead, ReadRequest, Slice } from "./result-log.js";
 
 /**
  * Maximum number of turns that a ready read waits for a source that has not had its own turn yet. Reached only if
@@ -7,20 +6,34 @@ import type { ReadObserver, ReadRequest, Slice, Wait } from "./result-log.js";
  */
 const mostTurns = 32;
 
+/** The default position of a log. */
+export interface DefaultPosition<R> {
+  /** A read at the default position has been settled: it keeps the position until it is taken. */
+  keep(read: PendingRead<R>): void;
+  /** The read has been taken. */
+  free(read: PendingRead<R>): void;
+  /**
+   * The read is cancelled before it is taken.
+   * @returns false if it cannot be undone any more
+   */
+  giveBack(read: PendingRead<R>): boolean;
+}
+
 /**
- * A read that waits at a log. It is in one of two states:
+ * A read that waits at a log. While it is pending it is in one of two states:
  *
- * - **unready**: fewer than `min` positions beyond its start exist. Its signal can cancel it and its time-out can
- *   give it up. It becomes ready when the position it waits for is reached.
+ * - **unready**: fewer than `min` positions beyond its start exist. It becomes ready when the position it waits for is
+ *   reached, or when its reader gives up.
  * - **ready**: it has what it asked for and waits for a turn, in which the source may report its end or more items.
- *   It can no longer be cancelled.
  *
- * The log decides on the transitions.
+ * The log decides on the transitions. See {@link PendingRead} for what follows.
  */
-export class WaitingRead<R> implements Wait {
+export class WaitingRead<R> implements PendingRead<R> {
+  /** See {@link PendingRead.settled}. */
+  readonly settled: Promise<Slice<R>>;
   /** True in the state ready. */
   ready = false;
-  /** Progress at which the reader's `probe` is called next; `Infinity` if never. */
+  /** Progress at which the items are encoded next to see if they fill a page; `Infinity` if never. */
   probeAt = Number.POSITIVE_INFINITY;
   /** Progress at which the read became ready. */
   readyAt = 0;
@@ -30,28 +43,35 @@ export class WaitingRead<R> implements Wait {
   isWatched = false;
   /** Number of turns the read may still wait for a source that has not had its own. */
   turnsLeft = mostTurns;
-  /**
-   * The set to which an unready read belongs; unset when it is ready or settled, which disables {@link cancel} and
-   * {@link giveUp}.
-   */
-  #reads: WaitingReads<R> | undefined;
-  /** Removes listener and timer. */
-  #release: () => void = noop;
+  /** The set to which the read belongs while it is pending. */
+  reads: WaitingReads<R> | undefined;
+  #refuse!: (reason: unknown) => void;
+  #fulfil!: (slice: Slice<R>) => void;
+  /** Of a read without `start`. */
+  readonly #position: DefaultPosition<R> | undefined;
+  /** True for a read without `start` between being settled and being taken. */
+  #isUntaken = false;
+  /** True once it is resolved or rejected. */
+  #isSettled = false;
+  /** Set if it was cancelled while it got its items, by their code, or after it had been settled. */
+  #cancelled: { readonly reason: unknown } | undefined;
 
   /**
    * @param start first position wanted, resolved to a number
    * @param request the parameters of the read
-   * @param observer notified when the read begins to wait and when it is settled
-   * @param fulfil resolves the reader's promise
-   * @param refuse rejects the reader's promise
+   * @param position the default position, if the log has one
    */
   constructor(
     readonly start: number,
     readonly request: ReadRequest,
-    readonly observer: ReadObserver | undefined,
-    readonly fulfil: (slice: Slice<R>) => void,
-    readonly refuse: (reason: unknown) => void,
-  ) {}
+    position?: DefaultPosition<R>,
+  ) {
+    if (request.start === undefined) this.#position = position;
+    this.settled = new Promise((resolve, reject) => {
+      this.#fulfil = resolve;
+      this.#refuse = reject;
+    });
+  }
 
   /** The read waits until this position exists. */
   get target(): number {
@@ -63,9 +83,14 @@ export class WaitingRead<R> implements Wait {
     return this.start + this.request.max;
   }
 
-  /** True if the read is served as soon as items arrive: it is eager and has waited for a whole turn. */
+  /** True if the read is served as soon as items arrive: it follows, and has waited for a whole turn. */
   get isUrgent(): boolean {
-    return this.request.eager === true && !this.awaitsTurn;
+    return this.follows && !this.awaitsTurn;
+  }
+
+  /** True if the read only follows what is there. */
+  get follows(): boolean {
+    return this.request.mode === "follow";
   }
 
   /** True if the read has no `start`. Only one such read may be pending at a sequence. */
@@ -73,56 +98,53 @@ export class WaitingRead<R> implements Wait {
     return this.request.start === undefined;
   }
 
-  /**
-   * Connects an unready read with the sources that can end its waiting: signal, time-out, the reader and the
-   * observer.
-   */
-  arm(reads: WaitingReads<R>): void {
-    this.#reads = reads;
-    const { signal, timeout, onWait } = this.request;
-    onWait?.(this);
-    this.observer?.readWaits(this);
-    if (signal !== undefined || timeout !== undefined) this.#listen(signal, timeout);
-  }
-
-  /** Separate from {@link arm}, so that reads without signal and time-out allocate no closures. */
-  #listen(signal: AbortSignal | undefined, timeout: number | undefined): void {
-    const offAbort = onAbort(signal, () => this.cancel(signal?.reason));
-    const offTimer = timeout === undefined ? noop : startTimer(timeout, () => this.giveUp());
-    this.#release = () => {
-      offAbort();
-      offTimer();
-    };
-  }
-
-  /** Rejects the read if it is unready. */
-  cancel(reason: unknown): void {
-    this.#reads?.cancel(this, reason);
-  }
-
-  /** Settles the read with what is there, if it is unready. */
-  giveUp(): void {
-    this.#reads?.giveUp(this);
-  }
-
-  /** Resolves the read. Code of the reader runs in here. */
+  /** Resolves the read. */
   resolve(slice: Slice<R>): void {
-    this.request.deliver?.(slice);
-    this.fulfil(slice);
-    this.observer?.readSettled(this.request);
+    this.#isSettled = true;
+    if (this.#position) {
+      this.#isUntaken = true;
+      this.#position.keep(this);
+      if (this.#cancelled) this.#undo(this.#cancelled.reason); // by code of its own items
+    }
+    this.#fulfil(slice);
   }
 
-  /** Rejects the read. */
+  /** Rejects the read; with the reason of its cancellation if there is one. */
   reject(reason: unknown): void {
-    this.refuse(reason);
-    this.observer?.readSettled(this.request);
+    this.#isSettled = true;
+    this.#refuse(this.#cancelled ? this.#cancelled.reason : reason);
   }
 
-  /** Removes listener and timer. To be called when the read becomes ready or is settled. Idempotent. */
-  disarm(): void {
-    this.#reads = undefined;
-    this.#release();
-    this.#release = noop;
+  /** See {@link PendingRead.take}. */
+  take(): void {
+    if (this.#isUntaken) this.#free();
+    else if (this.#cancelled && this.#position) throw this.#cancelled.reason;
+  }
+
+  /** See {@link PendingRead.cancel}. */
+  cancel(reason: unknown): void {
+    if (this.reads) this.reads.cancel(this, reason);
+    else if (this.#isUntaken) this.#undo(reason);
+    else if (!this.#isSettled) this.#cancelled ??= { reason };
+  }
+
+  #undo(reason: unknown): void {
+    if (!this.#position?.giveBack(this)) {
+      this.#cancelled = undefined;
+      return;
+    }
+    this.#cancelled = { reason };
+    this.#free();
+  }
+
+  #free(): void {
+    this.#isUntaken = false;
+    this.#position?.free(this);
+  }
+
+  /** See {@link PendingRead.giveUp}. */
+  giveUp(): void {
+    if (!this.ready) this.reads?.giveUp(this);
   }
 }
 
@@ -135,19 +157,16 @@ export function targetOf(start: number, { min }: ReadRequest): number {
 export interface ReadsOwner<R> {
   /**
    * Consumes what the read is given and forms its slice.
-   * @throws what the reader's `accept` throws; then nothing has been consumed
+   * @throws if the first item has no JSON form that the read may have; then nothing has been consumed
    */
   handOut(start: number, request: ReadRequest): Slice<R>;
-  /** An unready read has been cancelled and removed. */
+  /** A read has been cancelled and removed. */
   onCancelled(): void;
   /** An unready read stops waiting for its target. The owner has to settle it. */
   onGivenUp(read: WaitingRead<R>): void;
 }
 
-/**
- * The waiting reads of a log, with their timers and listeners. Each read is settled exactly once and leaves nothing
- * behind.
- */
+/** The waiting reads of a log. Each is settled exactly once. */
 export class WaitingReads<R> {
   /** In order of arrival. An array: there is mostly one element, for which a set would be slower. */
   readonly #reads: WaitingRead<R>[] = [];
@@ -161,8 +180,8 @@ export class WaitingReads<R> {
   }
 
   /**
-   * Returns a snapshot in order of arrival. Settling runs code of readers, which may change the set during a loop:
-   * check {@link has} for each read.
+   * Returns a snapshot in order of arrival. Settling runs code of the application, which may change the set during a
+   * loop: check {@link has} for each read.
    */
   all(): WaitingRead<R>[] {
     return [...this.#reads];
@@ -173,17 +192,13 @@ export class WaitingReads<R> {
     return this.#reads.includes(read);
   }
 
-  /** Adds an unready read. Rejects it at once if its signal has aborted. */
+  /** Adds a read. */
   add(read: WaitingRead<R>): void {
-    if (read.request.signal?.aborted) {
-      read.reject(read.request.signal.reason);
-      return;
-    }
     this.#reads.push(read);
-    read.arm(this);
+    read.reads = this;
   }
 
-  /** Rejects an unready read. */
+  /** Rejects a read. */
   cancel(read: WaitingRead<R>, reason: unknown): void {
     this.remove(read);
     this.#owner.onCancelled();
@@ -195,24 +210,17 @@ export class WaitingReads<R> {
     this.#owner.onGivenUp(read);
   }
 
-  /** Marks a read as ready, adding it if necessary. From now on its signal and its time-out have no effect. */
-  markReady(read: WaitingRead<R>): void {
-    if (!this.has(read)) this.#reads.push(read);
-    read.ready = true;
-    read.disarm();
-  }
-
   /** Removes a read without settling it. */
   remove(read: WaitingRead<R>): void {
     const at = this.#reads.indexOf(read);
     if (at === this.#reads.length - 1)
       this.#reads.pop(); // mostly the only element
     else if (at >= 0) this.#reads.splice(at, 1);
-    read.disarm();
+    read.reads = undefined;
   }
 
   /**
-   * Removes a read and settles it with a slice, or with the error of its reader, in one step. The log must be
+   * Removes a read and settles it with a slice, or with the error of its first item, in one step. The log must be
    * consistent.
    */
   settle(read: WaitingRead<R>): void {
@@ -241,9 +249,10 @@ export class WaitingReads<R> {
     let { wakeAt, lowestStart, furthestTarget } = noDemand;
     for (const read of this.#reads) {
       wakeAt = Math.min(wakeAt, read.ready ? read.limit + 1 : Math.min(read.target, read.probeAt));
-      if (read.request.passive) continue;
+      const { mode = "read" } = read.request;
+      if (mode === "follow") continue;
       lowestStart = Math.min(lowestStart, read.start);
-      if (!read.ready && read.request.raisesBound !== false) furthestTarget = Math.max(furthestTarget, read.target);
+      if (!read.ready && mode === "read") furthestTarget = Math.max(furthestTarget, read.target);
     }
     this.demand.wakeAt = wakeAt;
     this.demand.lowestStart = lowestStart;
@@ -255,11 +264,11 @@ export class WaitingReads<R> {
 export interface Demand {
   /** Lowest progress at which one of the reads has to be looked at; `Infinity` if none. */
   wakeAt: number;
-  /** Lowest start of the reads whose items must be kept, i.e. all but passive ones; `Infinity` if none. */
+  /** Lowest start of the reads whose items must be kept, i.e. all that do not only follow; `Infinity` if none. */
   lowestStart: number;
   /**
-   * Furthest position that an unready read lets the producer reach beyond its limit; 0 if none. Passive reads and
-   * those with `raisesBound: false` do not count.
+   * Furthest position that an unready read lets the producer reach beyond its limit; 0 if none. Only reads of the mode
+   * `read` count.
    */
   furthestTarget: number;
 }

@@ -53,6 +53,7 @@ describe.each([
       },
     }));
     const disposal = runner.dispose("stopped");
+    await turns();
     await vi.advanceTimersByTimeAsync(100);
     expect(await runner.cleanup).toEqual({ timedOut: true, errors: [error] });
     expect(await disposal).toEqual({ timedOut: true, errors: [error] });
@@ -72,7 +73,7 @@ describe.each([
       );
       const reads = [runner.getRequired({ start: 0, advance: 1 }), runner.getRequired({ start: 0, advance: 1 })];
       await turns();
-      expect(runner.status).toBe("stalled");
+      expect((await runner.state()).status).toBe("stalled");
       reads.push(runner.getRequired({ start: 0, advance: 1 }));
       await turns();
       step(sink);
@@ -92,7 +93,7 @@ describe.each([
         stop: () => {},
       }));
       await runner.getRequired({ start: 0, advance: 5 });
-      expect([runner.status, start.mock.calls.length]).toEqual(["completed", 1]);
+      expect([(await runner.state()).status, start.mock.calls.length]).toEqual(["completed", 1]);
     });
 
     test("is not started by a start that is over after the abort", async () => {
@@ -102,7 +103,7 @@ describe.each([
       });
       started.resolve();
       await turns();
-      expect(runner.status).toBe("aborted");
+      expect((await runner.state()).status).toBe("aborted");
     });
   });
 
@@ -116,7 +117,7 @@ describe.each([
     await runner.abort();
     sink.start();
     expect(debug.mock.calls.filter(([, message]) => message.includes("started"))).toHaveLength(1);
-    expect(runner.status).toBe("aborted");
+    expect((await runner.state()).status).toBe("aborted");
   });
 
   describe("whose start rejects when it has been stopped", () => {
@@ -143,12 +144,13 @@ describe.each([
     test("has its error in the clean-up, as long as that lasts", async () => {
       const closed = createDeferred<CleanupSummary>();
       const { runner, warn, started } = await openStarting(closed.promise);
+      await turns(); // it has been stopped, by a log elsewhere too
       started.reject(new Error("late"));
       await turns();
       expect(await isPending(runner.cleanup)).toBe(true);
       closed.resolve({ timedOut: false, errors: [new Error("closing")] });
       expect(await runner.cleanup).toEqual({ timedOut: false, errors: [new Error("late"), new Error("closing")] });
-      expect(runner.status).toBe("aborted");
+      expect((await runner.state()).status).toBe("aborted");
       await turns();
       expect(warn).toHaveBeenCalledTimes(1); // for the clean-up
     });

@@ -170,7 +170,7 @@ describe("a definition", () => {
     const runner = await session.createRunner(count, 5, { defaultAdvance: 2, data: "mine", retain: "all" });
     expect([(await runner.getRequired()).result, runner.data]).toEqual([[1, 2], "mine"]);
     const process = await session.createRunner(double, 5, { signal: AbortSignal.abort() });
-    expect(process.abortReason).toBe("signal");
+    expect((await process.state()).abortReason).toBe("signal");
     await expect(session.createRunner(count, 5, { aheadLimit: 0 })).rejects.toMatchObject({ code: "INVALID_OPTION" });
   });
 

@@ -1,8 +1,11 @@
 import { LazyPromise, settleWithin } from "../base/async.js";
 import { type CleanupSummary, mergeSummaries, type Resource, runSteps, toSteps } from "../base/dispose.js";
-import type { Wait } from "../log/result-log.js";
+import type { PendingRead } from "../log/result-log.js";
 import { LazySignal } from "./lazy-signal.js";
 import type { Producer, RunnerContext } from "./producer.js";
+
+/** A read that waits, of whatever items. */
+type Cancellable = Pick<PendingRead<unknown>, "cancel">;
 
 /** The runner as its {@link Execution} sees it. */
 export interface ExecutionOwner {
@@ -41,7 +44,9 @@ export class Execution {
   /** The pending start, shared by all callers. */
   #starting: Promise<void> | undefined;
   /** Reads to reject if the pending start fails. */
-  #waitingForStart: Wait[] | undefined;
+  #waitingForStart: Cancellable[] | undefined;
+  /** True once the work has been started, or stopped. */
+  #isBegun = false;
   /** Errors since the stop, until the work is closed. */
   #lateErrors: unknown[] | undefined;
   /** Set by the producer's own `closed` only. */
@@ -62,9 +67,9 @@ export class Execution {
     });
   }
 
-  /** True while a start is pending. */
-  get isStarting(): boolean {
-    return this.#starting !== undefined;
+  /** True until the work has been started or stopped, also while a start is pending. */
+  get needsStart(): boolean {
+    return this.#starting !== undefined || !this.#isBegun;
   }
 
   /** True if the work has ended and its source is closed. Unlike {@link closed}, not set by a time-out. */
@@ -85,15 +90,16 @@ export class Execution {
   async #begin(): Promise<void> {
     try {
       await this.#producer.start(this.#owner.makeContext());
+      this.#isBegun = true;
       this.#endStart();
     } catch (error) {
-      for (const wait of this.#endStart()) wait.cancel(error);
+      for (const read of this.#endStart()) read.cancel(error);
       throw error;
     }
   }
 
   /** Marks the start as over, before any read is rejected: its reader may try again at once. @returns the waiting reads */
-  #endStart(): readonly Wait[] {
+  #endStart(): readonly Cancellable[] {
     const waiting = this.#waitingForStart;
     this.#starting = undefined;
     this.#waitingForStart = undefined;
@@ -101,14 +107,15 @@ export class Execution {
   }
 
   /** Makes a waiting read depend on the pending start: a failure cancels it. No effect while no start is pending. */
-  readWaits(wait: Wait): void {
+  readWaits(read: Cancellable): void {
     if (!this.#starting) return;
     this.#waitingForStart ??= [];
-    this.#waitingForStart.push(wait);
+    this.#waitingForStart.push(read);
   }
 
   /** Stops the work and limits the time for its closing. Idempotent. */
   stop(): void {
+    this.#isBegun = true;
     this.#producer.stop();
     this.limitCleanup();
   }

@@ -20,12 +20,12 @@ async function openProcess(options: RunnerOptions = {}, host = openHost({ logger
 
 test("starts at once: stalled, nothing reported, no estimate (#73)", async () => {
   const { runner } = await openProcess();
-  expect([runner.kind, runner.status, runner.position, runner.progress]).toEqual([
-    "process",
-    "stalled",
-    0,
-    { current: 0 },
-  ]);
+  expect([
+    runner.kind,
+    (await runner.state()).status,
+    (await runner.state()).position,
+    (await runner.state()).progress,
+  ]).toEqual(["process", "stalled", 0, { current: 0 }]);
 });
 
 test("starts with the first getRequired when it is told to, and with nothing else", async () => {
@@ -89,7 +89,7 @@ describe("the body", () => {
     const result = await runner.getRequired();
     expect(result).toMatchObject({ result: undefined, status: "failed", position: 0 });
     expect(result.error).toMatchObject({ code: "RUNNER_FAILED", cause: new Error("broken") });
-    expect(runner.error).toBe(result.error);
+    expect((await runner.state()).error).toBe(result.error);
   });
 
   test("that is missing is refused (#72)", async () => {
@@ -156,9 +156,13 @@ describe("the option signal (#97)", () => {
       { signal: controller.signal },
     );
     await turns();
-    expect([runner.isBackgroundCompleted, work?.aborted]).toEqual([false, false]);
+    expect([(await runner.state()).isBackgroundCompleted, work?.aborted]).toEqual([false, false]);
     controller.abort("enough");
-    expect([runner.status, runner.abortReason, work?.aborted]).toEqual(["aborted", "signal", true]);
+    expect([(await runner.state()).status, (await runner.state()).abortReason, work?.aborted]).toEqual([
+      "aborted",
+      "signal",
+      true,
+    ]);
     expect(work?.reason).toMatchObject({ code: "RUNNER_ABORTED", cause: "enough" });
     expect(await runner.cleanup).toEqual({ timedOut: false, errors: [] });
     expect((await runner.getRequired()).status).toBe("aborted");
@@ -169,9 +173,12 @@ describe("reports", () => {
   test("replace value and estimate and move the progress (#74)", async () => {
     const { runner, report } = await openProcess();
     report("a", 10);
-    expect([runner.status, runner.progress]).toEqual(["progressed", { current: 1, estimatedEnd: 10 }]);
+    expect([(await runner.state()).status, (await runner.state()).progress]).toEqual([
+      "progressed",
+      { current: 1, estimatedEnd: 10 },
+    ]);
     report("b");
-    expect(runner.progress).toEqual({ current: 2 });
+    expect((await runner.state()).progress).toEqual({ current: 2 });
     expect(await runner.getAvailable()).toEqual({ result: "b", status: "stalled", position: 2 });
   });
 
@@ -180,7 +187,7 @@ describe("reports", () => {
     end.resolve("final");
     await turns();
     expect(() => report("late", 99)).not.toThrow();
-    expect(runner.progress).toEqual({ current: 1, estimatedEnd: 1 });
+    expect((await runner.state()).progress).toEqual({ current: 1, estimatedEnd: 1 });
     expect(await runner.getAvailable()).toEqual({ result: "final", status: "completed", position: 1 });
   });
 
@@ -212,7 +219,7 @@ describe("waiting reads", () => {
     report("c");
     expect(await first).toEqual({ result: "a", status: "stalled", position: 1 });
     expect(await second).toEqual({ result: "b", status: "stalled", position: 2 });
-    expect([runner.position, runner.status]).toEqual([2, "progressed"]);
+    expect([(await runner.state()).position, (await runner.state()).status]).toEqual([2, "progressed"]);
   });
 
   test("any number of them may wait, at the default position too (#80)", async () => {
@@ -277,10 +284,10 @@ describe("waiting reads", () => {
     report("b");
     await runner.abort();
     expect(await waiting).toEqual({ result: "b", status: "aborted", position: 2 });
-    expect(runner.isBackgroundCompleted).toBe(false);
+    expect((await runner.state()).isBackgroundCompleted).toBe(false);
     end.resolve("late");
     await runner.cleanup;
-    expect(runner.isBackgroundCompleted).toBe(true);
+    expect((await runner.state()).isBackgroundCompleted).toBe(true);
   });
 });
 
@@ -299,7 +306,7 @@ describe("positions", () => {
     report("a");
     await runner.getRequired();
     expect(await runner.getRequired({ start: 1, advance: 0 })).toEqual({ result: "a", status: "stalled", position: 1 });
-    expect(runner.position).toBe(1);
+    expect((await runner.state()).position).toBe(1);
   });
 
   test("advance 0 at the beginning needs no waiting, also if it starts the runner: its signal does not matter (#80)", async () => {
@@ -347,7 +354,7 @@ describe("positions", () => {
       status: "progressed",
       position: 1,
     });
-    expect(runner.position).toBe(3);
+    expect((await runner.state()).position).toBe(3);
   });
 });
 
@@ -357,10 +364,14 @@ describe("the end", () => {
     report("a");
     end.resolve("final");
     await turns();
-    expect([runner.status, runner.isBackgroundCompleted, runner.signal.aborted]).toEqual(["progressed", true, false]);
+    expect([
+      (await runner.state()).status,
+      (await runner.state()).isBackgroundCompleted,
+      runner.signal.aborted,
+    ]).toEqual(["progressed", true, false]);
     expect(await runner.getRequired()).toEqual({ result: "final", status: "progressed", position: 1 });
     expect(await runner.getRequired()).toEqual({ result: "final", status: "completed", position: 2 });
-    expect([runner.status, runner.signal.aborted]).toEqual(["completed", true]);
+    expect([(await runner.state()).status, runner.signal.aborted]).toEqual(["completed", true]);
   });
 
   test("by failure is no position of its own (#86)", async () => {
@@ -369,13 +380,13 @@ describe("the end", () => {
     report("b", 7);
     end.reject(new Error("broken"));
     await turns();
-    expect(runner.progress).toEqual({ current: 2, estimatedEnd: 2 });
+    expect((await runner.state()).progress).toEqual({ current: 2, estimatedEnd: 2 });
     const early = await runner.getRequired();
     expect([early.status, early.position, early.error]).toEqual(["progressed", 1, undefined]);
-    expect(runner.error).toBeUndefined();
+    expect((await runner.state()).error).toBeUndefined();
     const last = await runner.getRequired();
     expect(last).toMatchObject({ result: "b", status: "failed", position: 2, error: { code: "RUNNER_FAILED" } });
-    expect(runner.error).toBe(last.error);
+    expect((await runner.state()).error).toBe(last.error);
     expect([await runner.getRequired(), await runner.getAvailable()]).toEqual([last, last]); // and so each time
   });
 });
@@ -387,7 +398,7 @@ describe("abort", () => {
     end.reject(new Error("broken"));
     await turns();
     expect(await runner.abort()).toBe("aborted");
-    expect(runner.error).toBeUndefined();
+    expect((await runner.state()).error).toBeUndefined();
     expect(await runner.getRequired()).toEqual({ result: "a", status: "aborted", position: 1 });
   });
 
@@ -396,7 +407,7 @@ describe("abort", () => {
     end.resolve("final");
     await runner.getRequired();
     expect(await runner.abort()).toBe("completed");
-    expect(runner.abortReason).toBeUndefined();
+    expect((await runner.state()).abortReason).toBeUndefined();
   });
 
   test("what the body returns after it is dropped (#88)", async () => {
@@ -405,7 +416,7 @@ describe("abort", () => {
     await runner.abort();
     end.resolve("late");
     expect(await runner.cleanup).toEqual({ timedOut: false, errors: [] });
-    expect(runner.progress).toEqual({ current: 1, estimatedEnd: 1 });
+    expect((await runner.state()).progress).toEqual({ current: 1, estimatedEnd: 1 });
     expect(await runner.getAvailable()).toEqual({ result: "a", status: "aborted", position: 1 });
   });
 
@@ -484,5 +495,5 @@ test("disposing aborts, waits for the body, and refuses reads from then on (#94;
   end.resolve("late");
   await disposing;
   await expect(runner.getAvailable()).rejects.toMatchObject({ code: "RUNNER_GONE" });
-  expect(runner.progress).toEqual({ current: 0, estimatedEnd: 0 });
+  expect((await runner.state()).progress).toEqual({ current: 0, estimatedEnd: 0 });
 });

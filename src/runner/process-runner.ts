@@ -1,4 +1,4 @@
-import { type ProcessSink, ValueLog } from "../log/value-log.js";
+import type { ProcessSink } from "../log/value-log.js";
 import { CustomProducer, isProduced, type Produced } from "./custom-producer.js";
 import { type ProcessBody, ProcessProducer } from "./process-producer.js";
 import { Runner, RunnerLink, type RunnerOwner, type RunnerSettings } from "./runner.js";
@@ -29,7 +29,7 @@ export function createProcess<T>(
   settings: RunnerSettings,
 ): ProcessRunner<T> {
   const link = new RunnerLink();
-  const log = new ValueLog<T>(link);
-  const producer = isProduced(body) ? new CustomProducer(log, body, link) : new ProcessProducer(log, body, link);
+  const { log, sink } = owner.logs.value<T>(link);
+  const producer = isProduced(body) ? new CustomProducer(sink, body, link) : new ProcessProducer(sink, body, link);
   return new ProcessRunner<T>({ owner, log, producer, settings, link });
 }

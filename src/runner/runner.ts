@@ -1,14 +1,28 @@
-import { abortable, isAbort, noop } from "../base/async.js";
+import { endingOf, isAbort, noop } from "../base/async.js";
 import { checkInteger } from "../base/check.js";
 import type { CleanupSummary, Resource } from "../base/dispose.js";
 import { ActiveSessionError, describe } from "../base/error.js";
-import type { ItemTally, LogEvents, LogState, ReadRequest, ResultLog, Slice, Wait } from "../log/result-log.js";
+import type { LogFactory } from "../log/log-factory.js";
+import { settledWithin } from "../log/pending-read.js";
+import {
+  type AbortResult,
+  type ItemTally,
+  isPending,
+  type LogEvents,
+  type LogState,
+  type PendingRead,
+  type ReadRequest,
+  type ResultLog,
+  type Slice,
+} from "../log/result-log.js";
 import type { AbortReason, RunnerKind, RunnerPhase, RunnerProgress, RunnerStatus } from "../protocol/types.js";
 import type { RunnerDefinition } from "./definition.js";
 import { Execution } from "./execution.js";
+import { HeldRead } from "./held-read.js";
 import { LazySignal } from "./lazy-signal.js";
 import type { Producer, RunnerContext } from "./producer.js";
 import { onSharedAbort } from "./shared-listener.js";
+import { StartingRead } from "./starting-read.js";
 import type { ReadOptions, RequiredReadOptions, RunnerId, RunnerResult, RunnerState } from "./types.js";
 
 /** The owner of a runner: provides its surroundings, counts its uses, and receives its events. In practice, a session. */
@@ -23,6 +37,8 @@ export interface RunnerOwner {
   readonly generation: number;
   /** Time limit of each clean-up step, in ms. */
   readonly cleanupTimeout: number;
+  /** Makes the logs of new runners. */
+  readonly logs: LogFactory;
   /** Counts the items that the runners of many sessions keep. */
   readonly tally: ItemTally;
   /** Suspends the idle time-out of the runner until `release` has been called as often. Both count as a use. */
@@ -85,8 +101,8 @@ export class RunnerLink implements RunnerEvents {
     this.runner?.onOverflow(error);
   }
 
-  onFinal(): void {
-    this.runner?.onFinal();
+  onFinal(state: LogState): void {
+    this.runner?.onFinal(state);
   }
 
   onErrorAfterStop(error: unknown): void {
@@ -268,7 +284,8 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   async getAvailable(options: ReadOptions = {}): Promise<RunnerResult<R>> {
     const { start, max } = this.#range("read what is available", options, Number.POSITIVE_INFINITY);
     this.#checkReadable();
-    return toResult(await this.#readHeld({ start, max }));
+    const read = this.#readHeld({ start, max });
+    return toResult(isPending(read) ? await settledWithin(read, []) : read);
   }
 
   /**
@@ -281,82 +298,100 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
     const { start, max } = this.#range("read", options, this.defaultAdvance);
     const { signal, timeout } = options;
     checkTimeout(timeout);
-    return toResult(
-      await this.read({ start, min: max, max, signal, timeout: timeout === never ? undefined : timeout }),
-    );
+    const request = { start, min: max, max };
+    if (signal?.aborted) return toResult(await this.#readUnlessWaiting(request, signal));
+    const read = this.read(request);
+    if (!isPending(read)) return toResult(read);
+    const endings = signal ? [endingOf(signal)] : [];
+    return toResult(await settledWithin(read, endings, timeout === never ? undefined : timeout));
   }
 
   /**
-   * Reads with all the options of a log, starting the runner if need be. Synchronous where the log has the slice at hand; an error is
-   * thrown or rejected.
+   * A read whose signal has aborted before the call: it succeeds if it need not wait, and otherwise acknowledges nothing.
+   * @throws the reason of the signal, or the errors of the log
+   */
+  async #readUnlessWaiting(request: ReadRequest & { readonly min: number }, signal: AbortSignal): Promise<Slice<R>> {
+    this.#checkReadable();
+    const { start, min } = request;
+    if (this.needsStart && min > 0) throw signal.reason;
+    const { position, progress, ended } = this.#log.current;
+    const isReached = ended || (typeof start === "number" ? start : position) + min <= progress.current;
+    const read = isReached ? this.read(request) : this.#readHeld({ ...request, acknowledge: false });
+    if (!isPending(read)) return read;
+    if (!isReached) read.cancel(signal.reason);
+    read.giveUp(); // has no effect, unless the log is elsewhere and another reader was faster
+    return settledWithin(read, []);
+  }
+
+  /**
+   * Reads as a log does, starting the runner if need be: the slice, where the log has it at hand.
+   * @throws (or rejects with) the errors of {@link getRequired}
    * @internal
    */
-  read(request: ReadRequest): Slice<R> | Promise<Slice<R>> {
+  read(request: ReadRequest): Slice<R> | PendingRead<R> {
     this.#checkReadable();
-    if (!this.needsStart || this.#isAhead(request)) return this.#readHeld(request);
-    return request.min === undefined ? this.#readStarted(request) : this.#readStarting(request);
-  }
-
-  /** True if the log will refuse the read with `POSITION_AHEAD`: then the runner is not started for it. */
-  #isAhead({ start }: ReadRequest): boolean {
-    return this.kind === "sequence" && typeof start === "number" && start > this.progress.current;
-  }
-
-  /** Even a read that does not wait for items waits for the start: before it there is nothing to read. */
-  async #readStarted(request: ReadRequest): Promise<Slice<R>> {
-    request.signal?.throwIfAborted(); // do not start for a reader that has gone
-    const release = this.hold();
-    try {
-      await abortable(this.start(), request.signal);
+    if (!this.needsStart) return this.#readHeld(request);
+    if (request.min !== undefined) return this.#readHeld(request, true);
+    // Even a read that does not wait for items waits for the start: before it there is nothing to read.
+    return new StartingRead(this.#startFor(request), this.hold(), () => {
       this.#checkReadable();
-      return await this.#log.read(request);
-    } finally {
-      release();
-    }
+      return this.#readHeld(request);
+    });
   }
 
-  /** A waiting read is registered in the log before the first item arrives; a failed start rejects it. */
-  #readStarting(request: ReadRequest): Slice<R> | Promise<Slice<R>> {
-    if (request.min) request.signal?.throwIfAborted();
-    return this.#readHeld(request, true);
+  /** Starts the work, unless the read lies beyond what there is: the log then refuses it. */
+  async #startFor(request: ReadRequest): Promise<void> {
+    if (this.#mayBeAhead(request)) {
+      const { progress } = await this.#log.state();
+      if ((request.start as number) > progress.current) return;
+    }
+    await this.start();
+  }
+
+  /** True if the log may refuse the read with `POSITION_AHEAD`: then the work is not started for it. */
+  #mayBeAhead({ start }: ReadRequest): boolean {
+    return this.kind === "sequence" && typeof start === "number" && start > 0;
+  }
+
+  /** Starts the work; its error rejects the read. */
+  #startForRead(): void {
+    this.start().catch(noop);
+    this.#checkReadable();
   }
 
   /**
-   * Holds the runner until the read settles. A synchronous slice or an error releases it here; for a promise the log calls
-   * {@link readSettled}.
+   * Holds the runner until the read settles.
+   * @param isStarting starts the work, too. The read is registered in the log before the first item arrives; a failed start
+   *   rejects it
    */
-  #readHeld(request: ReadRequest, isStarting = false): Slice<R> | Promise<Slice<R>> {
+  #readHeld(request: ReadRequest, isStarting = false): Slice<R> | PendingRead<R> {
+    const mayBeRefused = this.#mayBeAhead(request);
     this.#holdFor(request); // checks the limits, hence before the start
-    let slice: Slice<R> | Promise<Slice<R>> | undefined;
+    let read: Slice<R> | PendingRead<R> | undefined;
     try {
-      if (isStarting) {
-        this.start().catch(noop); // the error rejects the read
-        this.#checkReadable();
-      }
-      slice = this.#log.read(request, this);
+      if (isStarting && !mayBeRefused) this.#startForRead();
+      read = this.#log.read(request);
+      if (isStarting && mayBeRefused) this.#startForRead();
     } finally {
-      if (!(slice instanceof Promise)) this.readSettled(request);
+      if (!read || !isPending(read)) this.#releaseFrom(request);
     }
-    return slice;
+    if (!isPending(read)) return read;
+    if (request.min !== undefined) this.#execution.readWaits(read);
+    return request.mode === "follow" ? read : new HeldRead(read, () => this.#releaseFrom(request));
   }
 
-  /** A read begins to wait in the log. @internal */
-  readWaits(wait: Wait): void {
-    this.#execution.readWaits(wait);
-  }
-
-  /** A passive read holds nothing, a read that may wait counts against the limits, every other one is a plain use. */
-  #holdFor({ min, passive }: ReadRequest): void {
+  /** A read that follows holds nothing, one that may wait counts against the limits, every other one is a plain use. */
+  #holdFor({ min, mode }: ReadRequest): void {
     const { owner } = this.#parts;
-    if (passive) return;
+    if (mode === "follow") return;
     if (min === undefined) owner.hold(this);
     else owner.openRead(this);
   }
 
-  /** Undoes the hold of a read. @internal */
-  readSettled({ min, passive }: ReadRequest): void {
+  /** Undoes the hold of a read. */
+  #releaseFrom({ min, mode }: ReadRequest): void {
     const { owner } = this.#parts;
-    if (passive) return;
+    if (mode === "follow") return;
     if (min === undefined) owner.release(this);
     else owner.closeRead(this);
   }
@@ -397,26 +432,33 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
    * @returns the status after the call: `aborted`, or the final status that the runner already had
    */
   async abort(reason?: unknown): Promise<RunnerStatus> {
-    this.abortFor("stopped", reason);
-    return this.status;
+    const { state } = await this.abortFor("stopped", reason);
+    return state.status;
   }
 
   /**
-   * Aborts synchronously, as far as {@link ResultLog.abort} has an effect. The work's signal has then fired on return, and the
-   * owner has been told of the end, even if it has not been read yet.
+   * Aborts, as far as {@link ResultLog.abort} has an effect. When the result is there, the work's signal has fired, and the owner has
+   * been told of the end, even if it has not been read yet.
+   * @returns the result: directly where the log decides by itself
    * @internal
    */
-  abortFor(reason: AbortReason, cause?: unknown): void {
-    const isFirst = this.#abortCause === none; // set before the log is aborted, since its readers may abort again
+  abortFor(reason: AbortReason, cause?: unknown): AbortResult | Promise<AbortResult> {
+    const isFirst = this.#abortCause === none; // set before the log is aborted, since code of its items may abort again
     if (isFirst) this.#abortCause = cause;
-    if (!this.#log.abort(reason)) {
-      if (isFirst) this.#abortCause = none;
-      return;
-    }
-    const { current } = this.#log;
-    this.#tellEnd(current);
-    if (!this.#execution.signal.aborted) this.#execution.signal.abort(this.#abortError(current));
-    this.#execution.stop();
+    const result = this.#log.abort(reason);
+    if (result instanceof Promise) return result.then((late) => this.#onAborted(late, isFirst));
+    return this.#onAborted(result, isFirst);
+  }
+
+  /** The log has answered to an abort: its reads are settled, and it is cut. Now the work's signal fires. */
+  #onAborted(result: AbortResult, isFirst: boolean): AbortResult {
+    const { hasEffect, state } = result;
+    if (hasEffect) {
+      this.#tellEnd(state);
+      if (!this.#execution.signal.aborted) this.#execution.signal.abort(this.#abortError(state.abortReason));
+      this.#execution.stop();
+    } else if (isFirst) this.#abortCause = none;
+    return result;
   }
 
   /** Tells the owner of the end, once. */
@@ -428,20 +470,21 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   }
 
   /** The error that the signals of an aborted runner abort with. */
-  #abortError({ abortReason }: LogState): Error {
-    return abortError(abortReason, this.#abortCause === none ? undefined : this.#abortCause);
+  #abortError(reason: AbortReason | undefined): Error {
+    return abortError(reason, this.#abortCause === none ? undefined : this.#abortCause);
   }
 
   /** Aborts the runner, with the reason `signal`, when `signal` aborts or if it has aborted already. @internal */
   follow(signal: AbortSignal | undefined): void {
     if (!signal) return;
-    if (signal.aborted) this.abortFor("signal", signal.reason);
-    else this.#offSignal = onSharedAbort(signal, () => this.abortFor("signal", signal.reason));
+    const abort = () => void this.abortFor("signal", signal.reason);
+    if (signal.aborted) abort();
+    else this.#offSignal = onSharedAbort(signal, abort);
   }
 
   /** True if a read has to start the background first, or to wait for a pending start. @internal */
   get needsStart(): boolean {
-    return this.#execution.isStarting || this.status === "not-started";
+    return this.#execution.needsStart && this.#abortCause === none && !this.#log.current.ended;
   }
 
   /** The log has been started by its producer. @internal */
@@ -456,16 +499,15 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   }
 
   /** The log's status has become final: informs the owner, then fires the signals. @internal */
-  onFinal(): void {
+  onFinal(state: LogState): void {
     this.#offSignal();
-    const { current } = this.#log;
-    const { status, failure } = current;
-    this.#tellEnd(current);
+    const { status, failure, abortReason } = state;
+    this.#tellEnd(state);
     if (status !== "aborted") {
       this.#finalSignal.abort(failure ?? status);
       return;
     }
-    const error = this.#abortError(current);
+    const error = this.#abortError(abortReason);
     this.#execution.signal.abort(error);
     this.#finalSignal.abort(error);
   }
@@ -501,16 +543,23 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   /** Disposes the runner with the given reason. Idempotent; every call returns the same promise. @internal */
   dispose(reason: AbortReason): Promise<CleanupSummary> {
     if (this.#disposal === undefined) {
-      this.#disposal = this.#execution.released.promise;
-      this.abortFor(reason);
-      // Also where the log has ended before, and the abort had no effect: a producer of the application may wait to be stopped.
-      if (!this.#execution.isClosed) this.#execution.stop();
-      this.#offSignal();
-      this.#log.discard();
+      const released = this.#execution.released.promise;
+      this.#disposal = released; // before any code of the application runs
+      const aborting = this.abortFor(reason);
+      if (aborting instanceof Promise) this.#disposal = aborting.then(() => this.#discard()).then(() => released);
+      else this.#discard();
       this.#parts.owner.remove(this, this.#disposal);
       this.#removal.abort(undefined);
     }
     return this.#disposal;
+  }
+
+  /** After the abort of a disposal: nothing of the runner will be read any more. */
+  #discard(): void {
+    // Also where the log has ended before, and the abort had no effect: a producer of the application may wait to be stopped.
+    if (!this.#execution.isClosed) this.#execution.stop();
+    this.#offSignal();
+    this.#log.discard();
   }
 
   /**
@@ -556,9 +605,13 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
     this.#log.countIn(tally);
   }
 
-  /** The furthest acknowledged position. @internal */
-  get acknowledged(): number {
-    return this.#log.acknowledged;
+  /** How far the work was at the moment of a slice. @internal */
+  workAt({ status, outcome }: Slice<unknown>): Pick<RunnerState, "phase" | "isBackgroundCompleted"> {
+    const state = { outcome, started: status !== "not-started", ended: outcome !== undefined };
+    return {
+      phase: phaseOf(state),
+      isBackgroundCompleted: isBackgroundCompleted(state, this.kind, this.#execution.isClosed),
+    };
   }
 
   /** The log's state. Does not reset the idle timer. @internal */
@@ -605,15 +658,15 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
   }
 }
 
-/** The request type of {@link Runner.read}, for modules that use runners and not their logs. */
-export type { ReadRequest as InternalReadRequest };
+/** How far the work is. */
+type WorkState = Pick<LogState, "started" | "ended"> & { readonly outcome?: LogState["outcome"] | undefined };
 
-function phaseOf({ outcome, started }: LogState): RunnerPhase {
+function phaseOf({ outcome, started }: WorkState): RunnerPhase {
   return outcome ?? (started ? "running" : "starting");
 }
 
 /** An aborted process counts as completed only when its body has settled: it may ignore the abort. An aborted sequence always does. */
-function isBackgroundCompleted(state: LogState, kind: RunnerKind, closed: boolean): boolean {
+function isBackgroundCompleted(state: WorkState, kind: RunnerKind, closed: boolean): boolean {
   return kind === "process" && state.outcome === "aborted" ? closed : state.ended;
 }
 

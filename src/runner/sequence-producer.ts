@@ -171,7 +171,7 @@ export class SequenceProducer<T> implements Producer {
         if (step.done) break;
         if (sink.isFull) {
           // After the step, see above: only a source that has another item waits for room.
-          await this.#rest(sink.room());
+          await this.#rest(this.#roomOrStop());
           if (this.#isStopped()) return;
         }
         sink.append(step.value); // runs code of the readers, which may stop the runner
@@ -181,6 +181,7 @@ export class SequenceProducer<T> implements Producer {
           stride = isOver ? itemsBeforeLook : Math.min(2 * stride, mostBeforeLook);
           untilLook = stride;
         }
+        if (sink.ended) await this.#rest(this.#stopIfEnded());
         if (this.#isStopped()) return;
       }
       this.#finish(() => sink.end());
@@ -202,6 +203,20 @@ export class SequenceProducer<T> implements Producer {
     this.#sink.isYielding = true;
     await nextSlice();
     this.#sink.isYielding = false;
+    await this.#stopIfEnded();
+  }
+
+  /** Waits for room. */
+  async #roomOrStop(): Promise<void> {
+    await this.#sink.room();
+    await this.#stopIfEnded();
+  }
+
+  /** Where a log elsewhere has ended before the stop comes here, the source must not be asked for more meanwhile. */
+  async #stopIfEnded(): Promise<void> {
+    if (!this.#sink.ended || this.#isStopped()) return;
+    this.#stopping ??= createDeferred();
+    await this.#stopping.promise;
   }
 
   /** Waits for something other than the source, so that a stop meanwhile knows that no step is pending. */
@@ -229,8 +244,9 @@ export class SequenceProducer<T> implements Producer {
         const item =
           typeof value === "object" && value !== null && isThenable(value) ? await this.#settled(value) : value;
         if (this.#isStopped()) break;
-        if (sink.isFull) await sink.room();
+        if (sink.isFull) await this.#roomOrStop();
         if (!this.#isStopped()) sink.append(item as T);
+        if (sink.ended) await this.#stopIfEnded();
       }
       this.#finish(() => sink.end());
     } catch (error) {

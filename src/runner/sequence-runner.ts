@@ -1,5 +1,4 @@
-import type { ReadRequest } from "../log/result-log.js";
-import { SequenceLog } from "../log/sequence-log.js";
+import { isPending, type Slice } from "../log/result-log.js";
 import type { SequenceLogOptions, SequenceSink } from "../log/sequence-sink.js";
 import { CustomProducer, isProduced, type Produced } from "./custom-producer.js";
 import { LazySignal } from "./lazy-signal.js";
@@ -36,12 +35,14 @@ export class SequenceRunner<T = unknown> extends Runner<T[]> implements AsyncIte
    */
   [Symbol.asyncIterator](): AsyncIterator<T, undefined, undefined> {
     const left = new LazySignal();
-    const request = nextItem(left);
     const done = { done: true, value: undefined } as const;
     return {
       next: async () => {
-        const items = await this.#pull(left, request);
-        return items ? { done: false, value: items[0] as T } : done;
+        let next: IteratorResult<T, undefined> = done;
+        await this.#pull(left, (value) => {
+          next = { done: false, value };
+        });
+        return next;
       },
       return: async () => {
         left.abort(undefined);
@@ -58,19 +59,11 @@ export class SequenceRunner<T = unknown> extends Runner<T[]> implements AsyncIte
    */
   toReadableStream(): ReadableStream<T> {
     const left = new LazySignal();
-    let controller!: ReadableStreamDefaultController<T>;
-    // Enqueue synchronously: after an await the stream may be cancelled, and the item lost although it was handed out.
-    const request = nextItem(left, ({ result }) => {
-      for (const item of result as T[]) controller.enqueue(item);
-    });
     return new ReadableStream<T>(
       {
-        start: (given) => {
-          controller = given;
-        },
-        pull: async () => {
-          const items = await this.#pull(left, request);
-          if (!items && !left.aborted) controller.close();
+        pull: async (controller) => {
+          const isOver = await this.#pull(left, (item) => controller.enqueue(item));
+          if (isOver && !left.aborted) controller.close();
         },
         cancel: () => left.abort(undefined),
       },
@@ -79,35 +72,49 @@ export class SequenceRunner<T = unknown> extends Runner<T[]> implements AsyncIte
   }
 
   /**
-   * One pull of an iteration. An item that the log has handed out is returned even if the iteration is left meanwhile.
+   * One pull of an iteration.
    * @param left aborts when the iteration is left
-   * @returns `undefined` at the end, and after the iteration was left
+   * @param pass passes an item on, in the step in which it is taken: after an await a stream may be cancelled, and the item lost
+   * @returns true if there was no item: at the end, and after the iteration was left
    */
-  async #pull(left: LazySignal, request: ReadRequest): Promise<T[] | undefined> {
-    if (left.aborted) return undefined;
+  async #pull(left: LazySignal, pass: (item: T) => void): Promise<boolean> {
+    if (left.aborted) return true;
     try {
-      const { result, status, error } = await this.read(request);
-      if (result.length > 0) return result;
-      if (status === "failed" && error) throw error;
-      if (status === "aborted") throw abortError(this.abortReason);
+      const read = this.read(nextItem);
+      if (!isPending(read)) return passItem(read, pass);
+      const off = left.onAbort(() => read.cancel(left.reason));
+      try {
+        const slice = await read.settled;
+        read.take();
+        return passItem(slice, pass);
+      } finally {
+        off();
+      }
     } catch (error) {
       if (!left.aborted) throw error; // cancelled while waiting: no item was taken
+      return true;
     }
-    return undefined;
   }
 }
 
 /**
- * The request of every pull of an iteration: one item. `accept` refuses the item if the iteration was left before the log hands it
- * out.
+ * Passes the item of a slice on.
+ * @returns true if there is none, because the sequence has ended
+ * @throws the error of a sequence that failed or was aborted
  */
-function nextItem(left: LazySignal, deliver?: ReadRequest["deliver"]): ReadRequest {
-  const accept = (items: readonly unknown[]) => {
-    if (left.aborted) throw left.signal.reason;
-    return items.length;
-  };
-  return { min: 1, max: 1, signal: left.signal, accept, deliver };
+function passItem<T>(slice: Slice<T[]>, pass: (item: T) => void): boolean {
+  const { result, status, error, abortReason } = slice;
+  if (result.length === 0) {
+    if (status === "failed" && error) throw error;
+    if (status === "aborted") throw abortError(abortReason);
+    return true;
+  }
+  pass(result[0] as T);
+  return false;
 }
+
+/** The request of every pull of an iteration. */
+const nextItem = { min: 1, max: 1 } as const;
 
 /**
  * The `aheadLimit` of a sequence runner; `undefined` for a process. Checks `kind` and not the class: the runner may come from another
@@ -131,14 +138,14 @@ export function createSequence<T>(
   settings: SequenceSettings,
 ): SequenceRunner<T> {
   const link = new RunnerLink();
-  const log = new SequenceLog<T>(settings, link, owner.tally);
+  const { log, sink } = owner.logs.sequence<T>(settings, link, owner.tally);
   try {
     const producer = isProduced(source)
-      ? new CustomProducer(log, source, link)
-      : new SequenceProducer(log, source, owner.cleanupTimeout, link);
+      ? new CustomProducer(sink, source, link)
+      : new SequenceProducer(sink, source, owner.cleanupTimeout, link);
     return new SequenceRunner<T>({ owner, log, producer, settings, link }, settings.aheadLimit);
   } catch (error) {
-    log.abort("stopped"); // a failed factory may have appended items already, or go on to do so
+    void log.abort("stopped"); // a failed factory may have appended items already, or go on to do so
     log.discard();
     throw error;
   }

@@ -91,7 +91,7 @@ describe("kinds of sources", () => {
   ])("%s", async (_, make, items) => {
     const runner = await create(make());
     expect(await drain(runner)).toEqual(items);
-    expect(runner.status).toBe("completed");
+    expect((await runner.state()).status).toBe("completed");
     expect(await runner.cleanup).toEqual({ timedOut: false, errors: [] });
   });
 
@@ -218,7 +218,7 @@ describe("closing, exactly once", () => {
     source.push(1);
     await turns();
     expect(source.pulls).toBe(1);
-    expect(runner.progress).toEqual({ current: 0, estimatedEnd: 0 });
+    expect((await runner.state()).progress).toEqual({ current: 0, estimatedEnd: 0 });
   });
 
   test("the late failure of a closed source changes nothing, and is told with the clean-up", async () => {
@@ -227,7 +227,7 @@ describe("closing, exactly once", () => {
     await runner.abort();
     source.fail(new Error("late"));
     await turns();
-    expect(runner.status).toBe("aborted");
+    expect((await runner.state()).status).toBe("aborted");
     expect(await runner.cleanup).toEqual({ timedOut: false, errors: [new Error("late")] });
   });
 
@@ -258,7 +258,7 @@ describe("closing, exactly once", () => {
     };
     const runner = await create<number>(source, { aheadLimit: 5 });
     await turns();
-    expect(runner.progress.current).toBe(5);
+    expect((await runner.state()).progress.current).toBe(5);
     await runner.abort();
     await runner.cleanup;
     expect(returned).toHaveBeenCalledTimes(1);

@@ -111,7 +111,7 @@ describe("the count", () => {
     const runner = await measureWith({ gauge, interval: 1 });
     for (let i = 0; i < 50; i++) await pass(1);
     expect(times).toHaveLength(51);
-    expect(runner.isBackgroundCompleted).toBe(false);
+    expect((await runner.state()).isBackgroundCompleted).toBe(false);
   });
 });
 
@@ -239,7 +239,7 @@ test("an abort while the gauge works waits for it in the clean-up only", async (
   expect(await isPending(runner.cleanup)).toBe(true);
   settle?.(1);
   expect(await runner.cleanup).toEqual({ timedOut: false, errors: [] });
-  expect(runner.progress.current).toBe(0);
+  expect((await runner.state()).progress.current).toBe(0);
 });
 
 describe("is checked at creation (#64)", () => {

@@ -95,7 +95,7 @@ describe("creating runners", () => {
     expect(body).toHaveBeenCalledTimes(1);
     const runner = await session.createProcessRunner(body, { start: "on-first-read" });
     await runner.getAvailable();
-    expect(runner.status).toBe("not-started");
+    expect((await runner.state()).status).toBe("not-started");
     expect(body).toHaveBeenCalledTimes(1);
     expect(await runner.getRequired()).toMatchObject({ result: 7, status: "completed" });
     expect(body).toHaveBeenCalledTimes(2);
@@ -109,8 +109,8 @@ describe("creating runners", () => {
     await done.getRequired();
     expect(listenerCount(controller.signal)).toBe(1);
     controller.abort(new Error("enough"));
-    expect(runner.status).toBe("aborted");
-    expect(runner.abortReason).toBe("signal");
+    expect((await runner.state()).status).toBe("aborted");
+    expect((await runner.state()).abortReason).toBe("signal");
     expect(done.status).toBe("completed");
     expect(listenerCount(controller.signal)).toBe(0);
   });
@@ -119,8 +119,8 @@ describe("creating runners", () => {
     const session = await openHost().get("alice");
     const body = vi.fn(async () => 7);
     const runner = await session.createProcessRunner(body, { signal: AbortSignal.abort() });
-    expect(runner.status).toBe("aborted");
-    expect(runner.abortReason).toBe("signal");
+    expect((await runner.state()).status).toBe("aborted");
+    expect((await runner.state()).abortReason).toBe("signal");
     expect(body).not.toHaveBeenCalled();
   });
 });

@@ -625,7 +625,14 @@ export class ActiveSession<Services = unknown> extends IdleEntry {
     const runners = this.#runners?.all() ?? [];
     this.#host.events.emit("session.ended", () => ({ ...this.#names, reason, runners: runners.length }));
     this.#extras?.locks?.close(sessionEnded("acquire a lock", reason));
-    for (const runner of runners) runner.abortFor(reason);
+    const aborting = runners.map((runner) => runner.abortFor(reason)).filter((result) => result instanceof Promise);
+    // With logs in memory none is pending.
+    if (aborting.length > 0) void Promise.allSettled(aborting).then(() => this.#afterAborts(reason));
+    else this.#afterAborts(reason);
+  }
+
+  /** All work has been stopped: the session's signal fires, and the clean-up begins. */
+  #afterAborts(reason: AbortReason): void {
     this.#extras?.scope?.close(sessionEnded("go on", reason));
     if (this.#runners || this.#extras?.scope) void this.#cleanUp(reason);
     else this.#finishCleanup(nothingReleased, nothingReleased);

@@ -316,7 +316,7 @@ describe("closing the host", () => {
       return summary;
     });
     expect([alice.isAvailable, bob.isAvailable]).toEqual([false, false]);
-    expect(runner.abortReason).toBe("shutdown");
+    expect((await runner.state()).abortReason).toBe("shutdown");
     await turns();
     expect(log).toEqual([]);
     gate.resolve();

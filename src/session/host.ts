@@ -5,6 +5,7 @@ import type { CleanupSummary } from "../base/dispose.js";
 import { ActiveSessionError } from "../base/error.js";
 import { Alarm, IdleList, IdleLists } from "../base/idle-list.js";
 import { RecencyList } from "../base/recency-list.js";
+import { memoryLogs } from "../log/log-factory.js";
 import { ItemTally } from "../log/result-log.js";
 import type { Runner } from "../runner/runner.js";
 import { ActiveSession, type SessionHost } from "./active-session.js";
@@ -135,6 +136,7 @@ export class ActiveSessions<Services = unknown> implements AsyncDisposable {
     this.#lastGeneration = firstGeneration - 1;
     this.#host = {
       firstGeneration,
+      logs: memoryLogs,
       settings: this.#settings,
       idleSessions: this.#idleSessions,
       idleUnconfirmed: this.#idleUnconfirmed,

@@ -66,7 +66,7 @@ describe("creations under one key", () => {
     const runner = await create("a");
     await runner.getAvailable({ start: 0 });
     await runner.getAvailable({ start: 2 });
-    expect(runner.status).toBe("completed");
+    expect((await runner.state()).status).toBe("completed");
     expect(areOne(runner, await create("a"))).toBe(true);
   });
 

@@ -94,7 +94,7 @@ export class IdempotentCreations {
     }
     if (isOver(entry) && entry.fingerprint !== undefined) throw runnerGone();
     entry.isStopped = true;
-    entry.runner?.abortFor("stopped");
+    void entry.runner?.abortFor("stopped");
     return entry.runner;
   }
 

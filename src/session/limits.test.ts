@@ -127,7 +127,11 @@ describe("when it is reached", () => {
     const start = vi.fn(never);
     const runner = await session.createSequenceRunner(start, { start: "on-first-read" });
     await expect(runner.getRequired()).rejects.toMatchObject({ code: "CLIENT_LIMIT_REACHED" });
-    expect([start.mock.calls.length, runner.status, host.stats().openReads]).toEqual([0, "not-started", 1]);
+    expect([start.mock.calls.length, (await runner.state()).status, host.stats().openReads]).toEqual([
+      0,
+      "not-started",
+      1,
+    ]);
     await session.terminate();
     await waiting;
   });

@@ -184,7 +184,7 @@ describe.each(Object.entries(kinds))("the options of a %s runner", (_kind, creat
     const session = await host.get("alice");
     const names = ["start", "aheadLimit", "retain", "defaultAdvance", "idleTimeout", "signal", "holds", "data"];
     const runner = await create(session, Object.fromEntries(names.map((name) => [name, undefined])));
-    expect(runner.status).not.toBe("not-started");
+    expect((await runner.state()).status).not.toBe("not-started");
     expect(runner.data).toBeUndefined();
   });
 });

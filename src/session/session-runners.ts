@@ -3,6 +3,7 @@ import { type CleanupSummary, mergeSummaries, type OnLate, type Resource, runSte
 import { ActiveSessionError } from "../base/error.js";
 import type { IdleLists } from "../base/idle-list.js";
 import type { RecencyList } from "../base/recency-list.js";
+import type { LogFactory } from "../log/log-factory.js";
 import type { ItemTally, LogState } from "../log/result-log.js";
 import type { AbortReason, RunnerKind } from "../protocol/types.js";
 import type { RunnerDefinition } from "../runner/definition.js";
@@ -24,6 +25,8 @@ import { type RunnerEntry, RunnerTable } from "./runner-table.js";
 
 /** The part of the host that {@link SessionRunners} uses. */
 export interface RunnersHost {
+  /** Makes the logs of new runners. */
+  readonly logs: LogFactory;
   /** Defaults of the runners' options, limits and the clean-up time-out. */
   readonly settings: HostSettings;
   /** Idle runners in order of expiry, one list for each duration. */
@@ -360,6 +363,11 @@ export class SessionRunners implements RunnerOwner {
   /** Limit for each step of a runner's clean-up, in ms. */
   get cleanupTimeout(): number {
     return this.#owner.host.settings.cleanupTimeout;
+  }
+
+  /** Makes the logs of new runners. */
+  get logs(): LogFactory {
+    return this.#owner.host.logs;
   }
 
   /** Counts the items that a new runner keeps. */

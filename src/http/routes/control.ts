@@ -22,7 +22,7 @@ export async function list(sessions: ActiveSessions, { identity }: WireRequest):
 export async function head({ runner }: Target): Promise<WireResponse> {
   const headers = jsonHeaders();
   addAheadLimit(headers, runner);
-  addHeadHeaders(headers, runner, await runner.logState());
+  addHeadHeaders(headers, await runner.logState());
   return { status: 200, headers };
 }
 

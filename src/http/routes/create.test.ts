@@ -75,7 +75,7 @@ function outcome(response: WireResponse) {
 }
 
 async function produced(runner: Runner, count: number): Promise<void> {
-  while (runner.progress.current < count) await turns(1);
+  while ((await runner.state()).progress.current < count) await turns(1);
 }
 
 describe("options", () => {
@@ -186,6 +186,7 @@ describe("the answer", () => {
     ]);
     expect(response.headers).toMatchObject({ "Stream-Closed": "true", "Runner-Status": "completed" });
     expect(response.headers).not.toHaveProperty("Location");
+    await turns();
     expect(sessions.stats()).toMatchObject({ runners: 0, items: 0 });
   });
 
@@ -202,8 +203,10 @@ describe("the answer", () => {
   test("leaves the rest of an ended sequence for further reads", async () => {
     const { ask, get, sessions } = open([count]);
     const response = await ask("count", { query: "max-items=2" });
-    const { key, items, closed, isBackgroundCompleted, position } = bodyOf(response);
-    expect([response.status, items, closed, isBackgroundCompleted, position]).toEqual([201, [1, 2], false, true, 2]);
+    const { key, items, closed, position, progress } = bodyOf(response);
+    expect([response.status, items, closed, position]).toEqual([201, [1, 2], false, 2]);
+    expect(progress).toMatchObject({ current: 3 }); // all of the state is of the moment of the slice
+    expect(bodyOf(await get(`${key}/state`))).toMatchObject({ isBackgroundCompleted: true });
     expect(bodyOf(await get(key, "offset=2"))).toEqual([3]);
     expect(sessions.stats().runners).toBe(1);
   });
@@ -971,6 +974,7 @@ describe("a client that goes away", () => {
     expect(sessions.stats()).toMatchObject({ runners: 1, openReads: 1 });
     leave();
     expect((await answer).status).toBe(204);
+    await turns();
     expect(sessions.stats()).toMatchObject({ runners: 0, openReads: 0, items: 0 });
     expect(source.returns).toBe(1);
   });
@@ -984,6 +988,7 @@ describe("a client that goes away", () => {
     await turns();
     leave();
     expect((await answer).status).toBe(204);
+    await turns();
     expect([source.returns, sessions.stats().runners]).toEqual([1, 0]);
   });
 
@@ -1205,6 +1210,7 @@ describe("a definition's options", () => {
     expect((await get(`${key}/state`)).status).toBe(200);
     vi.advanceTimersByTime(1);
     expect((await get(`${key}/state`)).status).toBe(410);
+    await turns();
     expect(source.returns).toBe(1);
   });
 

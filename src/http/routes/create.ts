@@ -1,12 +1,13 @@
 import { createHash } from "node:crypto";
 import { unlessEnded } from "../../base/async.js";
 import { ActiveSessionError, describe } from "../../base/error.js";
+import { type JsonLimits, noItems } from "../../log/codec.js";
+import type { Slice } from "../../log/result-log.js";
 import { isDefinition, type RunnerDefinition, validateInput } from "../../runner/definition.js";
 import type { Runner } from "../../runner/runner.js";
 import type { ActiveSession } from "../../session/active-session.js";
 import type { Idempotency } from "../../session/idempotency.js";
 import { nextCursor } from "../cursor.js";
-import type { EncodedSlice, PageLimits } from "../encode.js";
 import { boundedMinimum, type FirstPageQuery, parseFirstPageQuery } from "../query.js";
 import { jsonHeaders, noContent, type WireRequest, type WireResponse } from "../request-context.js";
 import { addReadHeaders } from "../response-headers.js";
@@ -17,7 +18,7 @@ export interface CreationSettings {
   /** Default and maximum of `max-items`. */
   readonly pageLimit: number;
   /** Limits of the first page in bytes. */
-  readonly pageLimits: PageLimits;
+  readonly pageLimits: JsonLimits;
   /** Default of `timeout`, seconds. */
   readonly firstPageTimeout: number;
   /** Maximum body, in bytes. */
@@ -139,7 +140,7 @@ async function createNew(
 /** Options of {@link firstPage}. */
 interface FirstPageOptions {
   /** Limits of the page in bytes. */
-  readonly limits: PageLimits;
+  readonly limits: JsonLimits;
   /** True if the request has an idempotency key: a repetition then gets the same runner. */
   readonly mayBeRepeated: boolean;
   /** True if the client gets its identity with this response. */
@@ -160,14 +161,14 @@ async function firstPage(
   try {
     const page = await readFirst(target, request, query, limits);
     if (request.over.aborted) throw request.over.reason; // a read that need not wait does not look
-    const isKept = mayBeRepeated || !page.slice.closed;
+    const isKept = mayBeRepeated || !page.closed;
     const body = bodyOf(runner, page, isKept);
     const headers = jsonHeaders();
-    addReadHeaders(headers, runner, page.slice, nextCursor(undefined));
+    addReadHeaders(headers, page, nextCursor(undefined));
     if (isKept)
       headers.Location = runner.key; // a relative reference: a proxy may have stripped a prefix of the path
     else void runner.dispose("stopped");
-    return { status: page.slice.closed ? 200 : 201, headers, body };
+    return { status: page.closed ? 200 : 201, headers, body };
   } catch (error) {
     // The client does not know the runner and cannot find it. After a handover it belongs to the new identity.
     if ((!mayBeRepeated || isNew) && !handover.aborted) void runner.dispose("stopped");
@@ -183,8 +184,8 @@ async function readFirst(
   target: WaitingReadTarget,
   request: WireRequest,
   query: FirstPageQuery,
-  limits: PageLimits,
-): Promise<EncodedSlice> {
+  limits: JsonLimits,
+): Promise<Slice<unknown>> {
   const { runner } = target;
   const isProcess = runner.kind === "process";
   const { maxItems, timeout, minItems = runner.defaultAdvance } = query;
@@ -200,9 +201,10 @@ async function readFirst(
  * The JSON body: the state, and the items spliced in as text, because they are encoded already.
  * @param isKept adds the key: only a runner that is kept can be read again
  */
-function bodyOf(runner: Runner, { slice, text }: EncodedSlice, isKept: boolean): string {
-  const { start, position, status, progress, closed, error } = slice;
-  const { abortReason, isBackgroundCompleted, kind, phase, definition } = runner;
+function bodyOf(runner: Runner, slice: Slice<unknown>, isKept: boolean): string {
+  const { start, position, status, progress, closed, error, abortReason } = slice;
+  const { kind, definition } = runner;
+  const { isBackgroundCompleted, phase } = runner.workAt(slice);
   const state = {
     ...(isKept && { key: runner.key }),
     name: definition?.name,
@@ -210,7 +212,7 @@ function bodyOf(runner: Runner, { slice, text }: EncodedSlice, isKept: boolean):
     ...(error && { error }),
     ...(status === "aborted" && { abortReason }),
   };
-  return `${JSON.stringify(state).slice(0, -1)},"items":${text}}`;
+  return `${JSON.stringify(state).slice(0, -1)},"items":${(slice.json ?? noItems).text}}`;
 }
 
 // --- the request -----------------------------------------------------------------------------------------------------

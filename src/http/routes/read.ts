@@ -1,10 +1,11 @@
 /** The routes that read a runner: a page, a long-poll, an event stream. */
 import { ActiveSessionError } from "../../base/error.js";
-import type { Slice } from "../../log/result-log.js";
+import { noItems } from "../../log/codec.js";
+import { settledWithin } from "../../log/pending-read.js";
+import { isPending, type Slice } from "../../log/result-log.js";
 import { headerNames } from "../../protocol/headers.js";
 import type { Runner } from "../../runner/runner.js";
 import { nextCursor } from "../cursor.js";
-import { type EncodedSlice, readEncoded } from "../encode.js";
 import { boundedMinimum, parseEventsQuery, parseReadQuery, type ReadQuery } from "../query.js";
 import { commonHeaders, jsonHeaders, noContent, type WireRequest, type WireResponse } from "../request-context.js";
 import { addAheadLimit, addReadHeaders } from "../response-headers.js";
@@ -25,9 +26,7 @@ export function read(target: Target, request: WireRequest, settings: RouterSetti
   const query = parseReadQuery(request.query, settings);
   if (query.live === "sse") return unlessGone(request, () => tail(target, request, query, settings));
   if (query.live === "long-poll") return unlessGone(request, () => poll(target, request, query, settings));
-  // Only the start of its runner can make a page wait.
-  if (target.runner.needsStart) return unlessGone(request, () => pageOnceStarted(target, request, query, settings));
-  return page(target.runner, request, query, settings, undefined);
+  return page(target, request, query, settings);
 }
 
 /**
@@ -45,42 +44,29 @@ export async function unlessGone(request: WireRequest, answerIt: () => Answer): 
 }
 
 /**
- * A page of a runner that has to be started first. The wait ends when the client disconnects, or when the
- * session moves to another identity.
+ * A page of what exists now, without waiting for more. Synchronous where the log has the items at hand. The start of
+ * its runner can make it wait: that ends when the client disconnects, or when the session moves to another identity.
  */
-async function pageOnceStarted(
+function page(
   { runner, session: { handover } }: Target,
   request: WireRequest,
   query: ReadQuery,
-  settings: RouterSettings,
-): Promise<WireResponse> {
-  const { over } = request;
-  if (over.aborted) throw over.reason;
-  // One signal for both; the call-backs are removed when the page is done, as the handover lives on.
-  const gone = new AbortController();
-  const offs = [over, handover].map((ending) => ending.onAbort(() => gone.abort(ending.reason)));
-  try {
-    return await page(runner, request, query, settings, gone.signal);
-  } finally {
-    for (const off of offs) off();
-  }
-}
-
-/**
- * A page of what exists now, without waiting for more. Synchronous where the log has the items at hand.
- * @param signal cancels the wait for the runner's start; `undefined` if the runner has been started
- */
-function page(
-  runner: Runner,
-  request: WireRequest,
-  query: ReadQuery,
-  { pageLimits }: RouterSettings,
-  signal: AbortSignal | undefined,
+  { pageLimits: json }: RouterSettings,
 ): Answer {
+  const { over } = request;
   const start = startOf(query);
-  const read = readEncoded(runner, { start, max: maxOf(runner, query, start), signal }, pageLimits);
-  const answerWith = (encoded: EncodedSlice) => pageOf(runner, request, query, encoded);
-  return read instanceof Promise ? read.then(answerWith) : answerWith(read);
+  const read = () => runner.read({ start, max: maxOf(runner, query, start), json });
+  if (runner.needsStart) {
+    return unlessGone(request, async () => {
+      if (over.aborted) throw over.reason; // the work is not started for a client that has gone
+      const begun = read();
+      const slice = isPending(begun) ? await settledWithin(begun, [over, handover]) : begun;
+      return pageOf(runner, request, query, slice);
+    });
+  }
+  const begun = read();
+  if (!isPending(begun)) return pageOf(runner, request, query, begun);
+  return begun.settled.then((slice) => pageOf(runner, request, query, slice));
 }
 
 /** The response to a page: 304 if `If-None-Match` has its `ETag`. A page from the tail has no `ETag`. */
@@ -88,16 +74,17 @@ function pageOf(
   runner: Runner,
   request: WireRequest,
   { offset, cursor }: ReadQuery,
-  { slice, text }: EncodedSlice,
+  slice: Slice<unknown>,
 ): WireResponse {
+  const { text: body } = slice.json ?? noItems;
   const headers = jsonHeaders();
-  addReadHeaders(headers, runner, slice, nextCursor(cursor));
+  addReadHeaders(headers, slice, nextCursor(cursor));
   // The same URL would give another slice next time.
-  if (offset === "tail") return { status: 200, headers, body: text };
+  if (offset === "tail") return { status: 200, headers, body };
   const etag = etagOf(runner, slice);
   headers.ETag = etag;
   if (matches(request.headers["if-none-match"], etag)) return { status: 304, headers };
-  return { status: 200, headers, body: text };
+  return { status: 200, headers, body };
 }
 
 /**
@@ -114,12 +101,13 @@ async function poll(
   const { minItems, maxItems, timeout } = query;
   const min = boundedMinimum(runner, minItems, maxItems);
   const max = maxOf(runner, query, 0);
-  const read = await readWaiting({ runner, handover }, { start: startOf(query), min, max, timeout, over, limits });
-  const headers = read.isEmpty ? commonHeaders() : jsonHeaders();
-  addReadHeaders(headers, runner, read.slice, nextCursor(query.cursor));
-  if (read.isEmpty) return { status: 204, headers };
-  headers.ETag = etagOf(runner, read.slice);
-  return { status: 200, headers, body: read.text };
+  const slice = await readWaiting({ runner, handover }, { start: startOf(query), min, max, timeout, over, limits });
+  const { count, text: body } = slice.json ?? noItems;
+  const headers = count === 0 ? commonHeaders() : jsonHeaders();
+  addReadHeaders(headers, slice, nextCursor(query.cursor));
+  if (count === 0) return { status: 204, headers };
+  headers.ETag = etagOf(runner, slice);
+  return { status: 200, headers, body };
 }
 
 /** Streams new items over SSE, in the form of the Durable Streams protocol. */

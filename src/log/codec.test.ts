@@ -1,8 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { openHost, PushSource } from "../../test/support/control.js";
-import { encodeItems, type PageLimits, readEncoded } from "./encode.js";
+import { readFrom } from "../../test/support/logs.js";
+import { encodeItems, type JsonLimits } from "./codec.js";
 
-const limitsOf = (bytes = 1_000_000_000): PageLimits => ({ bytes, itemBytes: 1_000_000_000 });
+const limitsOf = (bytes = 1_000_000_000): JsonLimits => ({ bytes, itemBytes: 1_000_000_000 });
 const encode = (items: readonly unknown[], bytes?: number) => {
   const { text, count } = encodeItems(items, limitsOf(bytes));
   return { text, count };
@@ -129,13 +130,13 @@ describe("readers that wait at the same place", () => {
     const session = await openHost().get("ann");
     const source = new PushSource<object>();
     const runner = await session.createSequenceRunner(source, { start: "now" });
-    const wait = (limits: PageLimits) => readEncoded(runner, { start: 0, min: 2, max: 2, passive: true }, limits);
+    const wait = (json: JsonLimits) => readFrom(runner, { start: 0, min: 2, max: 2, mode: "follow", json });
     const [much, little] = [limitsOf(), limitsOf(8)];
     const reads = Promise.all([wait(much), wait(much), wait(little), wait(little), wait(much)]);
     source.push(counted(calls, "one"), counted(calls, "two"));
     source.end();
     const [both, first] = ['["one","two"]', '["one"]'];
-    expect((await reads).map(({ text }) => text)).toEqual([both, both, first, first, both]);
+    expect((await reads).map(({ json }) => json?.text)).toEqual([both, both, first, first, both]);
     expect(calls.filter((value) => value === "two")).toHaveLength(2); // once before and once after the small reads
   });
 
@@ -145,10 +146,9 @@ describe("readers that wait at the same place", () => {
       report("early");
       return "late";
     });
-    const texts = await Promise.all(
-      [0, 0, 1].map((start) => readEncoded(runner, { start, min: 1, max: 9 }, limitsOf())),
-    );
-    for (const { text, slice } of texts)
-      expect(text).toBe(JSON.stringify(slice.result === undefined ? [] : [slice.result]));
+    const json = limitsOf();
+    const slices = await Promise.all([0, 0, 1].map((start) => readFrom(runner, { start, min: 1, max: 9, json })));
+    for (const slice of slices)
+      expect(slice.json?.text).toBe(JSON.stringify(slice.result === undefined ? [] : [slice.result]));
   });
 });

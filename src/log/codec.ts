@@ -1,28 +1,13 @@
 import { ActiveSessionError } from "../base/error.js";
-import type { Slice } from "../log/result-log.js";
-import type { InternalReadRequest, Runner } from "../runner/runner.js";
 
-/** Limits of the JSON in one response or one SSE event. */
-export interface PageLimits {
-  /** Maximum JSON of a page, in bytes. A page has at least one item, whatever its size. */
+/** Limits of the JSON that a read is given, i.e. of one response or one SSE event. */
+export interface JsonLimits {
+  /** Maximum JSON of all items, in bytes. There is at least one item, whatever its size. */
   readonly bytes: number;
   /** Maximum JSON of one item, in bytes; a larger one is `ITEM_TOO_LARGE`. */
   readonly itemBytes: number;
   /** True to keep the JSON of each item besides that of the array. Default: false. */
   readonly keepsTexts?: boolean;
-}
-
-/** A slice, and its items as a JSON array. */
-export interface EncodedSlice {
-  readonly slice: Slice<unknown>;
-  /** The items as a JSON array. */
-  readonly text: string;
-  /** True if the array has no items. */
-  readonly isEmpty: boolean;
-  /** True if no further item would fit into the limits. */
-  readonly isFull: boolean;
-  /** The JSON of each item; only with `keepsTexts`. */
-  readonly texts?: readonly string[] | undefined;
 }
 
 /** The first items of a list as a JSON array, as many as the limits allow. */
@@ -39,115 +24,92 @@ export interface EncodedItems {
   readonly texts?: readonly string[] | undefined;
 }
 
-/** A read request without `accept` and `probe`, which {@link readEncoded} adds to it. */
-type OwnReadRequest = { -readonly [Name in keyof InternalReadRequest]: InternalReadRequest[Name] } & {
-  /**
-   * For a read that waits: the number of items at which to check again if they fill a page; 0 if they do
-   * already.
-   */
-  readonly lookAgainAt?: (encoded: EncodedItems) => number;
-};
+/** The JSON of no items. */
+export const noItems: EncodedItems = { text: "[]", size: 2, count: 0, isFull: false };
 
-/**
- * Reads a slice as JSON text: as many items as fit into the limits, but at least one if there is one.
- *
- * The encoder runs within the read, so that only encoded items count as handed out. An item that JSON cannot
- * represent (a BigInt, a cycle, a `toJSON` that throws) ends the slice before it. A slice that would begin
- * with it is an error.
- * @param request is completed in place: a copy would cost as much as the rest of the read
- * @returns the slice at once where the log has it at hand, else a promise
- * @throws what a read throws, and `RESULT_NOT_SERIALIZABLE` or `ITEM_TOO_LARGE` for the first item; may
- *   reject instead
- */
-export function readEncoded(
-  runner: Runner,
-  request: OwnReadRequest,
-  limits: PageLimits,
-): EncodedSlice | Promise<EncodedSlice> {
-  let encoded = nothing;
-  request.accept = (items) => {
-    encoded = encodeShared(runner, request, items, limits);
-    return encoded.count;
-  };
-  const { lookAgainAt } = request;
-  if (lookAgainAt) request.probe = (items) => probe(() => lookAgainAt(encodeShared(runner, request, items, limits)));
-  const asEncoded = (slice: Slice<unknown>) => {
-    const { text, isFull, texts } = encoded;
-    return { slice, text, isEmpty: text === "[]", isFull, texts };
-  };
-  const slice = runner.read(request);
-  return slice instanceof Promise ? slice.then(asEncoded) : asEncoded(slice);
+/** The range of a read whose items are encoded. */
+interface Range {
+  readonly start?: number | "tail" | undefined;
+  readonly min?: number | undefined;
 }
-
-/**
- * A probe must not throw. On an error it ends the wait: the read then encodes the items itself, and rejects.
- */
-function probe(look: () => number): number {
-  try {
-    return look();
-  } catch {
-    return 0;
-  }
-}
-
-/** The result of a read that has not encoded anything. */
-const nothing: EncodedItems = { text: "[]", size: 2, count: 0, isFull: false };
 
 /** The latest encoding, for other reads that settle in the same step. Dropped in the next microtask. */
 let latest:
-  | { runner: Runner; start: number; first: unknown; length: number; limits: PageLimits; encoded: EncodedItems }
+  | { codec: JsonCodec; start: number; first: unknown; length: number; limits: JsonLimits; encoded: EncodedItems }
   | undefined;
 
-/**
- * Encodes items once for all reads that wait at the same position: these get the same items in the same step.
- * Reads that do not wait, or that start at the tail, are not shared.
- */
-function encodeShared(
-  runner: Runner,
-  { start, min }: InternalReadRequest,
-  items: readonly unknown[],
-  limits: PageLimits,
-): EncodedItems {
-  const { length } = items;
-  if (typeof start !== "number" || min === undefined) return encodeFor(runner, items, limits);
-  const isSame = latest?.start === start && latest.length === length && latest.first === items[0];
-  if (isSame && latest?.runner === runner && latest.limits === limits) return latest.encoded;
-  const encoded = encodeFor(runner, items, limits);
-  if (!latest) void settled.then(forgetLatest);
-  latest = { runner, start, first: items[0], length, limits, encoded };
-  return encoded;
-}
-
-/**
- * Average JSON of a runner's items, in bytes, from the first read whose items were all encoded. `Infinity` if
- * the sizes differ too much.
- */
-const averages = new WeakMap<Runner, number>();
 /** Maximum number of items that are encoded in one go when their average size is known. */
 const mostAtOnce = 512;
-/** For fewer items, two batches at most, the average is neither kept nor looked up: that would cost more than it saves. */
+/** For fewer items, two batches at most, the average is neither kept nor used: that would cost more than it saves. */
 const fewestAtOnce = 33;
 
 /**
- * Encodes in one go if the average size says that the items take at most a quarter of a page, else in
- * batches. One go costs a fifth less.
+ * Encodes the items of one log as JSON.
+ *
+ * An item that JSON cannot represent (a BigInt, a cycle, a `toJSON` that throws) ends the array before it. An array
+ * that would begin with it is an error. `toJSON` is code of the application: it may read, acknowledge or abort the log.
  */
-function encodeFor(runner: Runner, items: readonly unknown[], limits: PageLimits): EncodedItems {
-  if (limits.keepsTexts) return encodeEach(items, limits);
-  if (items.length < fewestAtOnce) return encodeItems(items, limits);
-  const average = averages.get(runner);
-  const isSmall = average !== undefined && 4 * average * items.length <= limits.bytes;
-  if (isSmall) {
-    const encoded = encodeAll(items, limits);
-    if (encoded) return encoded;
-    // A quarter of a page was expected: if the items do not even fit, the average is of no use for this runner.
-    averages.set(runner, Number.POSITIVE_INFINITY);
+export class JsonCodec {
+  /**
+   * Average JSON of the items, in bytes, from the first read whose items were all encoded. `Infinity` if the sizes
+   * differ too much.
+   */
+  #average: number | undefined;
+
+  /**
+   * Encodes items once for all reads that wait at the same position: these get the same items in the same step.
+   * Reads that do not wait, or that start at the tail, are not shared.
+   * @throws `RESULT_NOT_SERIALIZABLE` or `ITEM_TOO_LARGE` for the first item
+   */
+  encode({ start, min }: Range, items: readonly unknown[], limits: JsonLimits): EncodedItems {
+    const { length } = items;
+    if (typeof start !== "number" || min === undefined) return this.#encode(items, limits);
+    const isSame = latest?.start === start && latest.length === length && latest.first === items[0];
+    if (isSame && latest?.codec === this && latest.limits === limits) return latest.encoded;
+    const encoded = this.#encode(items, limits);
+    if (!latest) void settled.then(forgetLatest);
+    latest = { codec: this, start, first: items[0], length, limits, encoded };
+    return encoded;
   }
-  const encoded = encodeItems(items, limits);
-  if (average === undefined && encoded.count === items.length) {
-    averages.set(runner, encoded.size / encoded.count);
+
+  /**
+   * Estimates from the average size at how many items an array will be full. At least 1.5 times the present number,
+   * so that all estimates together cost little more than the last one, and at most twice the number.
+   * @param items at least one
+   * @returns the number of items at which to ask again; 0 if they fill an array, or if they cannot be encoded
+   */
+  fullAt(range: Range, items: readonly unknown[], limits: JsonLimits): number {
+    let encoded: EncodedItems;
+    try {
+      encoded = this.encode(range, items, limits);
+    } catch {
+      return 0; // the read then encodes the items itself, and rejects
+    }
+    const { size, count, isFull } = encoded;
+    if (isFull) return 0;
+    const estimate = Math.floor(limits.bytes / (size / count));
+    return Math.min(Math.max(estimate, Math.ceil(1.5 * count)), 2 * count);
   }
-  return encoded;
+
+  /**
+   * Encodes in one go if the average size says that the items take at most a quarter of a page, else in batches. One
+   * go costs a fifth less.
+   */
+  #encode(items: readonly unknown[], limits: JsonLimits): EncodedItems {
+    if (limits.keepsTexts) return encodeEach(items, limits);
+    if (items.length < fewestAtOnce) return encodeItems(items, limits);
+    const average = this.#average;
+    const isSmall = average !== undefined && 4 * average * items.length <= limits.bytes;
+    if (isSmall) {
+      const encoded = encodeAll(items, limits);
+      if (encoded) return encoded;
+      // A quarter of a page was expected: if the items do not even fit, the average is of no use for this log.
+      this.#average = Number.POSITIVE_INFINITY;
+    }
+    const encoded = encodeItems(items, limits);
+    if (average === undefined && encoded.count === items.length) this.#average = encoded.size / encoded.count;
+    return encoded;
+  }
 }
 
 /** Schedules the microtask that drops `latest`. */
@@ -174,7 +136,7 @@ const mostInBatch = 64;
  * @returns the array; empty only if there are no items
  * @throws `RESULT_NOT_SERIALIZABLE` or `ITEM_TOO_LARGE` for the first item
  */
-export function encodeItems(items: readonly unknown[], limits: PageLimits): EncodedItems {
+export function encodeItems(items: readonly unknown[], limits: JsonLimits): EncodedItems {
   const { bytes } = limits;
   const made = new JsonArray();
   while (made.count < items.length) {
@@ -195,7 +157,7 @@ export function encodeItems(items: readonly unknown[], limits: PageLimits): Enco
 }
 
 /** Encodes all items, in large batches; `undefined` if one does not fit or has no JSON form. */
-function encodeAll(items: readonly unknown[], limits: PageLimits): EncodedItems | undefined {
+function encodeAll(items: readonly unknown[], limits: JsonLimits): EncodedItems | undefined {
   const made = new JsonArray();
   while (made.count < items.length) {
     const isAll = items.length <= mostAtOnce;
@@ -206,7 +168,7 @@ function encodeAll(items: readonly unknown[], limits: PageLimits): EncodedItems 
 }
 
 /** As {@link encodeItems}, but one by one, and with the text of each item. */
-function encodeEach(items: readonly unknown[], limits: PageLimits): EncodedItems {
+function encodeEach(items: readonly unknown[], limits: JsonLimits): EncodedItems {
   const made = new JsonArray();
   made.texts = [];
   addOneByOne(made, items, limits);
@@ -239,7 +201,7 @@ class JsonArray {
 }
 
 /** Adds all items of a batch, or none of them; returns false if they do not fit or cannot be encoded. */
-function addBatch(made: JsonArray, batch: readonly unknown[], { bytes, itemBytes }: PageLimits): boolean {
+function addBatch(made: JsonArray, batch: readonly unknown[], { bytes, itemBytes }: JsonLimits): boolean {
   let text: string;
   try {
     for (let i = 0; i < batch.length; i++) if (isUnsendable(batch[i])) return false;
@@ -257,7 +219,7 @@ function addBatch(made: JsonArray, batch: readonly unknown[], { bytes, itemBytes
  * Adds items until one does not fit or cannot be encoded. Throws only if that is the first one of the array,
  * which is added even if it exceeds the page.
  */
-function addOneByOne(made: JsonArray, items: readonly unknown[], limits: PageLimits): void {
+function addOneByOne(made: JsonArray, items: readonly unknown[], limits: JsonLimits): void {
   for (const item of items) {
     try {
       const own = encodeItem(item, limits);
@@ -286,7 +248,7 @@ function isUnsendable(item: unknown): boolean {
  * The JSON of one item.
  * @throws `RESULT_NOT_SERIALIZABLE`, `ITEM_TOO_LARGE`; the message does not show the item
  */
-function encodeItem(item: unknown, { itemBytes }: PageLimits): string {
+function encodeItem(item: unknown, { itemBytes }: JsonLimits): string {
   if (isUnsendable(item)) {
     const hint = "Decode bytes, and spread a Map or a Set into an array";
     throw new ActiveSessionError("RESULT_NOT_SERIALIZABLE", `Cannot answer: the result has no JSON form. ${hint}`);
