@@ -114,11 +114,9 @@ export class ReadScheduler<R> implements ReadsOwner<R> {
     return reads;
   }
 
-  /** Settles a read, unless it is over. */
+  /** Settles a read of a log that has ended, unless it is over. The demand stays: it keeps the items of the next ones. */
   settle(read: WaitingRead<R>): void {
-    if (!this.#reads.has(read)) return;
-    this.#reads.settle(read);
-    this.#reads.measure();
+    if (this.#reads.has(read)) this.#reads.settle(read);
   }
 
   /** Rejects the pending reads that start before a position, each with an error of its own. Only reads that follow can. */

@@ -243,6 +243,10 @@ export class SequenceLog<T>
       if (items) given.set(read, items);
     }
     this.#isCutting = false;
+    if (this.#life.final) {
+      this.#settleRest(); // code of the items has discarded the ended log
+      return true;
+    }
     const reads = this.#releaseScheduler()?.takeAll() ?? []; // without those that were cancelled meanwhile
     const ends = reads.map((read) => {
       const length = given.get(read)?.items.length ?? 0;
@@ -255,8 +259,12 @@ export class SequenceLog<T>
     this.#life.cut(reason);
     for (const read of reads) {
       const items = given.get(read);
-      if (items) read.resolve(this.#slice(Math.min(read.start, end), items));
-      else read.resolve(this.handOut(Math.min(read.start, end), read.request)); // begun meanwhile, by code of the items
+      const start = Math.min(read.start, end);
+      try {
+        read.resolve(items ? this.#slice(start, items) : this.handOut(start, read.request)); // begun meanwhile, by code of the items
+      } catch (error) {
+        read.reject(error);
+      }
     }
     this.#dropAcknowledged();
     this.#releaseProducer();

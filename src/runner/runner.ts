@@ -353,12 +353,6 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
     return this.kind === "sequence" && typeof start === "number" && start > 0;
   }
 
-  /** Starts the work; its error rejects the read. */
-  #startForRead(): void {
-    this.start().catch(noop);
-    this.#checkReadable();
-  }
-
   /**
    * Holds the runner until the read settles.
    * @param isStarting starts the work, too. The read is registered in the log before the first item arrives; a failed start
@@ -369,9 +363,12 @@ export abstract class Runner<R = unknown> implements AsyncDisposable {
     this.#holdFor(request); // checks the limits, hence before the start
     let read: Slice<R> | PendingRead<R> | undefined;
     try {
-      if (isStarting && !mayBeRefused) this.#startForRead();
+      if (isStarting && !mayBeRefused) {
+        this.start().catch(noop); // the error rejects the read
+        this.#checkReadable();
+      }
       read = this.#log.read(request);
-      if (isStarting && mayBeRefused) this.#startForRead();
+      if (isStarting && mayBeRefused) this.start().catch(noop);
     } finally {
       if (!read || !isPending(read)) this.#releaseFrom(request);
     }
