@@ -98,13 +98,12 @@ test("of two reads whose signal has aborted before, the one that would have to w
   await turns();
   await runner.state();
   const signal = AbortSignal.abort("early");
-  const reads = [0, 1].map(() => outcome(runner.getRequired({ start: 0, advance: 2, signal })));
-  expect(await Promise.all(reads)).toEqual([
-    ["a", "b"],
-    ["a", "b"],
-  ]);
-  expect(await outcome(runner.getRequired({ start: 2, advance: 2, signal }))).toBe("early");
-  expect(await outcome(runner.getRequired({ start: 9, advance: 2, signal }))).toMatch(/^POSITION_AHEAD$|^early$/);
+  const [first, second] = [0, 1].map(() => outcome(runner.getRequired({ advance: 2, signal })));
+  expect(await first).toEqual(["a", "b"]);
+  // In memory the first has its items at once; elsewhere its answer is under way, and keeps the default position.
+  expect(await second).toBe(process.env.LOG === "slow" ? "READ_CONFLICT" : "early");
+  expect((await runner.getAvailable()).result).toEqual(["c"]);
+  expect(await outcome(runner.getRequired({ start: 9, advance: 2, signal }))).toBe("POSITION_AHEAD");
 });
 
 describe("while the start is pending", () => {
