@@ -166,41 +166,38 @@ describe("while the start is pending", () => {
 });
 
 describe("code of an item that is encoded", () => {
-  test.each(["end", "fail", "abort"] as const)("acknowledges: reads that wait keep their items (%s)", async (how) => {
+  /** Two reads that wait for more than the two items that there are; the JSON of the first one runs code once they end. */
+  async function openWaiting(code: (runner: SequenceRunner<unknown>) => void) {
     const { runner, sink } = await open();
     let isArmed = false;
-    sink.append(withCode(0, () => isArmed && void outcome(runner.getAvailable({ start: 1 }))));
+    sink.append(withCode(0, () => isArmed && code(runner)));
     sink.append(1);
     const encoded = readFrom(runner, { start: 0, min: 5, max: 5, mode: "bounded", json: anyJson });
     const reading = runner.getRequired({ advance: 5 });
     await turns();
     isArmed = true;
-    if (how === "abort") await runner.abort();
-    else sink[how](new Error("broken"));
-    expect((await reading).result).toHaveLength(2);
-    await encoded;
+    const finish = async (how: "end" | "fail" | "abort") => {
+      if (how === "abort") await runner.abort();
+      else sink[how](new Error("broken"));
+      await encoded;
+      return (await reading).result;
+    };
+    return { finish };
+  }
+
+  test.each(["end", "fail", "abort"] as const)("acknowledges: reads that wait keep their items (%s)", async (how) => {
+    const { finish } = await openWaiting((runner) => void outcome(runner.getAvailable({ start: 1 })));
+    expect(await finish(how)).toHaveLength(2);
   });
 
   test.each(["end", "abort"] as const)(
     "reads: what is about to be handed out is not handed out twice (%s)",
     async (how) => {
-      const { runner, sink } = await open();
-      let isArmed = false;
       let nested: Promise<unknown> | undefined;
-      sink.append(
-        withCode(0, () => {
-          if (isArmed) nested ??= outcome(runner.getAvailable());
-        }),
-      );
-      sink.append(1);
-      const encoded = readFrom(runner, { start: 0, min: 5, max: 5, mode: "bounded", json: anyJson });
-      const reading = runner.getRequired({ advance: 5 });
-      await turns();
-      isArmed = true;
-      if (how === "abort") await runner.abort();
-      else sink.end();
-      expect([(await reading).result.length, await nested]).toEqual([2, "READ_CONFLICT"]);
-      await encoded;
+      const { finish } = await openWaiting((runner) => {
+        nested ??= outcome(runner.getAvailable());
+      });
+      expect([(await finish(how)).length, await nested]).toEqual([2, "READ_CONFLICT"]);
     },
   );
 
