@@ -6,7 +6,7 @@ import { checkHost, givePrototypeProperty, type IdentityOptions } from "./http/m
 import { serveRunner, sessionInstaller, toError } from "./http/node/request.js";
 import { createRunnerHandler, type RunnerRouterOptions } from "./http/router.js";
 import type { ActiveSession } from "./session/active-session.js";
-import type { ActiveSessions } from "./session/host.js";
+import type { ActiveSessions } from "./session/active-sessions.js";
 
 export * from "./http/adapter-exports.js";
 export type { RunnerRouterOptions } from "./http/router.js";

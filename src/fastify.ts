@@ -8,7 +8,7 @@ import { writeResponse } from "./http/node/response.js";
 import { exposedName, mergeExposed, type WireResponse } from "./http/request-context.js";
 import { createRunnerHandler, type RunnerRouterOptions as HandlerOptions } from "./http/router.js";
 import type { ActiveSession } from "./session/active-session.js";
-import type { ActiveSessions } from "./session/host.js";
+import type { ActiveSessions } from "./session/active-sessions.js";
 
 export * from "./http/adapter-exports.js";
 

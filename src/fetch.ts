@@ -5,7 +5,7 @@ import { below, mountOf } from "./http/path.js";
 import { createRunnerHandler, type RunnerRouterOptions as HandlerOptions } from "./http/router.js";
 import { webAnswerFor, webInstaller } from "./http/web/request.js";
 import type { ActiveSession } from "./session/active-session.js";
-import type { ActiveSessions } from "./session/host.js";
+import type { ActiveSessions } from "./session/active-sessions.js";
 
 export * from "./http/adapter-exports.js";
 

@@ -8,7 +8,7 @@ import { commonHeaders, exposedName, mergeExposed } from "./http/request-context
 import { createRunnerHandler, type RunnerRouterOptions } from "./http/router.js";
 import { webAnswerFor, webInstaller } from "./http/web/request.js";
 import type { ActiveSession } from "./session/active-session.js";
-import type { ActiveSessions } from "./session/host.js";
+import type { ActiveSessions } from "./session/active-sessions.js";
 
 export * from "./http/adapter-exports.js";
 export type { RunnerRouterOptions } from "./http/router.js";

@@ -42,15 +42,11 @@ export type { Measurement, TimeSeries } from "./runner/time-series.js";
 export type { ReadOptions, RequiredReadOptions, RunnerId, RunnerResult, RunnerState } from "./runner/types.js";
 // Sessions and their host.
 export type { ActiveSession } from "./session/active-session.js";
+// The host: one for each process.
+export type { ActiveSessions, ActiveSessionsStats, CloseSummary } from "./session/active-sessions.js";
 export { defineProcessRunner, defineSequenceRunner } from "./session/define.js";
 export type { ActiveSessionEvents, Logger } from "./session/events.js";
-// The host: one for each process.
-export {
-  type ActiveSessions,
-  type ActiveSessionsStats,
-  type CloseSummary,
-  createActiveSessions,
-} from "./session/host.js";
+export { createActiveSessions } from "./session/host.js";
 export type { LimitOptions } from "./session/limits.js";
 export type { ActiveSessionsOptions, RunnerOptions } from "./session/options.js";
 export type { Ownership } from "./session/ownership.js";

@@ -31,10 +31,10 @@ import { toError } from "./http/node/request.js";
 import { addressOf } from "./http/path.js";
 import type { RunnerRouterOptions } from "./http/router.js";
 import type { ActiveSession as Session } from "./session/active-session.js";
-import { ActiveSessions } from "./session/host.js";
+import { ActiveSessions } from "./session/active-sessions.js";
 
 export * from "./http/adapter-exports.js";
-export { ActiveSessions } from "./session/host.js";
+export { ActiveSessions } from "./session/active-sessions.js";
 
 /**
  * Options of sessions and of the routes of runners. Behind a proxy that terminates TLS, set the platform's `trust proxy` or

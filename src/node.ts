@@ -6,7 +6,7 @@ import { serveRunner, sessionInstaller } from "./http/node/request.js";
 import { below, mountOf } from "./http/path.js";
 import { createRunnerHandler, type RunnerRouterOptions as HandlerOptions } from "./http/router.js";
 import type { ActiveSession } from "./session/active-session.js";
-import type { ActiveSessions } from "./session/host.js";
+import type { ActiveSessions } from "./session/active-sessions.js";
 
 export * from "./http/adapter-exports.js";
 

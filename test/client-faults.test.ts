@@ -11,6 +11,7 @@ import { defineSequenceRunner } from "../src/session/define.js";
 import { atEnd, cleanUp } from "./support/cleanup.js";
 import { isPending, listenerCount, PushSource, turns } from "./support/control.js";
 import { type Cut, openCuttingProxy } from "./support/cutting-proxy.js";
+import { inside } from "./support/inside.js";
 import { listen, openApp, type TestApp, type TestAppOptions, type TestUser } from "./support/server.js";
 
 beforeAll(async () => {
@@ -216,7 +217,7 @@ describe("an abrupt drop of the socket in the middle of an event", () => {
     expect((await walk.next()).value).toBe(1);
     source.push(large);
     await until(() => proxy.cuts.length === 1);
-    expect((await runner.logState()).acknowledged).toBe(0);
+    expect((await inside(runner).logState()).acknowledged).toBe(0);
     await walk.return();
     const rest = follow(createClient(`${app.url}/runners`, { headers: user.headers }), runner.key, { offset: 1 });
     source.end();

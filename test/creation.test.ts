@@ -11,7 +11,7 @@ import { createDeferred } from "../src/base/async.js";
 import * as expressAdapter from "../src/express.js";
 import { defineProcessRunner, defineSequenceRunner } from "../src/index.js";
 import * as nodeAdapter from "../src/node.js";
-import type { ActiveSessions } from "../src/session/host.js";
+import type { ActiveSessions } from "../src/session/active-sessions.js";
 import { atEnd } from "./support/cleanup.js";
 import { openHost, turns } from "./support/control.js";
 import { openCuttingProxy } from "./support/cutting-proxy.js";

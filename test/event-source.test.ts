@@ -5,6 +5,7 @@ import { createDeferred } from "../src/base/async.js";
 import type { Runner } from "../src/runner/runner.js";
 import { atEnd } from "./support/cleanup.js";
 import { openHost, PushSource, turns } from "./support/control.js";
+import { inside } from "./support/inside.js";
 import { openApp, type TestAppOptions } from "./support/server.js";
 
 interface Seen {
@@ -103,7 +104,7 @@ describe("a native event stream", () => {
     for (let i = 0; i < 3; i++) await first.next();
     expect((await runner.state()).position).toBe(5);
     await follow(runner, "", offset(3));
-    expect((await runner.logState()).acknowledged).toBe(3);
+    expect((await inside(runner).logState()).acknowledged).toBe(3);
   });
 
   test("a client that comes after its end gets 204, which is the end for a browser; one that has not seen the end gets it", async () => {
@@ -193,7 +194,7 @@ describe("a native event stream", () => {
     expect([posted.status, posted.headers.get("allow")]).toEqual([405, "GET"]);
     await posted.text();
     const { rest } = await follow(runner);
-    sessions.move("user:ann", "user:bea");
+    await inside(sessions).directory.move("user:ann", "user:bea");
     expect(await rest()).toEqual([]);
     await turns(3);
     const gone = await ask(runner, "", offset(0));

@@ -6,8 +6,9 @@ import { activeSession, type RunnerRouterOptions, runnerRouter } from "../src/ex
 import { createCookieValue } from "../src/http/cookie.js";
 import { activeSession as nodeSession } from "../src/node.js";
 import type { ActiveSession } from "../src/session/active-session.js";
-import type { ActiveSessions } from "../src/session/host.js";
+import type { ActiveSessions } from "../src/session/active-sessions.js";
 import { isPending, openHost, turns } from "./support/control.js";
+import { inside } from "./support/inside.js";
 import { listen, openApp, type TestApp, type TestAppOptions } from "./support/server.js";
 
 /** Tells the client of every error what a test wants to see of it. */
@@ -346,7 +347,7 @@ describe("identify", () => {
 
   test("a cookie named like a user cannot pose as that user, nor a user as a cookie", async () => {
     const { url, sessions } = await open({ middleware: { identify: header } });
-    const value = createCookieValue(sessions.secret);
+    const value = createCookieValue(inside(sessions).secret);
     const user = await get(`${url}/start`, { "x-user": value }, "POST");
     const cookie = `active-session=${value}`;
     expect(await get(`${url}/runners/${user.body.key}`, { "x-user": value })).toMatchObject({ status: 200 });
@@ -418,7 +419,7 @@ describe("a session that ends under a request", () => {
   });
 
   test("by its lifetime is replaced at the next look", async () => {
-    const { seen, answer } = await lookTwice((session) => session.end("lifetime"));
+    const { seen, answer } = await lookTwice((session) => inside(session).end("lifetime"));
     expect(seen[1]!.generation).toBeGreaterThan(seen[0]!.generation);
     expect(answer.body).toEqual({ created: "created" });
   });

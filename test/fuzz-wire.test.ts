@@ -9,10 +9,11 @@ import { ActiveSessionError } from "../src/base/error.js";
 import type { WireRequest, WireResponse } from "../src/http/request-context.js";
 import { createRunnerHandler } from "../src/http/router.js";
 import type { Runner } from "../src/runner/runner.js";
+import type { ActiveSessions } from "../src/session/active-sessions.js";
 import { defineProcessRunner, defineSequenceRunner } from "../src/session/define.js";
-import type { ActiveSessions } from "../src/session/host.js";
 import { openHost, turns } from "./support/control.js";
 import { assertAll, briefly, inputs } from "./support/fuzz.js";
+import { inside } from "./support/inside.js";
 import { whileItAdvances } from "./support/patience.js";
 import { openApp } from "./support/server.js";
 import { wireRequest } from "./support/wire.js";
@@ -64,7 +65,7 @@ async function openRunners(sessions: ActiveSessions): Promise<Runner[]> {
   await aborted.getRequired({ advance: 7 });
   await aborted.abort();
   const gone = await session.createSequenceRunner(sourceOf(3));
-  await gone.dispose("stopped");
+  await inside(gone).dispose("stopped");
   const process = await session.createProcessRunner(async ({ report }) => {
     report(itemAt(0));
     return itemAt(0);
@@ -306,7 +307,7 @@ describe("whatever is asked", () => {
     await assertAll(
       fc.asyncProperty(fc.array(request, { minLength: requestsEach, maxLength: requestsEach }), async (all) => {
         const sessions: ActiveSessions = openHost();
-        const handle = createRunnerHandler(sessions, {
+        const handle = createRunnerHandler(inside(sessions), {
           pageLimit,
           bodyLimit,
           expose: [numbers, once],

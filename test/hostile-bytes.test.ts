@@ -4,6 +4,7 @@ import { createRunnerHandler } from "../src/http/router.js";
 import { defineSequenceRunner } from "../src/session/define.js";
 import { atEnd } from "./support/cleanup.js";
 import { isPending, openHost, PushSource } from "./support/control.js";
+import { inside } from "./support/inside.js";
 import { openApp, type TestAppOptions } from "./support/server.js";
 import { wireRequest } from "./support/wire.js";
 
@@ -106,7 +107,9 @@ describe("what is full is answered, although more items were asked for than are 
     const gone = new AbortController();
     atEnd(() => gone.abort());
     const query = new URLSearchParams("live=long-poll&offset=0&min-items=30&timeout=60");
-    const answer = createRunnerHandler(sessions)(wireRequest(sessions, runner.key, { query, signal: gone.signal }));
+    const answer = createRunnerHandler(inside(sessions))(
+      wireRequest(sessions, runner.key, { query, signal: gone.signal }),
+    );
     expect(await isPending(answer)).toBe(true);
     source.push(...items);
     expect(await isPending(answer)).toBe(false);
@@ -125,7 +128,7 @@ describe("what is full is answered, although more items were asked for than are 
     atEnd(() => gone.abort());
     const query = new URLSearchParams("min-items=30&timeout=60");
     const post = { method: "POST", headers: json, body: "{}", query, signal: gone.signal };
-    const answer = createRunnerHandler(sessions, { expose: [work] })(wireRequest(sessions, "work", post));
+    const answer = createRunnerHandler(inside(sessions), { expose: [work] })(wireRequest(sessions, "work", post));
     expect(await isPending(answer)).toBe(true);
     source.push(...items);
     expect(await isPending(answer)).toBe(false);

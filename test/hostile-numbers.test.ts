@@ -4,6 +4,7 @@ import { createRunnerHandler } from "../src/http/router.js";
 import { defineSequenceRunner } from "../src/session/define.js";
 import { atEnd } from "./support/cleanup.js";
 import { isPending, openHost, PushSource, turns } from "./support/control.js";
+import { inside } from "./support/inside.js";
 import { openApp } from "./support/server.js";
 import { wireRequest } from "./support/wire.js";
 
@@ -81,7 +82,7 @@ describe.each(cases)("min-items=10000 with %s", (_what, { query = "", pageLimit,
     const gone = new AbortController();
     atEnd(() => gone.abort());
     const search = new URLSearchParams(`live=long-poll&offset=0&min-items=10000&timeout=60${query}`);
-    const handle = createRunnerHandler(sessions, { pageLimit });
+    const handle = createRunnerHandler(inside(sessions), { pageLimit });
     const answer = handle(wireRequest(sessions, runner.key, { query: search, signal: gone.signal }));
     expect(await isPending(answer)).toBe(false);
     expect((await answer).body).toBe(JSON.stringify(Array.from({ length: counts }, (_, i) => i)));

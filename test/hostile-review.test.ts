@@ -11,6 +11,7 @@ import { tagIdentity } from "../src/session/identity.js";
 import type { LimitOptions } from "../src/session/limits.js";
 import type { ActiveSessionsOptions } from "../src/session/options.js";
 import { isPending, openHost, PushSource, turns } from "./support/control.js";
+import { inside } from "./support/inside.js";
 import { anyJson, readFrom, withCode } from "./support/logs.js";
 import { until } from "./support/stage.js";
 
@@ -316,7 +317,7 @@ test.each([
 describe("room for the items of unconfirmed sessions", () => {
   function openSessions(limits: LimitOptions) {
     const sessions = openHost({ limits, ...quiet });
-    return { sessions, obtain: (name: string) => sessions.obtain(tagIdentity("cookie", name), undefined) };
+    return { sessions, obtain: (name: string) => inside(sessions).obtain(tagIdentity("cookie", name), undefined) };
   }
 
   test("is made by those that keep many, and not by those before them that keep nothing", async () => {
@@ -375,7 +376,7 @@ test.each(["runnersPerClient", "runners"] as const)(
 
 test("a session that is created while room is made for the very same one is that one", async () => {
   const host = openHost({ limits: { unconfirmedSessions: 2 }, ...quiet });
-  const obtain = (name: string) => host.obtain(tagIdentity("cookie", name), undefined);
+  const obtain = (name: string) => inside(host).obtain(tagIdentity("cookie", name), undefined);
   let inner: unknown;
   const createInner = () => {
     inner = obtain("twice");
@@ -396,7 +397,7 @@ test("a client that brings an issued cookie back is confirmed in each scope, and
     middleware: { scopes: [{ when: "/shop", suffix: "shop" }, { when: "/" }] },
   });
   const confirmed = () =>
-    Object.fromEntries([...sessions.sessions()].map(({ suffix = "", isConfirmed }) => [suffix, isConfirmed]));
+    Object.fromEntries([...sessions.sessions()].map((session) => [session.suffix ?? "", inside(session).isConfirmed]));
   const cookie = cookieOf(await ask("/"));
   expect(confirmed()).toEqual({ "": false });
   await ask("/shop", { cookie });
@@ -437,7 +438,10 @@ describe("an SSE response over the fetch adapter that has ended before it is rea
       await turns(3);
       const opening = ask(`/runners/${key}?offset=0&live=sse`, { cookie });
       for (let i = 0; i < steps; i++) await null;
-      sessions.move(tagIdentity("cookie", cookie.split("=")[1]!), tagIdentity("cookie", "another"));
+      await inside(sessions).directory.move(
+        tagIdentity("cookie", cookie.split("=")[1]!),
+        tagIdentity("cookie", "another"),
+      );
       const response = await opening;
       const text = response.text();
       expect([steps, await isPending(text)]).toEqual([steps, false]);
@@ -455,7 +459,7 @@ test("work whose items go with their acknowledgement waits at limits.itemsPerRun
   await turns(10);
   expect([runner.progress.current, runner.isBackgroundCompleted]).toEqual([100, false]);
   expect((await runner.getAvailable({ start: 0, advance: 50 })).status).toBe("progressed");
-  await runner.acknowledge(50);
+  await inside(runner).acknowledge(50);
   await until(() => runner.progress.current >= 150);
   await turns(10);
   expect([runner.progress.current, runner.isBackgroundCompleted, host.stats().items]).toEqual([150, false, 100]);

@@ -2,11 +2,13 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { createDeferred } from "../src/base/async.js";
 import { activeSession } from "../src/fetch.js";
-import { ActiveSession } from "../src/session/active-session.js";
+import type { ActiveSession } from "../src/session/active-session.js";
 import type { LimitOptions } from "../src/session/limits.js";
 import { RunnerTable } from "../src/session/runner-table.js";
+import { SessionCore } from "../src/session/session-core.js";
 import { atEnd } from "./support/cleanup.js";
 import { openHost, PushSource } from "./support/control.js";
+import { inside } from "./support/inside.js";
 
 const many = 2000;
 /** So many of them may be looked at, however many there are. */
@@ -58,27 +60,27 @@ describe("one more runner, where there are thousands in as many sessions, looks 
   test("when it takes the place of the one that was used longest ago", async () => {
     const { sessions, all } = await openFull({ runners: many }, startSequence);
     const tables = watch(RunnerTable);
-    const looked = watch(ActiveSession);
+    const looked = watch(SessionCore);
     await startSequence(await sessions.get("one more"));
     expect([...tables, ...looked].length).toBeLessThan(few);
     expect(sessions.stats().runners).toBe(many);
-    expect(all.slice(0, 2).map(({ runnerCount }) => runnerCount)).toEqual([0, 1]);
+    expect(all.slice(0, 2).map((session) => inside(session).runnerCount)).toEqual([0, 1]);
   });
 
   test("when its place is that of one that holds items", async () => {
     const hold = async (session: ActiveSession) => void (await (await session.createSequenceRunner([1])).cleanup);
     const { sessions, all } = await openFull({ retainedItems: many }, hold);
-    const looked = watch(ActiveSession);
+    const looked = watch(SessionCore);
     const tables = watch(RunnerTable);
     await startSequence(await sessions.get("one more"));
     expect([...tables, ...looked].length).toBeLessThan(few);
-    expect(all.slice(0, 2).map(({ runnerCount }) => runnerCount)).toEqual([0, 1]);
+    expect(all.slice(0, 2).map((session) => inside(session).runnerCount)).toEqual([0, 1]);
   });
 
   test("when none of the first ones holds items: then it is refused", async () => {
     const { sessions } = await openFull({ retainedItems: 1 }, startProcess);
     await (await (await sessions.get("the last one")).createSequenceRunner([1])).cleanup;
-    const looked = watch(ActiveSession);
+    const looked = watch(SessionCore);
     const tables = watch(RunnerTable);
     const outcome = startSequence(await sessions.get("one more"));
     await expect(outcome).rejects.toMatchObject({ code: "SERVER_LIMIT_REACHED" });
@@ -89,7 +91,7 @@ describe("one more runner, where there are thousands in as many sessions, looks 
 describe("one more session, where there are thousands, looks at few of them", () => {
   test("when it takes the place of the one that was used longest ago", async () => {
     const { sessions, all } = await openFull({ sessions: many }, () => {});
-    const looked = watch(ActiveSession);
+    const looked = watch(SessionCore);
     await sessions.get("one more");
     expect(looked.size).toBeLessThan(few);
     expect(all.slice(0, 2).map(({ isAvailable }) => isAvailable)).toEqual([false, true]);
@@ -112,7 +114,7 @@ describe("one more session, where there are thousands, looks at few of them", ()
       return answer(new Request("http://app.example/"));
     };
     const visits = Array.from({ length: many }, visit);
-    const looked = watch(ActiveSession);
+    const looked = watch(SessionCore);
     visits.push(visit());
     expect(sessions.stats().sessions).toBe(many);
     expect(looked.size).toBeLessThan(few);
@@ -144,7 +146,7 @@ test.each([
       await kept.promise;
     };
     for (let i = 0; i < many; i++) await visit();
-    const looked = watch(ActiveSession);
+    const looked = watch(SessionCore);
     await visit();
     expect(sessions.stats()).toMatchObject({ items: many, sessions: many });
     expect(looked.size).toBeLessThan(few);

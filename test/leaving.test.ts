@@ -5,7 +5,7 @@ import { connect, type Socket } from "node:net";
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import { createDeferred } from "../src/base/async.js";
 import type { Runner } from "../src/runner/runner.js";
-import type { ActiveSessions } from "../src/session/host.js";
+import type { ActiveSessions } from "../src/session/active-sessions.js";
 import { atEnd } from "./support/cleanup.js";
 import { openHost, PushSource, turns } from "./support/control.js";
 import { openApp, type TestAppOptions } from "./support/server.js";

@@ -2,9 +2,10 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Runner } from "../src/runner/runner.js";
 import type { ActiveSession } from "../src/session/active-session.js";
-import type { ActiveSessions } from "../src/session/host.js";
+import type { ActiveSessions } from "../src/session/active-sessions.js";
 import type { ActiveSessionsOptions, RunnerOptions } from "../src/session/options.js";
 import { openHost, PushSource, turns } from "./support/control.js";
+import { inside } from "./support/inside.js";
 
 const second = 1000;
 const minute = 60 * second;
@@ -23,7 +24,7 @@ const pass = (ms: number) => vi.advanceTimersByTimeAsync(ms);
 
 /** Whether a runner is still in its session; asking is no use of it. */
 function isThere(session: ActiveSession, runner: Runner): boolean {
-  return session.peek(runner.number) === runner;
+  return inside(session).peek(runner.number) === runner;
 }
 
 /** One millisecond before `ms` all is there, then not any more. */
@@ -86,7 +87,7 @@ describe("an idle session", () => {
       source.push(1);
       return runner[Symbol.asyncIterator]().next();
     },
-    "an acknowledgement": ({ runner }) => runner.acknowledge(0),
+    "an acknowledgement": ({ runner }) => inside(runner).acknowledge(0),
   };
 
   it.each(Object.entries(uses))("lives on with each use: %s", async (_what, use) => {
@@ -182,9 +183,9 @@ describe("the lifetime of a session", () => {
 
   it("is absolute: a session that something holds ends too", async () => {
     const { session, runner } = await openRunner({ maxLifetime: 30 * second, idleTimeout: 10 * second });
-    const release = runner.hold();
+    const lease = inside(runner).hold();
     await expectEndAfter(30 * second, () => session.isAvailable);
-    release();
+    lease.release();
     expect(isThere(session, runner)).toBe(false);
   });
 
@@ -287,7 +288,7 @@ describe("an idle runner", () => {
       source.push(1);
       return runner[Symbol.asyncIterator]().next();
     },
-    "an acknowledgement": ({ runner }) => runner.acknowledge(0),
+    "an acknowledgement": ({ runner }) => inside(runner).acknowledge(0),
   };
 
   it.each(Object.entries(uses))("lives on with each use: %s", async (_what, use) => {
@@ -473,8 +474,8 @@ describe("a creation that waits until its client can come back", () => {
   it("keeps its session, and its runner cannot idle out under it", async () => {
     const { session } = await openSession({ runnerIdleTimeout: 10 * second, idleTimeout: 15 * second });
     let saved!: () => void;
-    session.publish(
-      new Promise((resolve) => {
+    inside(session).publish(
+      new Promise<void>((resolve) => {
         saved = resolve;
       }),
     );

@@ -19,6 +19,7 @@ import { headerNames } from "../src/protocol/headers.js";
 import type { ActiveSessionsOptions } from "../src/session/options.js";
 import { atEnd } from "./support/cleanup.js";
 import { isPending, openHost, PushSource, turns } from "./support/control.js";
+import { inside } from "./support/inside.js";
 import { openApp, type TestAppOptions } from "./support/server.js";
 import { type WireOptions, wireRequest } from "./support/wire.js";
 
@@ -80,7 +81,7 @@ async function open({ router, ...options }: TestAppOptions = {}) {
 function openHandler(host: ActiveSessionsOptions = {}) {
   const sessions = openHost({ cleanupTimeout: Number.POSITIVE_INFINITY, ...(host as object) });
   const { sources, expose } = definitions();
-  const handle = createRunnerHandler(sessions, { expose });
+  const handle = createRunnerHandler(inside(sessions), { expose });
   const ask = (method: string, path: string, more: WireOptions = {}) => {
     const [address, query] = path.split("?");
     const [key, action] = address!.split("/");
@@ -251,7 +252,7 @@ describe("reading", () => {
     vi.advanceTimersByTime(9_999);
     await ask("GET", `${runner.key}/state`);
     expect(JSON.parse(String((await ask("GET", "")).body))).toHaveLength(1);
-    expect([(await runner.logState()).acknowledged, runner.retained]).toEqual([0, 2]);
+    expect([(await inside(runner).logState()).acknowledged, inside(runner).retained]).toEqual([0, 2]);
     vi.advanceTimersByTime(1);
     expect(JSON.parse(String((await ask("GET", "")).body))).toHaveLength(0);
   });

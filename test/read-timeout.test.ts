@@ -16,7 +16,7 @@ describe("getRequired with a timeout", () => {
     const runner = await session.createSequenceRunner(source);
     const settled = vi.fn();
     const reading = runner.getRequired({ advance: 5, timeout: 1000 });
-    reading.then(settled);
+    void reading.then(settled);
     source.push(1, 2);
     await pass(999);
     expect(settled).not.toHaveBeenCalled();

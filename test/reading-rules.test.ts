@@ -9,6 +9,7 @@ import type { ProcessContext } from "../src/runner/process-producer.js";
 import type { RunnerOptions } from "../src/session/options.js";
 import { atEnd } from "./support/cleanup.js";
 import { isPending, listenerCount, openHost, PushSource, turns } from "./support/control.js";
+import { inside } from "./support/inside.js";
 import { wireRequest } from "./support/wire.js";
 
 /** A web stream of these items. */
@@ -86,9 +87,9 @@ describe("rule 2, acknowledgement", () => {
     const { runner, give } = await openSequence();
     await give(0, 1, 2, 3);
     await runner.getAvailable();
-    expect([(await runner.logState()).acknowledged, runner.retained]).toEqual([0, 4]);
+    expect([(await inside(runner).logState()).acknowledged, inside(runner).retained]).toEqual([0, 4]);
     await runner.getAvailable({ start: 3 });
-    expect([(await runner.logState()).acknowledged, runner.retained]).toEqual([3, 1]);
+    expect([(await inside(runner).logState()).acknowledged, inside(runner).retained]).toEqual([3, 1]);
   });
 
   test("handing out, state() and an abort acknowledge nothing", async () => {
@@ -97,7 +98,7 @@ describe("rule 2, acknowledgement", () => {
     await runner.getAvailable();
     await runner.state();
     await runner.abort();
-    expect([(await runner.logState()).acknowledged, runner.retained]).toEqual([0, 4]);
+    expect([(await inside(runner).logState()).acknowledged, inside(runner).retained]).toEqual([0, 4]);
   });
 
   test("a lost page can be read again with the same start, perhaps with later items behind it (#44)", async () => {
@@ -128,11 +129,11 @@ describe("rule 2, acknowledgement", () => {
     await give(0, 1, 2);
     const slow = runner.getRequired({ start: 1, advance: 4 });
     await runner.getAvailable({ start: 3 });
-    expect((await runner.logState()).acknowledged).toBe(1);
+    expect((await inside(runner).logState()).acknowledged).toBe(1);
     await give(3, 4);
     expect((await slow).result).toEqual([1, 2, 3, 4]);
     await runner.getAvailable({ start: 5 });
-    expect((await runner.logState()).acknowledged).toBe(5);
+    expect((await inside(runner).logState()).acknowledged).toBe(5);
   });
 
   test("retain n keeps the last n acknowledged items in addition", async () => {
@@ -140,7 +141,7 @@ describe("rule 2, acknowledgement", () => {
     await give(0, 1, 2, 3, 4);
     await runner.getAvailable();
     await runner.getAvailable({ start: 4 });
-    expect(runner.retained).toBe(3);
+    expect(inside(runner).retained).toBe(3);
     expect((await runner.getAvailable({ start: 2 })).result).toEqual([2, 3, 4]);
     await expect(runner.getAvailable({ start: 1 })).rejects.toMatchObject({ code: "POSITION_GONE", firstPosition: 2 });
   });
@@ -194,7 +195,7 @@ describe("rule 3, positions that are not there", () => {
     const { runner, give } = await openSequence();
     await give(0, 1);
     await expect(runner.getAvailable({ start: 9 })).rejects.toMatchObject({ code: "POSITION_AHEAD" });
-    expect([runner.position, (await runner.logState()).acknowledged]).toEqual([0, 0]);
+    expect([runner.position, (await inside(runner).logState()).acknowledged]).toEqual([0, 0]);
     expect((await runner.getAvailable()).result).toEqual([0, 1]);
   });
 });
@@ -398,7 +399,7 @@ describe("rule 7, abort", () => {
     await give(0, 1, 2, 3, 4);
     await runner.getAvailable({ advance: 2 });
     await runner.abort();
-    expect([(await runner.state()).position, (await runner.state()).progress, runner.retained]).toEqual([
+    expect([(await runner.state()).position, (await runner.state()).progress, inside(runner).retained]).toEqual([
       2,
       { current: 2, estimatedEnd: 2 },
       2,
@@ -470,7 +471,7 @@ describe("rule 8, a runner that has ended", () => {
     source.end();
     await runner.getRequired();
     vi.advanceTimersByTime(990);
-    expect(session.peek(runner.number)).toBe(runner);
+    expect(inside(session).peek(runner.number)).toBe(runner);
     vi.advanceTimersByTime(11);
     await turns();
     expect(await session.findRunner(runner.key)).toBeUndefined();
@@ -543,7 +544,7 @@ describe("rule 9, processes", () => {
     const { runner, report } = await openProcess();
     for (const value of ["a", "b", "c"]) report(value);
     await runner.getAvailable();
-    expect(runner.retained).toBe(1);
+    expect(inside(runner).retained).toBe(1);
     expect((await runner.getAvailable({ start: 0 })).result).toBe("c");
   });
 
@@ -572,7 +573,7 @@ describe("rule 10, open reads", () => {
     vi.useFakeTimers();
     const host = openHost({ runnerIdleTimeout: 10_000, idleTimeout: 15_000, cleanupTimeout: Number.POSITIVE_INFINITY });
     const opened = await openSequence({ aheadLimit, retain }, host);
-    const handle = createRunnerHandler(host, { rotateAfter: 60_000, heartbeat: Number.POSITIVE_INFINITY });
+    const handle = createRunnerHandler(inside(host), { rotateAfter: 60_000, heartbeat: Number.POSITIVE_INFINITY });
     const ask = (action: string | undefined, asked: string, method = "GET") => {
       const query = new URLSearchParams(asked);
       return handle(wireRequest(host, opened.runner.key, { method, action, query, identity: "user:user" }));
@@ -739,7 +740,7 @@ describe("a final status comes with the last data and only then; an abort comes 
     await give(0, 1, 2);
     await runner.abort();
     expect(await runner.getAvailable()).toEqual({ result: [], status: "aborted", position: 0 });
-    expect(runner.retained).toBe(0);
+    expect(inside(runner).retained).toBe(0);
   });
 });
 
@@ -1045,7 +1046,7 @@ describe("a group lives as long as a session of it, or a request that holds it",
       frameworkSession: undefined,
     };
     const request = new RequestSession(
-      { sessions, identify: () => "ann", hasGuests: true, cookies: {} as never },
+      { sessions: inside(sessions), identify: () => "ann", hasGuests: true, cookies: {} as never },
       {},
       port,
       "ann",

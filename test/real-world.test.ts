@@ -19,7 +19,7 @@ import { defineSequenceRunner } from "../src/index.js";
 import * as forKoa from "../src/koa.js";
 import * as forNode from "../src/node.js";
 import type { ActiveSession } from "../src/session/active-session.js";
-import type { ActiveSessions } from "../src/session/host.js";
+import type { ActiveSessions } from "../src/session/active-sessions.js";
 import { atEnd } from "./support/cleanup.js";
 import { openHost, PushSource, turns } from "./support/control.js";
 import { listen, openApp } from "./support/server.js";

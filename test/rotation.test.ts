@@ -4,6 +4,7 @@ import { describe, expect, test, vi } from "vitest";
 import { rotateSession } from "../src/express.js";
 import type { ActiveSession } from "../src/session/active-session.js";
 import { openHost } from "./support/control.js";
+import { inside } from "./support/inside.js";
 import { openApp } from "./support/server.js";
 
 /** An application where a visitor is known by the name that it gives itself, and can log in under any name. */
@@ -126,7 +127,7 @@ test("the lifetime of a session that changes hands starts again, and the others'
   await vi.advanceTimersByTimeAsync(300);
   watch("later", await host.get("bob"));
   await vi.advanceTimersByTimeAsync(300);
-  host.move("user:visitor", "user:ann");
+  await inside(host).directory.move("user:visitor", "user:ann");
   const stay = async () => void [await host.find("ann"), await host.find("bob")];
   await stay();
   await vi.advanceTimersByTimeAsync(600);

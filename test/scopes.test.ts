@@ -14,7 +14,7 @@ import {
 import { defineProcessRunner } from "../src/index.js";
 import * as node from "../src/node.js";
 import type { ActiveSession } from "../src/session/active-session.js";
-import type { ActiveSessions } from "../src/session/host.js";
+import type { ActiveSessions } from "../src/session/active-sessions.js";
 import type { SessionGroup } from "../src/session/session-group.js";
 import { atEnd } from "./support/cleanup.js";
 import { isPending, openHost } from "./support/control.js";

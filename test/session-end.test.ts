@@ -6,6 +6,7 @@ import { createActiveSessions } from "../src/session/host.js";
 import type { ActiveSessionsOptions } from "../src/session/options.js";
 import { atEnd } from "./support/cleanup.js";
 import { catchUncaught, listenerCount, openHost, PushSource, turns } from "./support/control.js";
+import { inside } from "./support/inside.js";
 
 let log: string[];
 
@@ -48,7 +49,7 @@ describe("the order of a session's end", () => {
         },
         { holds: [note(`hold ${i}a`), note(`hold ${i}b`)] },
       );
-      onAbort(runner.signal, () => log.push(`runner ${i} final, one of ${session.runnerCount}`));
+      onAbort(runner.signal, () => log.push(`runner ${i} final, one of ${inside(session).runnerCount}`));
     }
     onAbort(session.signal, () => {
       log.push("session signal");
@@ -182,10 +183,10 @@ describe("the order of a session's end", () => {
     const { session } = await openSession();
     const runner = await session.createSequenceRunner(new PushSource<number>());
     const read = runner.getRequired();
-    const release = runner.hold();
+    const lease = inside(runner).hold();
     await Promise.all([session.terminate(), read]);
-    release();
-    expect(session.expiresAt).toBe(0);
+    lease.release();
+    expect(inside(session).expiresAt).toBe(0);
   });
 
   it("is over at once for a session that has nothing", async () => {

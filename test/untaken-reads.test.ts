@@ -4,6 +4,7 @@ import { defineSequenceRunner, type Producer, type SequenceSink } from "../src/i
 import { isPending as waits } from "../src/log/result-log.js";
 import type { SequenceRunner } from "../src/runner/sequence-runner.js";
 import { openHost, turns } from "./support/control.js";
+import { inside } from "./support/inside.js";
 import { anyJson, readFrom, withCode } from "./support/logs.js";
 
 interface Options {
@@ -79,7 +80,7 @@ test("an iteration that is left gives back nothing that another reader has been 
   void iterator.return?.();
   expect(await pulled).toEqual({ done: true, value: undefined });
   expect(await other).toMatchObject({ result: ["a"], position: 1 });
-  await runner.acknowledge(1);
+  await inside(runner).acknowledge(1);
   expect((await runner.getAvailable()).result).toEqual(["b"]);
 });
 
@@ -172,7 +173,7 @@ describe("code of an item that is encoded", () => {
     let isArmed = false;
     sink.append(withCode(0, () => isArmed && code(runner)));
     sink.append(1);
-    const encoded = readFrom(runner, { start: 0, min: 5, max: 5, mode: "bounded", json: anyJson });
+    const encoded = readFrom(inside(runner), { start: 0, min: 5, max: 5, mode: "bounded", json: anyJson });
     const reading = runner.getRequired({ advance: 5 });
     await turns();
     isArmed = true;
@@ -204,7 +205,14 @@ describe("code of an item that is encoded", () => {
   test("cancels a read that is to be settled after its own: that one takes nothing", async () => {
     const { runner, sink } = await open();
     const controller = new AbortController();
-    const encoded = runner.read({ start: 0, min: 1, max: 5, mode: "follow", acknowledge: false, json: anyJson });
+    const encoded = inside(runner).read({
+      start: 0,
+      min: 1,
+      max: 5,
+      mode: "follow",
+      acknowledge: false,
+      json: anyJson,
+    });
     const failing = waits(encoded) ? encoded.settled.catch(({ code }) => code) : undefined;
     const reading = outcome(runner.getRequired({ advance: 1, signal: controller.signal }));
     sink.append(
@@ -224,7 +232,7 @@ describe("code of an item that is encoded", () => {
     sink.append(0);
     sink.append(withCode(1, () => void runner.abort()));
     sink.append(2);
-    const slice = await readFrom(runner, { start: 1, min: 4, max: 4, mode: "bounded", json: anyJson });
+    const slice = await readFrom(inside(runner), { start: 1, min: 4, max: 4, mode: "bounded", json: anyJson });
     expect(slice.position).toBe(slice.progress.current);
   });
 });

@@ -27,6 +27,9 @@ export interface CleanupSummary {
   readonly errors: readonly unknown[];
 }
 
+/** The summary of a clean-up that had nothing to do. */
+export const nothingToReport: CleanupSummary = { timedOut: false, errors: [] };
+
 /** True if `value` can be released by {@link disposeOf}. */
 export function isResource(value: unknown): value is Resource {
   if (typeof value === "function") return true;

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { openHost, turns } from "../../test/support/control.js";
-import type { ActiveSessions } from "../session/host.js";
+import { inside } from "../../test/support/inside.js";
+import type { ActiveSessions } from "../session/active-sessions.js";
 import { RequestSession } from "./client-identity.js";
 
 /** A request of Ann's, how many wait for its end, and what ends it. */
@@ -14,7 +15,9 @@ function openRequest(sessions: ActiveSessions) {
     onOver: (callback: () => void) => void over.push(callback),
   };
   const installation = { sessions, identify: undefined, hasGuests: true, cookies: {} as never };
-  const request = new RequestSession(installation, {}, port, "ann", { suffix: undefined });
+  const request = new RequestSession({ ...installation, sessions: inside(installation.sessions) }, {}, port, "ann", {
+    suffix: undefined,
+  });
   return { request, over, end: () => over.splice(0).forEach((callback) => void callback()) };
 }
 
@@ -68,6 +71,6 @@ describe("a request that has got its session", () => {
     expect(request.find()).toBeUndefined();
     const session = await sessions.get("ann");
     expect(request.find()).toBe(session);
-    expect([over.length, session.isVisited]).toEqual([0, false]);
+    expect([over.length, inside(session).isVisited]).toEqual([0, false]);
   });
 });

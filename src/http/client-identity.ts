@@ -2,9 +2,9 @@
 import type { ServerResponse } from "node:http";
 import { isThenable, noop } from "../base/async.js";
 import { ActiveSessionError } from "../base/error.js";
-import type { ActiveSession } from "../session/active-session.js";
-import type { ActiveSessions } from "../session/host.js";
+import type { Host } from "../session/host.js";
 import { type TaggedIdentity, tagIdentity } from "../session/identity.js";
+import type { Session } from "../session/session.js";
 import { createCookieValue, isIssued, type SessionCookie } from "./cookie.js";
 import type { Selection } from "./scopes.js";
 
@@ -23,7 +23,7 @@ export interface FrameworkSession {
 /** Settings that all requests of one adapter share, checked and with their defaults. */
 export interface Installation<Services = unknown> {
   /** The host that creates and finds the sessions. */
-  readonly sessions: ActiveSessions<Services>;
+  readonly sessions: Host<Services>;
   /** The application's option `identify`, see `IdentityOptions`. */
   readonly identify: ((request: never) => unknown) | undefined;
   /** True if a request without a user gets a session, identified by the framework's session or a cookie. */
@@ -101,7 +101,7 @@ export class RequestSession<Services = unknown> {
   /** The identity of the cookie that was received or issued. Cached: the cookies of a request do not change. */
   #byCookie: TaggedIdentity | undefined;
   /** The session that this request has used last. */
-  #session: ActiveSession<Services> | undefined;
+  #session: Session<Services> | undefined;
   /** True once a concurrent rotation has replaced the cookie that this request carries. */
   #ignoresCookie = false;
   /** The host's count of rotations when the request arrived, to detect a concurrent one. */
@@ -130,7 +130,7 @@ export class RequestSession<Services = unknown> {
   }
 
   /** The host of the adapter that the request passed. */
-  get sessions(): ActiveSessions<Services> {
+  get sessions(): Host<Services> {
     return this.#installation.sessions;
   }
 
@@ -189,7 +189,7 @@ export class RequestSession<Services = unknown> {
    * @throws `IDENTITY_TOO_LATE` if a cookie or a mark is needed after the headers were sent
    * @throws `IDENTITY_PENDING`, `INVALID_IDENTITY`, `HOST_CLOSED`, `CLIENT_LIMIT_REACHED`, `SERVER_LIMIT_REACHED`, errors of `identify`
    */
-  get session(): ActiveSession<Services> {
+  get session(): Session<Services> {
     if (!this.#selection) {
       const requirement = "the request must be in one of the scopes";
       throw new ActiveSessionError(
@@ -209,7 +209,10 @@ export class RequestSession<Services = unknown> {
     if (former?.endReason === "session-ended" && isSame) return former;
     if (framework && !framework.isMarked) this.#checkInTime("the framework's session must be kept");
     const session = this.#obtain(identity, this.#selection.suffix);
-    if (session !== former) this.#port.onOver(session.visit());
+    if (session !== former) {
+      const visit = session.visit();
+      this.#port.onOver(() => visit.release());
+    }
     if (framework && (!framework.isMarked || session.needsPublication)) {
       this.#port.forbidSharing();
       session.publish(framework.markAndSave());
@@ -219,7 +222,7 @@ export class RequestSession<Services = unknown> {
   }
 
   /** Looks the session up, and creates it only if there is none. */
-  #obtain(identity: TaggedIdentity | undefined, suffix: string | undefined): ActiveSession<Services> {
+  #obtain(identity: TaggedIdentity | undefined, suffix: string | undefined): Session<Services> {
     const found = identity && this.sessions.lookUp(identity, suffix);
     if (!found) return this.#create(identity, suffix);
     this.cameBackTo(found);
@@ -230,7 +233,7 @@ export class RequestSession<Services = unknown> {
    * Creates a session. Only here is the signature of a cookie verified: a value that finds a live session must have been issued. A value
    * with a wrong signature is replaced by a new cookie (session fixation).
    */
-  #create(identity: TaggedIdentity | undefined, suffix: string | undefined): ActiveSession<Services> {
+  #create(identity: TaggedIdentity | undefined, suffix: string | undefined): Session<Services> {
     const isByCookie = identity !== undefined && identity === this.#byCookie;
     if (identity === undefined || (isByCookie && !this.#isIssued(identity))) return this.#obtainByCookie(suffix);
     const session = this.sessions.obtain(identity, suffix);
@@ -248,7 +251,7 @@ export class RequestSession<Services = unknown> {
    * The client's live session; `undefined` if there is none, or no scope accepts the request. Creates nothing.
    * @throws `IDENTITY_PENDING`, `INVALID_IDENTITY`, and errors of `identify`
    */
-  find(): ActiveSession<Services> | undefined {
+  find(): Session<Services> | undefined {
     const { identity } = this;
     const found = identity && this.#selection && this.sessions.lookUp(identity, this.#selection.suffix);
     if (found) this.cameBackTo(found);
@@ -256,7 +259,7 @@ export class RequestSession<Services = unknown> {
   }
 
   /** Confirms that the client came back to a session, unless it was this request that used or created it. */
-  cameBackTo(session: ActiveSession): void {
+  cameBackTo(session: Session): void {
     if (session !== this.#session) session.confirm();
   }
 
@@ -301,9 +304,9 @@ export class RequestSession<Services = unknown> {
     if (!this.#user && this.#installation.hasGuests) await this.#renew(from);
     const to = this.identity;
     if (work === "end" || to === undefined) {
-      this.sessions.endAll(from);
+      await this.sessions.directory.endAll(from);
       this.#session = undefined;
-    } else if (from !== to) this.sessions.move(from, to);
+    } else if (from !== to) await this.sessions.directory.move(from, to);
     if (this.find()) void this.session; // marks a new session of the framework
   }
 
@@ -357,7 +360,7 @@ export class RequestSession<Services = unknown> {
   }
 
   /** Creates a session under a new cookie. The cookie is set last: if a limit refuses the session, none is set. */
-  #obtainByCookie(suffix: string | undefined): ActiveSession<Services> {
+  #obtainByCookie(suffix: string | undefined): Session<Services> {
     this.#checkInTime("its cookie must be set");
     const value = createCookieValue(this.sessions.secret);
     const session = this.sessions.obtain(tagIdentity("cookie", value), suffix);

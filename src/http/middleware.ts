@@ -2,7 +2,8 @@
 import { isThenable, noop } from "../base/async.js";
 import { checkFunction, checkOptions } from "../base/check.js";
 import { ActiveSessionError, describe } from "../base/error.js";
-import { type ActiveSessions, isHost } from "../session/host.js";
+import type { ActiveSessions } from "../session/active-sessions.js";
+import { type Host, isHost } from "../session/host.js";
 import { type RequestPort, RequestSession } from "./client-identity.js";
 import { type CookieOptions, checkCookieOptions, SessionCookie } from "./cookie.js";
 import { everything, type Scope, type Selection, scopeSelector } from "./scopes.js";
@@ -223,7 +224,7 @@ export function requestSignal(request: object): AbortSignal {
 }
 
 /** Throws `INVALID_OPTION` unless `sessions` comes from `createActiveSessions`, of whatever copy of the package. */
-export function checkHost(action: string, sessions: unknown): void {
+export function checkHost(action: string, sessions: unknown): asserts sessions is Host<unknown> {
   if (isHost(sessions)) return;
   throw new ActiveSessionError(
     "INVALID_OPTION",

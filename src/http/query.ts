@@ -1,7 +1,7 @@
 /** Query parameters of the wire. Parsing is strict: an undocumented form of a known parameter is refused with 400. */
 import { ActiveSessionError, describe } from "../base/error.js";
 import { parseOffset } from "../protocol/offset.js";
-import type { Runner } from "../runner/runner.js";
+import type { RunnerCore } from "../runner/runner-core.js";
 import { aheadLimitOf } from "../runner/sequence-runner.js";
 import { parseEventId } from "./sse-form.js";
 
@@ -131,7 +131,7 @@ export function parseAcknowledgement(query: URLSearchParams): Acknowledgement {
  * more than its `aheadLimit`. A process is not bounded: it keeps one value only.
  * @returns `minItems`; for a sequence at most `maxItems` and the `aheadLimit`
  */
-export function boundedMinimum(runner: Runner, minItems: number, maxItems: number): number {
+export function boundedMinimum(runner: RunnerCore, minItems: number, maxItems: number): number {
   const aheadLimit = aheadLimitOf(runner);
   return aheadLimit === undefined ? minItems : Math.min(minItems, maxItems, aheadLimit);
 }

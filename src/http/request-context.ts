@@ -2,8 +2,8 @@
 import type { Ending } from "../base/async.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 import { headerNames } from "../protocol/headers.js";
-import type { ActiveSession } from "../session/active-session.js";
 import type { TaggedIdentity } from "../session/identity.js";
+import type { Session } from "../session/session.js";
 
 /** The abort reason of request signals. Shared: a `DOMException` for each request costs as much as many a response. */
 export const requestIsOver = new DOMException("The request is over", "AbortError");
@@ -27,14 +27,14 @@ export interface WireRequest {
   /** Ends when the client has disconnected or the response is over; with an `AbortError`. */
   readonly over: Ending;
   /** Confirms a session: the client has sent back the identity it was given. Ignored if this request created the session. */
-  cameBackTo(session: ActiveSession): void;
+  cameBackTo(session: Session): void;
   /** The live session of the client; `undefined` if there is none. Creates nothing. */
-  findSession(): ActiveSession | undefined;
+  findSession(): Session | undefined;
   /**
    * The session of the client, created if there is none.
    * @throws `OUT_OF_SCOPE`, `NO_IDENTITY`, `IDENTITY_TOO_LATE`, `HOST_CLOSED`, and the other errors of an adapter's session getter
    */
-  openSession(): ActiveSession;
+  openSession(): Session;
   /**
    * Reads the whole body. Rejects when the client disconnects.
    * @param limit maximum size, in bytes

@@ -7,7 +7,7 @@ import type { LogState, Slice } from "../log/result-log.js";
 import { type ControlEvent, headerNames } from "../protocol/headers.js";
 import { formatOffset } from "../protocol/offset.js";
 import type { AbortReason } from "../protocol/types.js";
-import type { Runner } from "../runner/runner.js";
+import type { RunnerCore } from "../runner/runner-core.js";
 import { aheadLimitOf } from "../runner/sequence-runner.js";
 import type { ResponseHeaders } from "./request-context.js";
 
@@ -42,7 +42,7 @@ export function addHeadHeaders(headers: ResponseHeaders, state: LogState): void 
 }
 
 /** Adds `Runner-Ahead-Limit`: how far a client may fall behind. A process has none. */
-export function addAheadLimit(headers: ResponseHeaders, runner: Runner): void {
+export function addAheadLimit(headers: ResponseHeaders, runner: RunnerCore): void {
   const aheadLimit = aheadLimitOf(runner);
   if (aheadLimit !== undefined) headers[headerNames.aheadLimit] = String(aheadLimit);
 }
@@ -53,7 +53,7 @@ export function addAheadLimit(headers: ResponseHeaders, runner: Runner): void {
  * @param response the id of the event stream in its first control event, else `undefined`
  */
 export function controlEvent(
-  runner: Runner,
+  runner: RunnerCore,
   slice: Slice<unknown>,
   cursor: string,
   response: string | undefined,

@@ -1,9 +1,10 @@
 import { describe, expect, test, vi } from "vitest";
 import { isPending, listenerCount, openHost, PushSource, turns } from "../../test/support/control.js";
+import { inside } from "../../test/support/inside.js";
 import { type WireOptions, wireRequest } from "../../test/support/wire.js";
 import { createDeferred } from "../base/async.js";
 import type { Runner } from "../runner/runner.js";
-import type { ActiveSessions } from "../session/host.js";
+import type { ActiveSessions } from "../session/active-sessions.js";
 import type { ActiveSessionsOptions, RunnerOptions } from "../session/options.js";
 import type { WireResponse } from "./request-context.js";
 import { createRunnerHandler, type RunnerRouterOptions } from "./router.js";
@@ -13,7 +14,7 @@ function open(router: RunnerRouterOptions = {}, host: ActiveSessionsOptions = {}
   // Fake time jumps past a clean-up that only needs some turns of the loop; so it must not be bounded by a timer.
   const cleanupTimeout = Number.POSITIVE_INFINITY;
   const sessions: ActiveSessions = openHost({ runnerIdleTimeout: 10_000, cleanupTimeout, ...(host as object) });
-  const handle = createRunnerHandler(sessions, router);
+  const handle = createRunnerHandler(inside(sessions), router);
   /** Sends a request of Ann; a query may follow the action: `ack?offset=3`. */
   const ask = (runner: Pick<Runner, "key">, rest = "", more: WireOptions = {}): Promise<WireResponse> => {
     const [action, query] = rest.split("?");
@@ -91,7 +92,7 @@ describe("options", () => {
     ["an allowed origin that is no text", { allowedOrigins: [/app/] }],
   ])("%s is refused", (_, options) => {
     const sessions = openHost();
-    expect(() => createRunnerHandler(sessions, options as RunnerRouterOptions)).toThrow(
+    expect(() => createRunnerHandler(inside(sessions), options as RunnerRouterOptions)).toThrow(
       expect.objectContaining({ code: "INVALID_OPTION" }),
     );
   });
@@ -100,8 +101,8 @@ describe("options", () => {
     const sessions = openHost();
     const never = Number.POSITIVE_INFINITY;
     const options = { pageLimit: 1_000_000, longPollTimeout: 60, rotateAfter: never, heartbeat: never };
-    expect(() => createRunnerHandler(sessions, { ...options, allowedOrigins: ["a.example"] })).not.toThrow();
-    expect(() => createRunnerHandler(sessions, { pageLimit: 1, longPollTimeout: 0 })).not.toThrow();
+    expect(() => createRunnerHandler(inside(sessions), { ...options, allowedOrigins: ["a.example"] })).not.toThrow();
+    expect(() => createRunnerHandler(inside(sessions), { pageLimit: 1, longPollTimeout: 0 })).not.toThrow();
   });
 });
 
@@ -1005,7 +1006,7 @@ describe("a live response to a client that acknowledges", () => {
     const next = body.next();
     await turns();
     expect((await ask(runner, "ack?offset=4")).status).toBe(204);
-    expect((await runner.logState()).acknowledged).toBe(1);
+    expect((await inside(runner).logState()).acknowledged).toBe(1);
     expect(items(await next)).toEqual([4]);
     await body.return!();
     await runner.abort();

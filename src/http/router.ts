@@ -2,7 +2,8 @@ import { ActiveSessionError, describe, runnerGone } from "../base/error.js";
 import { headerNames } from "../protocol/headers.js";
 import { formatOffset } from "../protocol/offset.js";
 import type { RunnerDefinition } from "../runner/definition.js";
-import type { ActiveSessions } from "../session/host.js";
+import type { Located } from "../session/directory.js";
+import type { Host } from "../session/host.js";
 import { checkOrigin } from "./origin.js";
 import { jsonHeaders, type ResponseHeaders, type WireRequest, type WireResponse } from "./request-context.js";
 import { type RouterSettings, type RunnerRouterOptions, resolveRouterOptions } from "./router-options.js";
@@ -44,7 +45,7 @@ export type RunnerHandler = (request: WireRequest) => Promise<WireResponse>;
  * const handle = createRunnerHandler(sessions, { pageLimit: 500 });
  * const { status, headers, body } = await handle(request);
  */
-export function createRunnerHandler(sessions: ActiveSessions, options: RunnerRouterOptions = {}): RunnerHandler {
+export function createRunnerHandler(sessions: Host, options: RunnerRouterOptions = {}): RunnerHandler {
   const settings = resolveRouterOptions(options);
   return async (request) => {
     try {
@@ -71,7 +72,7 @@ function errorResponse(error: unknown, isHead: boolean, more?: ResponseHeaders):
 type Routes<Route> = Readonly<Record<string, Readonly<Record<string, Route>>>>;
 
 /** Routes of `{mount}`. */
-const mountRoutes: Routes<(sessions: ActiveSessions, request: WireRequest) => Answer> = {
+const mountRoutes: Routes<(sessions: Host, request: WireRequest) => Answer> = {
   "": { GET: list },
 };
 
@@ -96,13 +97,17 @@ const runnerRoutes: Routes<(target: Target, request: WireRequest, settings: Rout
  * Chooses the routing table by the first segment of the path. The name of a definition begins with a letter and the
  * key of a runner with a digit, so that the two never collide.
  */
-function answer(sessions: ActiveSessions, settings: RouterSettings, request: WireRequest): Answer {
+function answer(sessions: Host, settings: RouterSettings, request: WireRequest): Answer {
   const { key } = request;
   if (key === "") return dispatch(mountRoutes, request, (route) => route(sessions, request));
   const definition = settings.exposed.get(key);
   if (!definition) {
     if (request.method === "POST" && !request.action && /^[a-z]/i.test(key)) throw unknownDefinition(key, settings);
-    return dispatch(runnerRoutes, request, (route) => route(locate(sessions, request, settings), request, settings));
+    return dispatch(runnerRoutes, request, (route) => {
+      const target = locate(sessions, request, settings);
+      if (!(target instanceof Promise)) return route(target, request, settings);
+      return target.then((located) => route(located, request, settings));
+    });
   }
   return dispatch(definitionRoutes, request, (route) => {
     checkOrigin(request.headers, settings.allowedOrigins, request.host);
@@ -111,10 +116,10 @@ function answer(sessions: ActiveSessions, settings: RouterSettings, request: Wir
 }
 
 /** Hosts that have been warned of requests without cookies. */
-const warned = new WeakSet<ActiveSessions>();
+const warned = new WeakSet<Host>();
 
 /** Warns once, outside production: a page of another origin sends cookies only if it says so, and gets a 404 that does not tell. */
-function hintAtCookies(sessions: ActiveSessions, { headers }: WireRequest): void {
+function hintAtCookies(sessions: Host, { headers }: WireRequest): void {
   if (headers.cookie !== undefined || headers.authorization !== undefined) return;
   if (warned.has(sessions) || process.env.NODE_ENV === "production") return;
   warned.add(sessions);
@@ -150,9 +155,16 @@ function dispatch<Route>(
  * @throws `RUNNER_NOT_FOUND` if the key is malformed, was never issued, or belongs to another identity; `RUNNER_GONE`
  *   if the runner has been removed; `CROSS_SITE_REQUEST`
  */
-function locate(sessions: ActiveSessions, request: WireRequest, { allowedOrigins }: RouterSettings): Target {
-  const { identity, key, method, headers } = request;
-  const located = identity === undefined ? "unknown" : sessions.locate(identity, key);
+function locate(sessions: Host, request: WireRequest, settings: RouterSettings): Target | Promise<Target> {
+  const { identity, key } = request;
+  const located = identity === undefined ? "unknown" : sessions.directory.locate(identity, key);
+  if (!(located instanceof Promise)) return targetOf(located, sessions, request, settings);
+  return located.then((late) => targetOf(late, sessions, request, settings));
+}
+
+/** The target that the directory has found, or the error that tells why there is none. */
+function targetOf(located: Located, sessions: Host, request: WireRequest, { allowedOrigins }: RouterSettings): Target {
+  const { method, headers } = request;
   if (located === "unknown") {
     hintAtCookies(sessions, request);
     throw notFound();

@@ -5,7 +5,7 @@ import { noItems } from "../log/codec.js";
 import type { Slice } from "../log/result-log.js";
 import { formatOffset, parseOffset } from "../protocol/offset.js";
 import { formatSse } from "../protocol/sse.js";
-import type { Runner } from "../runner/runner.js";
+import type { RunnerCore } from "../runner/runner-core.js";
 import { nextCursor } from "./cursor.js";
 import { controlEvent } from "./response-headers.js";
 
@@ -15,7 +15,7 @@ export interface SseForm {
    * The text for one slice, which has its items as JSON.
    * @param opened the id of the response for its first frame, else `undefined`
    */
-  frame(runner: Runner, slice: Slice<unknown>, opened: string | undefined): string | Promise<string>;
+  frame(runner: RunnerCore, slice: Slice<unknown>, opened: string | undefined): string | Promise<string>;
   /** Minimum life of a response, in ms: one that uses up its allowance sooner waits until then with its end. */
   readonly shortestLife: number;
 }
@@ -37,7 +37,7 @@ export class ProtocolForm implements SseForm {
     this.#cursor = cursor;
   }
 
-  frame(runner: Runner, slice: Slice<unknown>, opened: string | undefined): string {
+  frame(runner: RunnerCore, slice: Slice<unknown>, opened: string | undefined): string {
     const { text, count } = slice.json ?? noItems;
     const control = JSON.stringify(controlEvent(runner, slice, nextCursor(this.#cursor), opened));
     const events = count === 0 ? "" : formatSse({ type: "data", data: text });
@@ -71,7 +71,7 @@ export const eventSourceForm: SseForm = {
 };
 
 /** Appends the event `end`, whose data is the whole state. */
-async function withEnd(runner: Runner, position: number, text: string): Promise<string> {
+async function withEnd(runner: RunnerCore, position: number, text: string): Promise<string> {
   const data = JSON.stringify(await runner.state());
   return text + formatSse({ type: "end", id: formatOffset(position) + endSuffix, data });
 }

@@ -1,14 +1,15 @@
 import { randomUUID } from "node:crypto";
 import { type Ending, noop, onAbort, startTimer } from "../base/async.js";
 import { ActiveSessionError } from "../base/error.js";
+import type { Lease } from "../base/lease.js";
 import type { JsonLimits } from "../log/codec.js";
 import { settledWithin } from "../log/pending-read.js";
 import { isPending, type PendingRead, type Slice } from "../log/result-log.js";
 import { sseComment } from "../protocol/sse.js";
 import { LazySignal } from "../runner/lazy-signal.js";
-import type { Runner } from "../runner/runner.js";
+import type { RunnerCore } from "../runner/runner-core.js";
 import { aheadLimitOf } from "../runner/sequence-runner.js";
-import type { ActiveSession } from "../session/active-session.js";
+import type { Session } from "../session/session.js";
 import type { SseForm } from "./sse-form.js";
 
 /** Maximum number of items in one event. */
@@ -48,7 +49,7 @@ async function* noFrames(): AsyncGenerator<string, void, undefined> {}
 const openResponses = Symbol.for("active-session.responses");
 
 /** A runner that may have open responses. */
-type Followed = Runner & { [openResponses]?: Map<string, SseResponse> };
+type Followed = RunnerCore & { [openResponses]?: Map<string, SseResponse> };
 
 /**
  * Passes an acknowledgement on to the open responses of a runner. The response that it names is renewed; all those
@@ -88,7 +89,7 @@ export class SseResponse {
   readonly #options: SseOptions;
   readonly #ended = new LazySignal();
   readonly #openedAt = performance.now();
-  readonly #release: () => void;
+  readonly #lease: Lease;
   /** The allowance counts from here: the start of the response, or the furthest acknowledged position it knows of. */
   #received = 0;
   #offOver: () => void = noop;
@@ -103,10 +104,10 @@ export class SseResponse {
   #onSignOfLife: () => void = noop;
 
   /** Pins the runner and starts the timers. Every way out must call `#end`. */
-  private constructor(runner: Runner, session: ActiveSession, options: SseOptions) {
+  private constructor(runner: RunnerCore, session: Session, options: SseOptions) {
     this.#runner = runner;
     this.#options = options;
-    this.#release = runner.openRead();
+    this.#lease = runner.openRead();
     this.#offOver = options.over.onAbort(() => this.#end());
     this.#offHandover = session.handover.onAbort(() => this.#end());
     this.#runner[openResponses] ??= new Map();
@@ -123,8 +124,8 @@ export class SseResponse {
    * @returns the id, the body, and the end of the response
    */
   static async open(
-    runner: Runner,
-    session: ActiveSession,
+    runner: RunnerCore,
+    session: Session,
     options: SseOptions,
   ): Promise<{ id: string; body: AsyncIterable<string>; ended: Ending }> {
     const { handover } = session;
@@ -330,7 +331,7 @@ export class SseResponse {
     this.#stopHeartbeat();
     this.#offOver();
     this.#offHandover();
-    this.#release();
+    this.#lease.release();
     this.#onSignOfLife();
     this.#runner[openResponses]?.delete(this.id);
     this.#ended.abort(responseEnded);

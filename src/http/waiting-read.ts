@@ -2,11 +2,11 @@ import type { Ending } from "../base/async.js";
 import type { JsonLimits } from "../log/codec.js";
 import { settledWithin } from "../log/pending-read.js";
 import { isPending, type Slice } from "../log/result-log.js";
-import type { Runner } from "../runner/runner.js";
+import type { RunnerCore } from "../runner/runner-core.js";
 
 /** The runner to be read, on behalf of one owner of its session. */
 export interface WaitingReadTarget {
-  readonly runner: Runner;
+  readonly runner: RunnerCore;
   /** The session's handover as of the request: each owner has another. */
   readonly handover: Ending;
 }

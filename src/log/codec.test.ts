@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { openHost, PushSource } from "../../test/support/control.js";
+import { inside } from "../../test/support/inside.js";
 import { readFrom } from "../../test/support/logs.js";
 import { encodeItems, type JsonLimits } from "./codec.js";
 
@@ -130,7 +131,7 @@ describe("readers that wait at the same place", () => {
     const session = await openHost().get("ann");
     const source = new PushSource<object>();
     const runner = await session.createSequenceRunner(source, { start: "now" });
-    const wait = (json: JsonLimits) => readFrom(runner, { start: 0, min: 2, max: 2, mode: "follow", json });
+    const wait = (json: JsonLimits) => readFrom(inside(runner), { start: 0, min: 2, max: 2, mode: "follow", json });
     const [much, little] = [limitsOf(), limitsOf(8)];
     const reads = Promise.all([wait(much), wait(much), wait(little), wait(little), wait(much)]);
     source.push(counted(calls, "one"), counted(calls, "two"));
@@ -147,7 +148,9 @@ describe("readers that wait at the same place", () => {
       return "late";
     });
     const json = limitsOf();
-    const slices = await Promise.all([0, 0, 1].map((start) => readFrom(runner, { start, min: 1, max: 9, json })));
+    const slices = await Promise.all(
+      [0, 0, 1].map((start) => readFrom(inside(runner), { start, min: 1, max: 9, json })),
+    );
     for (const slice of slices)
       expect(slice.json?.text).toBe(JSON.stringify(slice.result === undefined ? [] : [slice.result]));
   });

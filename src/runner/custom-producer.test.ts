@@ -1,5 +1,6 @@
 import { describe, expect, test, vi } from "vitest";
 import { isPending, openHost, turns } from "../../test/support/control.js";
+import { inside } from "../../test/support/inside.js";
 import { createDeferred } from "../base/async.js";
 import type { CleanupSummary } from "../base/dispose.js";
 import type { SequenceSink } from "../log/sequence-sink.js";
@@ -52,7 +53,7 @@ describe.each([
         throw error;
       },
     }));
-    const disposal = runner.dispose("stopped");
+    const disposal = inside(runner).dispose("stopped");
     await turns();
     await vi.advanceTimersByTimeAsync(100);
     expect(await runner.cleanup).toEqual({ timedOut: true, errors: [error] });

@@ -2,6 +2,7 @@ import * as v from "valibot";
 import { describe, expect, it, vi } from "vitest";
 import { z } from "zod";
 import { isPending, openHost, PushSource, turns } from "../../test/support/control.js";
+import { inside } from "../../test/support/inside.js";
 import { createDeferred } from "../base/async.js";
 import type { ActiveSessionError, Issue } from "../base/error.js";
 import type { ActiveSession } from "../session/active-session.js";
@@ -390,9 +391,9 @@ describe("finding by definition", () => {
     expect(await session.findRunner(count, runner.key)).toBe(runner);
     await vi.advanceTimersByTimeAsync(60);
     expect(await session.findRunner(other, runner.key)).toBeUndefined();
-    expect(session.peek(0)).toBe(runner);
+    expect(inside(session).peek(0)).toBe(runner);
     await vi.advanceTimersByTimeAsync(40);
-    expect(session.peek(0)).toBeUndefined();
+    expect(inside(session).peek(0)).toBeUndefined();
   });
 
   it("asks for a definition: INVALID_ARGUMENT", async () => {

@@ -1,7 +1,10 @@
 import type { ProcessSink } from "../log/value-log.js";
 import { CustomProducer, isProduced, type Produced } from "./custom-producer.js";
 import { type ProcessBody, ProcessProducer } from "./process-producer.js";
-import { Runner, RunnerLink, type RunnerOwner, type RunnerSettings } from "./runner.js";
+import type { Runner } from "./runner.js";
+import { RunnerCore } from "./runner-core.js";
+import { RunnerLink } from "./runner-link.js";
+import type { RunnerOwner, RunnerSettings } from "./runner-owner.js";
 
 /**
  * A runner whose result is one value that changes until it is final. A position is a number of reports; only the newest value
@@ -14,7 +17,12 @@ import { Runner, RunnerLink, type RunnerOwner, type RunnerSettings } from "./run
  * });
  * const { result, status } = await runner.getRequired({ advance: Infinity }); // 2, "completed"
  */
-export class ProcessRunner<T = unknown> extends Runner<T | undefined> {
+export interface ProcessRunner<T = unknown> extends Runner<T | undefined> {
+  readonly kind: "process";
+}
+
+/** The process runner with the members that applications do not see. */
+class ProcessCore<T> extends RunnerCore<T | undefined> implements ProcessRunner<T> {
   readonly kind = "process";
 }
 
@@ -27,9 +35,9 @@ export function createProcess<T>(
   owner: RunnerOwner,
   body: ProcessBody<T> | Produced<ProcessSink<T>>,
   settings: RunnerSettings,
-): ProcessRunner<T> {
+): RunnerCore<T | undefined> & ProcessRunner<T> {
   const link = new RunnerLink();
   const { log, sink } = owner.logs.value<T>(link);
   const producer = isProduced(body) ? new CustomProducer(sink, body, link) : new ProcessProducer(sink, body, link);
-  return new ProcessRunner<T>({ owner, log, producer, settings, link });
+  return new ProcessCore<T>({ owner, log, producer, settings, link });
 }

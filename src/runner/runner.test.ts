@@ -2,6 +2,7 @@ import * as diagnostics from "node:diagnostics_channel";
 import { describe, expect, test, vi } from "vitest";
 import { atEnd } from "../../test/support/cleanup.js";
 import { isPending, listenerCount, openHost, PushSource, turns } from "../../test/support/control.js";
+import { inside } from "../../test/support/inside.js";
 import { createDeferred } from "../base/async.js";
 import { nextSlice } from "../base/event-loop.js";
 import { defineSequenceRunner } from "../session/define.js";
@@ -154,7 +155,7 @@ describe("starting", () => {
     await runner.getAvailable({ start: 0, advance: 5 });
     await runner.state();
     await session.findRunner(runner.key);
-    await runner.acknowledge(0);
+    await inside(runner).acknowledge(0);
     expect(() => Object.assign(runner, { status: "stalled" })).toThrow(TypeError);
     expect([(await runner.state()).status, source.pulls]).toEqual(["not-started", 0]);
     expect(await runner.abort()).toBe("aborted");
@@ -460,7 +461,7 @@ describe("an end that was not asked for (design §5 rule 7)", () => {
       source.push(1, 2, 3);
       await turns();
       const told = finals();
-      await runner.abortFor(reason);
+      await inside(runner).abortFor(reason);
       expect([work?.aborted, work?.reason.message]).toEqual([true, `The runner was aborted: ${reason}`]);
       expect([told, (await runner.state()).status, (await runner.state()).phase]).toEqual([
         [["aborted", reason]],
@@ -484,7 +485,7 @@ describe("an end that was not asked for (design §5 rule 7)", () => {
     source.end();
     await turns();
     const told = finals();
-    await runner.dispose("idle");
+    await inside(runner).dispose("idle");
     await turns();
     expect([(await runner.state()).status, (await runner.state()).abortReason, told]).toEqual([
       "completed",
@@ -501,7 +502,7 @@ describe("an end that was not asked for (design §5 rule 7)", () => {
     source.fail(new Error("broken"));
     await turns();
     const told = finals();
-    await runner.dispose("lifetime");
+    await inside(runner).dispose("lifetime");
     await turns();
     expect([(await runner.state()).status, told]).toEqual(["failed", [["failed", undefined]]]);
   });
@@ -511,7 +512,7 @@ describe("an end that was not asked for (design §5 rule 7)", () => {
     source.push(1, 2);
     await turns();
     const told = finals();
-    runner.abortFor("lifetime");
+    inside(runner).abortFor("lifetime");
     expect(await runner.abort("now")).toBe("aborted");
     expect([(await runner.state()).progress.current, (await runner.state()).abortReason]).toEqual([0, "lifetime"]);
     expect(told).toEqual([["aborted", "lifetime"]]);
@@ -880,7 +881,7 @@ describe("disposal", () => {
         const runner = await session.createRunner(ticker, undefined);
         if (isRead) await runner.getRequired({ advance: 2 });
         stop.mockClear();
-        expect(await runner.dispose(reason)).toEqual({ timedOut: false, errors: [] });
+        expect(await inside(runner).dispose(reason)).toEqual({ timedOut: false, errors: [] });
         expect(stop.mock.calls.length).toBeLessThanOrEqual(1);
       }
     },

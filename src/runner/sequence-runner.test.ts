@@ -1,5 +1,6 @@
 import { describe, expect, test, vi } from "vitest";
 import { isPending, openHost, PushSource, turns } from "../../test/support/control.js";
+import { inside } from "../../test/support/inside.js";
 import { anyJson, readFrom, withCode } from "../../test/support/logs.js";
 import { afterTurn } from "../base/event-loop.js";
 import type { SequenceSink } from "../log/sequence-sink.js";
@@ -48,9 +49,9 @@ describe("iteration", () => {
     await give(source, 1, 2, 3);
     const iterator = runner[Symbol.asyncIterator]();
     await iterator.next();
-    expect([runner.position, (await runner.logState()).acknowledged]).toEqual([1, 0]);
+    expect([runner.position, (await inside(runner).logState()).acknowledged]).toEqual([1, 0]);
     await iterator.next();
-    expect([runner.position, (await runner.logState()).acknowledged]).toEqual([2, 1]);
+    expect([runner.position, (await inside(runner).logState()).acknowledged]).toEqual([2, 1]);
   });
 
   test("does not read ahead", async () => {
@@ -173,7 +174,7 @@ describe("the web stream", () => {
     expect((await runner.state()).position).toBe(0);
     expect(await reader.read()).toEqual({ done: false, value: 1 });
     await turns();
-    expect([runner.position, (await runner.logState()).acknowledged]).toEqual([1, 0]);
+    expect([runner.position, (await inside(runner).logState()).acknowledged]).toEqual([1, 0]);
   });
 
   test("fails with the runner's error after the last item", async () => {
@@ -644,7 +645,7 @@ test("a source that is closed by an abort from within a reader's look at an item
     [Symbol.asyncIterator]: () => ({
       next: async () => {
         calls.push("next");
-        return { done: false as const, value: withCode({}, () => runners[0]!.abortFor("stopped")) };
+        return { done: false as const, value: withCode({}, () => inside(runners[0]!).abortFor("stopped")) };
       },
       return: async () => {
         calls.push("return");
@@ -654,7 +655,7 @@ test("a source that is closed by an abort from within a reader's look at an item
   };
   const runner = await session.createSequenceRunner(source, { start: "on-first-read", aheadLimit: 2 });
   runners.push(runner);
-  await readFrom(runner, { min: 1, max: 1, json: anyJson });
+  await readFrom(inside(runner), { min: 1, max: 1, json: anyJson });
   await runner.cleanup;
   await turns();
   expect(calls.lastIndexOf("next")).toBeLessThan(calls.indexOf("return"));
@@ -666,10 +667,10 @@ describe("a read whose signal has aborted before the call (#40)", () => {
   test("is refused if it had to wait, and then acknowledges and moves nothing", async () => {
     const { runner, source } = await openRunner();
     await give(source, 1, 2, 3, 4, 5);
-    const before = await runner.logState();
+    const before = await inside(runner).logState();
     await expect(runner.getRequired({ start: 3, advance: 5, signal })).rejects.toBe("early");
     await expect(runner.getRequired({ advance: 6, signal })).rejects.toBe("early");
-    expect(await runner.logState()).toEqual(before);
+    expect(await inside(runner).logState()).toEqual(before);
   });
 
   test("is served if it need not wait", async () => {
@@ -709,6 +710,6 @@ test("a read from the tail on that starts a runner over something synchronous ge
   const runner = await session.createSequenceRunner([1, 2, 3], { start: "on-first-read" });
   const other = await session.createSequenceRunner(["others have the loop"]);
   await other.cleanup; // and leave most of their share of it
-  const slice = await readFrom(runner, { start: "tail", min: 3, max: 10 });
+  const slice = await readFrom(inside(runner), { start: "tail", min: 3, max: 10 });
   expect(slice).toMatchObject({ start: 0, result: [1, 2, 3], closed: true });
 });

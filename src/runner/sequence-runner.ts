@@ -2,7 +2,11 @@ import { isPending, type Slice } from "../log/result-log.js";
 import type { SequenceLogOptions, SequenceSink } from "../log/sequence-sink.js";
 import { CustomProducer, isProduced, type Produced } from "./custom-producer.js";
 import { LazySignal } from "./lazy-signal.js";
-import { abortError, Runner, RunnerLink, type RunnerOwner, type RunnerParts, type RunnerSettings } from "./runner.js";
+import type { Runner } from "./runner.js";
+import { RunnerCore, type RunnerParts } from "./runner-core.js";
+import { RunnerLink } from "./runner-link.js";
+import type { RunnerOwner, RunnerSettings } from "./runner-owner.js";
+import { abortError } from "./runner-state.js";
 import { SequenceProducer } from "./sequence-producer.js";
 import type { SequenceSource } from "./source.js";
 
@@ -17,22 +21,37 @@ import type { SequenceSource } from "./source.js";
  * const { result } = await runner.getRequired({ advance: 1 }); // ["a"]
  * for await (const item of runner) console.log(item); // "b", then "c"
  */
-export class SequenceRunner<T = unknown> extends Runner<T[]> implements AsyncIterable<T> {
-  readonly kind = "sequence";
+export interface SequenceRunner<T = unknown> extends Runner<T[]>, AsyncIterable<T> {
+  readonly kind: "sequence";
   /** The producer pauses at this number of unacknowledged items. A waiting read may raise the bound while it waits. */
   readonly aheadLimit: number;
-
-  /** Made by {@link createSequence}. @internal */
-  constructor(parts: RunnerParts<T[]>, aheadLimit: number) {
-    super(parts);
-    this.aheadLimit = aheadLimit;
-  }
 
   /**
    * Iterates from the current position. Each pull is a read at the default position, and starts the runner if need be.
    * @throws (from `next`) the runner's error after the last item if it failed, `RUNNER_ABORTED` if it was aborted, `READ_CONFLICT`
    *   while another read at the default position is pending, and the errors of `getRequired`
    */
+  [Symbol.asyncIterator](): AsyncIterator<T, undefined, undefined>;
+
+  /**
+   * Returns the rest of the sequence as a web stream. It pulls and fails as iteration does. Cancelling it does not abort the runner.
+   *
+   * @example
+   * return new Response(runner.toReadableStream().pipeThrough(new TextEncoderStream())); // for a sequence of strings
+   */
+  toReadableStream(): ReadableStream<T>;
+}
+
+/** The sequence runner with the members that applications do not see. */
+class SequenceCore<T> extends RunnerCore<T[]> implements SequenceRunner<T> {
+  readonly kind = "sequence";
+  readonly aheadLimit: number;
+
+  constructor(parts: RunnerParts<T[]>, aheadLimit: number) {
+    super(parts);
+    this.aheadLimit = aheadLimit;
+  }
+
   [Symbol.asyncIterator](): AsyncIterator<T, undefined, undefined> {
     const left = new LazySignal();
     const done = { done: true, value: undefined } as const;
@@ -51,12 +70,6 @@ export class SequenceRunner<T = unknown> extends Runner<T[]> implements AsyncIte
     };
   }
 
-  /**
-   * Returns the rest of the sequence as a web stream. It pulls and fails as iteration does. Cancelling it does not abort the runner.
-   *
-   * @example
-   * return new Response(runner.toReadableStream().pipeThrough(new TextEncoderStream())); // for a sequence of strings
-   */
   toReadableStream(): ReadableStream<T> {
     const left = new LazySignal();
     return new ReadableStream<T>(
@@ -136,14 +149,14 @@ export function createSequence<T>(
   owner: RunnerOwner,
   source: SequenceSource<T> | Produced<SequenceSink<T>>,
   settings: SequenceSettings,
-): SequenceRunner<T> {
+): RunnerCore<T[]> & SequenceRunner<T> {
   const link = new RunnerLink();
   const { log, sink } = owner.logs.sequence<T>(settings, link, owner.tally);
   try {
     const producer = isProduced(source)
       ? new CustomProducer(sink, source, link)
       : new SequenceProducer(sink, source, owner.cleanupTimeout, link);
-    return new SequenceRunner<T>({ owner, log, producer, settings, link }, settings.aheadLimit);
+    return new SequenceCore<T>({ owner, log, producer, settings, link }, settings.aheadLimit);
   } catch (error) {
     void log.abort("stopped"); // a failed factory may have appended items already, or go on to do so
     log.discard();

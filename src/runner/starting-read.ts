@@ -1,3 +1,4 @@
+import type { Lease } from "../base/lease.js";
 import { isPending, type PendingRead, type Slice } from "../log/result-log.js";
 
 /**
@@ -9,8 +10,8 @@ import { isPending, type PendingRead, type Slice } from "../log/result-log.js";
 export class StartingRead<R> implements PendingRead<R> {
   readonly settled: Promise<Slice<R>>;
   readonly #begin: () => Slice<R> | PendingRead<R>;
-  /** Releases the runner; unset when the start is over for this read. */
-  #release: (() => void) | undefined;
+  /** Holds the runner; unset when the start is over for this read. */
+  #lease: Lease | undefined;
   /** The read at the log, where that has to wait. */
   #read: PendingRead<R> | undefined;
   #resolve!: (slice: Slice<R> | Promise<Slice<R>>) => void;
@@ -18,11 +19,11 @@ export class StartingRead<R> implements PendingRead<R> {
 
   /**
    * @param started resolves when the runner has been started; a rejection is that of the read
-   * @param release called when the start is over for this read
+   * @param lease released when the start is over for this read
    * @param begin begins the read at the log; may throw
    */
-  constructor(started: Promise<void>, release: () => void, begin: () => Slice<R> | PendingRead<R>) {
-    this.#release = release;
+  constructor(started: Promise<void>, lease: Lease, begin: () => Slice<R> | PendingRead<R>) {
+    this.#lease = lease;
     this.#begin = begin;
     this.settled = new Promise((resolve, reject) => {
       this.#resolve = resolve;
@@ -66,10 +67,10 @@ export class StartingRead<R> implements PendingRead<R> {
 
   /** Leaves the state `starting`, once. The runner is released afterwards, so that it is held throughout. */
   #leave(act: () => void): void {
-    const release = this.#release;
-    if (!release) return;
-    this.#release = undefined;
+    const lease = this.#lease;
+    if (!lease) return;
+    this.#lease = undefined;
     act();
-    release();
+    lease.release();
   }
 }

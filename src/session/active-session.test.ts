@@ -1,6 +1,7 @@
 import { describe, expect, it, vi } from "vitest";
 import { atEnd } from "../../test/support/cleanup.js";
 import { listenerCount, openHost, PushSource, turns } from "../../test/support/control.js";
+import { inside } from "../../test/support/inside.js";
 import { createDeferred } from "../base/async.js";
 import type { Runner } from "../runner/runner.js";
 import type { SequenceSource } from "../runner/source.js";
@@ -684,7 +685,7 @@ describe("a session that has ended", () => {
     const reading = runner.getRequired();
     await session.terminate();
     expect(await reading).toMatchObject({ result: [], status: "aborted" });
-    expect(session.expiresAt).toBe(0);
+    expect(inside(session).expiresAt).toBe(0);
   });
 });
 
@@ -693,18 +694,18 @@ describe("a creation whose client could not come back", () => {
     const host = openHost({ logger: { warn() {} } });
     const session = await host.get("alice");
     const [saving, closing] = [createDeferred(), createDeferred()];
-    session.publish(saving.promise);
+    inside(session).publish(saving.promise);
     const source = new PushSource<number>();
     source.onReturn = () => closing.promise;
     const released = vi.fn();
     const creation = session.createSequenceRunner(source, { holds: [released] });
     const cause = new Error("the disk is full");
     await turns();
-    const runner = session.peek(0);
+    const runner = inside(session).peek(0);
     saving.reject(cause);
     await turns();
     expect([runner?.status, runner?.abortReason, source.returns]).toEqual(["aborted", "stopped", 1]);
-    expect([session.peek(0), released.mock.calls.length]).toEqual([undefined, 0]);
+    expect([inside(session).peek(0), released.mock.calls.length]).toEqual([undefined, 0]);
     const rejected = expect(creation).rejects.toMatchObject({ code: "IDENTITY_NOT_SAVED", cause });
     closing.resolve();
     await rejected;

@@ -1,7 +1,9 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { openHost, PushSource, turns } from "../../test/support/control.js";
+import { inside } from "../../test/support/inside.js";
 import { createDeferred } from "../base/async.js";
-import { type ActiveSessions, createActiveSessions } from "./host.js";
+import type { ActiveSessions } from "./active-sessions.js";
+import { createActiveSessions } from "./host.js";
 import { tagIdentity } from "./identity.js";
 
 afterEach(() => {
@@ -62,8 +64,8 @@ describe("get and find", () => {
   it("other sources cannot pose as a user", async () => {
     const host = openHost();
     const user = await host.get("7");
-    const cookie = host.obtain(tagIdentity("cookie", "user:7"), undefined);
-    const framework = host.obtain(tagIdentity("session", "7"), undefined);
+    const cookie = inside(host).obtain(tagIdentity("cookie", "user:7"), undefined);
+    const framework = inside(host).obtain(tagIdentity("session", "7"), undefined);
     expect(new Set([user, cookie, framework]).size).toBe(3);
     expect(new Set([user.id, cookie.id, framework.id]).size).toBe(3);
     expect(await host.find("user:7")).toBeUndefined();
@@ -72,8 +74,8 @@ describe("get and find", () => {
   it("a framework's session id never leads to a user's session with a suffix", async () => {
     const host = openHost();
     const user = await host.get("x", "session");
-    expect(host.lookUp(tagIdentity("session", "user:x"), undefined)).toBeUndefined();
-    expect(host.obtain(tagIdentity("session", "user:x"), undefined)).not.toBe(user);
+    expect(inside(host).lookUp(tagIdentity("session", "user:x"), undefined)).toBeUndefined();
+    expect(inside(host).obtain(tagIdentity("session", "user:x"), undefined)).not.toBe(user);
   });
 
   it.each([undefined, null, "", 0, 17, true, {}, ["alice"], Symbol("alice")])(
@@ -206,18 +208,18 @@ describe("locating a runner by its key", () => {
 
   it.each([undefined, "tab-2"])("finds it for its own identity, with suffix %s", async (suffix) => {
     const { host, runner, session } = await openRunner(undefined, suffix);
-    expect(host.locate(alice, runner.key)).toEqual({ runner, session });
+    expect(inside(host).directory.locate(alice, runner.key)).toEqual({ runner, session });
   });
 
   it.each(["", "nonsense", "0-1", "0-1-x", "../0-1-x", "%00"])("a malformed key is unknown: %j", async (key) => {
     const { host } = await openRunner();
-    expect(host.locate(alice, key)).toBe("unknown");
+    expect(inside(host).directory.locate(alice, key)).toBe("unknown");
   });
 
   it("a key that is not in its one form is unknown", async () => {
     const { host, runner } = await openRunner();
     for (const text of [`0${runner.key}`, `${runner.key}\n`, ` ${runner.key}`, `${runner.key} `, `+${runner.key}`]) {
-      expect(host.locate(alice, text)).toBe("unknown");
+      expect(inside(host).directory.locate(alice, text)).toBe("unknown");
     }
   });
 
@@ -226,78 +228,78 @@ describe("locating a runner by its key", () => {
     const others = [tagIdentity("user", "bob"), tagIdentity("cookie", "alice"), tagIdentity("session", "alice")];
     await host.get("bob");
     for (const other of others) {
-      expect(host.locate(other, runner.key)).toBe("unknown");
-      expect(host.locate(other, keyOf({ number: 99 }))).toBe("unknown");
-      expect(host.locate(other, keyOf({ generation: 1 }))).toBe("unknown");
+      expect(inside(host).directory.locate(other, runner.key)).toBe("unknown");
+      expect(inside(host).directory.locate(other, keyOf({ number: 99 }))).toBe("unknown");
+      expect(inside(host).directory.locate(other, keyOf({ generation: 1 }))).toBe("unknown");
     }
     await runner[Symbol.asyncDispose]();
-    for (const other of others) expect(host.locate(other, runner.key)).toBe("unknown");
+    for (const other of others) expect(inside(host).directory.locate(other, runner.key)).toBe("unknown");
   });
 
   it("the key of an own session with another suffix leads there, and a wrong suffix to nothing", async () => {
     const host = openHost();
     const { runner, keyOf, session } = await openRunner(host, "tab-2");
     await host.get("alice");
-    expect(host.locate(alice, runner.key)).toEqual({ runner, session });
-    expect(host.locate(alice, keyOf({ id: session.id.replace("tab-2", "tab-3") }))).toBe("gone");
-    expect(host.locate(alice, keyOf({ id: session.id.replace(".tab-2", "") }))).toBe("gone");
+    expect(inside(host).directory.locate(alice, runner.key)).toEqual({ runner, session });
+    expect(inside(host).directory.locate(alice, keyOf({ id: session.id.replace("tab-2", "tab-3") }))).toBe("gone");
+    expect(inside(host).directory.locate(alice, keyOf({ id: session.id.replace(".tab-2", "") }))).toBe("gone");
   });
 
   it("a generation beyond the counter and the clock cannot have been issued: unknown", async () => {
     vi.useFakeTimers({ now: 1_000_000 });
     const { host, session, keyOf } = await openRunner();
     expect(session.generation).toBe(1_000_000);
-    expect(host.locate(alice, keyOf({ generation: 1_000_001 }))).toBe("unknown");
+    expect(inside(host).directory.locate(alice, keyOf({ generation: 1_000_001 }))).toBe("unknown");
     vi.setSystemTime(1_000_001);
-    expect(host.locate(alice, keyOf({ generation: 1_000_001 }))).toBe("gone");
+    expect(inside(host).directory.locate(alice, keyOf({ generation: 1_000_001 }))).toBe("gone");
     vi.setSystemTime(5); // the counter remembers what the clock has forgotten
     await host.get("bob");
-    expect(host.locate(alice, keyOf({ generation: 1_000_001 }))).toBe("gone");
-    expect(host.locate(alice, keyOf({ generation: 1_000_002 }))).toBe("unknown");
-    expect(host.locate(alice, keyOf({ generation: Number.MAX_SAFE_INTEGER }))).toBe("unknown");
+    expect(inside(host).directory.locate(alice, keyOf({ generation: 1_000_001 }))).toBe("gone");
+    expect(inside(host).directory.locate(alice, keyOf({ generation: 1_000_002 }))).toBe("unknown");
+    expect(inside(host).directory.locate(alice, keyOf({ generation: Number.MAX_SAFE_INTEGER }))).toBe("unknown");
   });
 
   it("a number that the live session has not given out yet is unknown, and gone once it is burned", async () => {
     const { host, session, keyOf } = await openRunner();
-    expect(host.locate(alice, keyOf({ number: 1 }))).toBe("unknown");
+    expect(inside(host).directory.locate(alice, keyOf({ number: 1 }))).toBe("unknown");
     await session.createSequenceRunner(5 as never).catch(() => {});
-    expect(host.locate(alice, keyOf({ number: 1 }))).toBe("gone");
-    expect(host.locate(alice, keyOf({ number: 2 }))).toBe("unknown");
+    expect(inside(host).directory.locate(alice, keyOf({ number: 1 }))).toBe("gone");
+    expect(inside(host).directory.locate(alice, keyOf({ number: 2 }))).toBe("unknown");
   });
 
   it("a removed runner is gone; one that has merely ended is there", async () => {
     const { host, runner, session } = await openRunner();
     await runner.abort();
-    expect(host.locate(alice, runner.key)).toEqual({ runner, session });
+    expect(inside(host).directory.locate(alice, runner.key)).toEqual({ runner, session });
     await runner[Symbol.asyncDispose]();
-    expect(host.locate(alice, runner.key)).toBe("gone");
+    expect(inside(host).directory.locate(alice, runner.key)).toBe("gone");
   });
 
   it("a runner of a session that has ended, or of a former generation, is gone, whatever its number", async () => {
     const { host, session, runner, keyOf } = await openRunner();
     await session.terminate();
-    expect(host.locate(alice, runner.key)).toBe("gone");
-    expect(host.locate(alice, keyOf({ number: 99 }))).toBe("gone");
+    expect(inside(host).directory.locate(alice, runner.key)).toBe("gone");
+    expect(inside(host).directory.locate(alice, keyOf({ number: 99 }))).toBe("gone");
     await (await host.get("alice")).createSequenceRunner([1]);
-    expect(host.locate(alice, runner.key)).toBe("gone");
-    expect(host.locate(alice, keyOf({ number: 99 }))).toBe("gone");
+    expect(inside(host).directory.locate(alice, runner.key)).toBe("gone");
+    expect(inside(host).directory.locate(alice, keyOf({ number: 99 }))).toBe("gone");
   });
 
   it("needs no memory: another process with the same secret tells an own key from a foreign one", async () => {
     vi.useFakeTimers({ now: 1_000_000 });
     const { runner } = await openRunner(openHost({ secret: "a secret" }));
     const restarted = openHost({ secret: "a secret" });
-    expect(restarted.locate(alice, runner.key)).toBe("gone");
-    expect(restarted.locate(tagIdentity("user", "bob"), runner.key)).toBe("unknown");
-    expect(openHost({ secret: "another" }).locate(alice, runner.key)).toBe("unknown");
+    expect(inside(restarted).directory.locate(alice, runner.key)).toBe("gone");
+    expect(inside(restarted).directory.locate(tagIdentity("user", "bob"), runner.key)).toBe("unknown");
+    expect(inside(openHost({ secret: "another" })).directory.locate(alice, runner.key)).toBe("unknown");
   });
 
   it("creates nothing and is no use of anything", async () => {
     vi.useFakeTimers();
     const { host, session, runner } = await openRunner(openHost({ idleTimeout: 100, runnerIdleTimeout: 100 }));
     await vi.advanceTimersByTimeAsync(99);
-    host.locate(alice, runner.key);
-    host.locate(tagIdentity("user", "bob"), runner.key);
+    inside(host).directory.locate(alice, runner.key);
+    inside(host).directory.locate(tagIdentity("user", "bob"), runner.key);
     expect(host.stats().sessions).toBe(1);
     await vi.advanceTimersByTimeAsync(1);
     expect([session.isAvailable, host.stats().runners]).toEqual([false, 0]);
@@ -360,13 +362,13 @@ describe("closing the host", () => {
     const session = await host.get("alice");
     const { group } = session;
     expect(group.services).toBeDefined();
-    const leave = session.visit();
+    const leave = inside(session).visit();
     await host.close();
     for (const suffix of [undefined, "tab-2"]) {
       await expect(host.get("alice", suffix)).rejects.toMatchObject({ code: "HOST_CLOSED" });
     }
     expect(group.isAvailable).toBe(false);
-    leave();
+    leave.release();
     expect(await group.cleanup).toEqual({ timedOut: false, errors: [] });
     expect(disposed).toHaveBeenCalledTimes(1);
   });
@@ -524,7 +526,7 @@ describe("keys from elsewhere", () => {
     expect(mine.id).not.toBe(other.id);
     const runner = await other.createSequenceRunner([1]);
     expect(await mine.findRunner(runner.key)).toBeUndefined();
-    expect(here.locate("user:alice", runner.key)).toBe("unknown");
+    expect(inside(here).directory.locate("user:alice", runner.key)).toBe("unknown");
   });
 
   it("that another host with the same secret has issued are gone, never a runner of this one (parity 132)", async () => {
@@ -536,7 +538,7 @@ describe("keys from elsewhere", () => {
     const session = await here.get("alice");
     await session.createSequenceRunner([2]);
     expect(await session.findRunner(key)).toBeUndefined();
-    expect(here.locate("user:alice", key)).toBe("gone");
+    expect(inside(here).directory.locate("user:alice", key)).toBe("gone");
   });
 
   it("of every former generation are gone, also those whose digits are fewer; nothing of them is kept (parity 118, 119)", async () => {
@@ -551,7 +553,7 @@ describe("keys from elsewhere", () => {
     }
     const session = await host.get("alice");
     const { key } = await session.createSequenceRunner([2]);
-    expect(keys.map((former) => host.locate("user:alice", former))).toEqual(["gone", "gone", "gone"]);
+    expect(keys.map((former) => inside(host).directory.locate("user:alice", former))).toEqual(["gone", "gone", "gone"]);
     expect(await session.findRunner(key)).toBeDefined();
     expect(host.stats()).toMatchObject({ sessions: 1, runners: 1 });
   });

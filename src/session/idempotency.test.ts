@@ -2,6 +2,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { describe, expect, test, vi } from "vitest";
 import { isPending, listenerCount, openHost, PushSource, turns } from "../../test/support/control.js";
+import { inside } from "../../test/support/inside.js";
 import { createDeferred } from "../base/async.js";
 import type { Runner } from "../runner/runner.js";
 import type { Source } from "../runner/source.js";
@@ -17,9 +18,9 @@ async function open(options: ActiveSessionsOptions<ActiveSession> = {}) {
   const definition = defineSequenceRunner({ name: "work", run: () => make() });
   /** Also rejects where it throws. */
   const create = async (key: string, fingerprint = "input") =>
-    session.createChecked(definition, undefined, { key, fingerprint });
-  const find = (key: string, fingerprint = "input") => session.findCreated({ key, fingerprint });
-  const stop = (key: string) => session.stopCreated(key);
+    inside(session).createChecked(definition, undefined, { key, fingerprint });
+  const find = (key: string, fingerprint = "input") => inside(session).findCreated({ key, fingerprint });
+  const stop = (key: string) => inside(session).stopCreated(key);
   return { host, session, make, create, find, stop };
 }
 
@@ -46,7 +47,7 @@ describe("creations under one key", () => {
     const { session, make, create, find } = await open();
     const [first, second] = [create("a"), create("a")];
     expect(areOne(await first, await second, await create("a"), await find("a"))).toBe(true);
-    expect([make.mock.calls.length, session.runnerCount]).toEqual([1, 1]);
+    expect([make.mock.calls.length, inside(session).runnerCount]).toEqual([1, 1]);
   });
 
   test("wait for one start, if that takes its time", async () => {
@@ -77,10 +78,10 @@ describe("creations under one key", () => {
     const all = [
       await create("a"),
       await create("b"),
-      await session.createChecked(definition, undefined),
-      await session.createChecked(definition, undefined),
-      await (await host.get("bob")).createChecked(definition, undefined, once),
-      await (await host.get("ann", "tab")).createChecked(definition, undefined, once),
+      await inside(session).createChecked(definition, undefined),
+      await inside(session).createChecked(definition, undefined),
+      await inside(await host.get("bob")).createChecked(definition, undefined, once),
+      await inside(await host.get("ann", "tab")).createChecked(definition, undefined, once),
     ];
     expect(new Set(all).size).toBe(all.length);
   });
@@ -141,7 +142,7 @@ describe("a creation that fails", () => {
     const { session, create, host } = await open({ limits: { runnersPerClient: 1 } });
     const inTheWay = await session.createSequenceRunner([]);
     await expect(create("a")).rejects.toThrow(code("CLIENT_LIMIT_REACHED"));
-    await inTheWay.dispose("stopped");
+    await inside(inTheWay).dispose("stopped");
     const runner = await create("a");
     expect(areOne(runner, await create("a"))).toBe(true);
     expect(host.stats().runners).toBe(1);
@@ -153,7 +154,7 @@ describe("a creation that fails", () => {
     const definition = defineSequenceRunner({ name: "broken", produce });
     const once = { key: "a", fingerprint: "input" };
     for (const attempt of [1, 2]) {
-      expect(await outcome(session.createChecked(definition, undefined, once))).toBe("INVALID_SOURCE");
+      expect(await outcome(inside(session).createChecked(definition, undefined, once))).toBe("INVALID_SOURCE");
       expect(produce).toHaveBeenCalledTimes(attempt);
       expect(find("a")).toBeUndefined();
     }
@@ -163,17 +164,17 @@ describe("a creation that fails", () => {
     const { session, make, create } = await open();
     let runner: Runner | undefined;
     make.mockImplementation(() => {
-      runner = session.allRunners()[0];
+      runner = inside(session).allRunners()[0];
       throw new Error("not now");
     });
     await outcome(create("a"));
-    expect([session.runnerCount, listenerCount(runner!.removal)]).toEqual([0, 0]);
+    expect([inside(session).runnerCount, listenerCount(inside(runner!).removal)]).toEqual([0, 0]);
   });
 });
 
 describe("when the runner is gone", () => {
   test.each<[string, (runner: Runner) => void]>([
-    ["removed", (runner) => void runner.dispose("stopped")],
+    ["removed", (runner) => void inside(runner).dispose("stopped")],
     ["idled out", () => vi.advanceTimersByTime(10_000)],
   ])("(%s) the key makes no other one, and there is nothing to stop", async (_, remove) => {
     vi.useFakeTimers();
@@ -217,7 +218,7 @@ describe("when the runner is gone", () => {
     const opened = createDeferred<Source<unknown>>();
     make.mockReturnValue(opened.promise);
     const [first, second] = [create("a"), create("a")].map(outcome);
-    void session.allRunners()[0]!.dispose("stopped");
+    void inside(session).allRunners()[0]!.dispose("stopped");
     opened.resolve([]);
     await first;
     expect(await second).toBe("RUNNER_GONE");
@@ -275,14 +276,14 @@ describe("a stop", () => {
   test("outlasts a creation that then fails", async () => {
     const { session, make, create, find, stop } = await open();
     const saved = createDeferred();
-    session.publish(saved.promise);
+    inside(session).publish(saved.promise);
     const creation = create("a");
     await turns();
     expect(standing(stop("a")!)).toEqual({ status: "aborted", abortReason: "stopped" });
     saved.reject(new Error("the disk is full"));
     expect(await outcome(creation)).toBe("IDENTITY_NOT_SAVED");
     expect(await outcome(find("a", "whatever"))).toBe("RUNNER_ABORTED");
-    session.publish(Promise.resolve());
+    inside(session).publish(Promise.resolve());
     expect(await outcome(create("a"))).toBe("RUNNER_ABORTED");
     expect([make.mock.calls.length, stop("a")]).toEqual([1, undefined]);
   });
@@ -293,12 +294,12 @@ describe("a stop", () => {
     const source = new PushSource<unknown>();
     source.onReturn = () => closed.promise;
     make.mockReturnValue(source);
-    session.publish(Promise.reject(new Error("the disk is full")));
+    inside(session).publish(Promise.reject(new Error("the disk is full")));
     const creation = create("a");
     while (source.returns === 0) await turns(1);
     expect(await isPending(creation)).toBe(true);
     expect(stop("a")).toBeUndefined();
-    session.publish(Promise.resolve());
+    inside(session).publish(Promise.resolve());
     closed.resolve();
     expect(await outcome(creation)).toBe("IDENTITY_NOT_SAVED");
     expect(await outcome(create("a"))).toBe("RUNNER_ABORTED");
@@ -375,7 +376,7 @@ describe("what is over is remembered", () => {
     const source = new PushSource<unknown>();
     source.onReturn = () => closed.promise;
     make.mockReturnValue(source);
-    session.publish(Promise.reject(new Error("the disk is full")));
+    inside(session).publish(Promise.reject(new Error("the disk is full")));
     const creation = create("a");
     while (source.returns === 0) await turns(1);
     for (const key of range(300)) stop(key);

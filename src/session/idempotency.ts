@@ -1,6 +1,6 @@
 import { onAbort } from "../base/async.js";
 import { ActiveSessionError, runnerGone } from "../base/error.js";
-import type { Runner } from "../runner/runner.js";
+import type { RunnerCore } from "../runner/runner-core.js";
 
 /** Identifies a creation that may be requested more than once. */
 export interface Idempotency {
@@ -15,9 +15,9 @@ interface Entry {
   /** The fingerprint of the creation; `undefined` if the key was stopped before a creation arrived. */
   readonly fingerprint?: string;
   /** The runner; `undefined` if it does not exist yet, or is removed. */
-  runner?: Runner | undefined;
+  runner?: RunnerCore | undefined;
   /** The pending creation. Cleared when it settles, so that the entry does not keep a removed runner in memory. */
-  ready?: Promise<Runner> | undefined;
+  ready?: Promise<RunnerCore> | undefined;
   /** True if a stop was requested. */
   isStopped?: boolean;
 }
@@ -46,7 +46,7 @@ export class IdempotentCreations {
    * @param make creates the runner; calls `onMade` as soon as the object exists, so that a stop can reach it during its start
    * @throws the error of `make`, `IDEMPOTENCY_KEY_REUSED`, `RUNNER_GONE`, `RUNNER_ABORTED` (the key was stopped before)
    */
-  create(once: Idempotency, make: (onMade: (runner: Runner) => void) => Promise<Runner>): Promise<Runner> {
+  create(once: Idempotency, make: (onMade: (runner: RunnerCore) => void) => Promise<RunnerCore>): Promise<RunnerCore> {
     const found = this.find(once);
     if (found !== undefined) return found;
     this.#makeRoom();
@@ -75,7 +75,7 @@ export class IdempotentCreations {
    * The runner created, or being created, under the key. Rejects like {@link create}.
    * @returns `undefined` if the key is unknown or forgotten
    */
-  find({ key, fingerprint }: Idempotency): Promise<Runner> | undefined {
+  find({ key, fingerprint }: Idempotency): Promise<RunnerCore> | undefined {
     const entry = this.#entries.get(key);
     return entry && runnerOf(entry, fingerprint);
   }
@@ -85,7 +85,7 @@ export class IdempotentCreations {
    * @returns the stopped runner, or `undefined` if there is none yet
    * @throws `RUNNER_GONE` if the runner is removed
    */
-  stop(key: string): Runner | undefined {
+  stop(key: string): RunnerCore | undefined {
     const entry = this.#entries.get(key);
     if (!entry) {
       this.#makeRoom();
@@ -115,7 +115,7 @@ function isOver({ runner, ready }: Entry): boolean {
 }
 
 /** The runner of an entry, once its creation has settled. Checks in this order: stopped before, other input, removed. */
-async function runnerOf(entry: Entry, fingerprint: string): Promise<Runner> {
+async function runnerOf(entry: Entry, fingerprint: string): Promise<RunnerCore> {
   const action = "create a runner";
   if (entry.fingerprint === undefined) {
     const requirement = "it must not have been stopped";

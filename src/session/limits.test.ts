@@ -1,5 +1,6 @@
 import { describe, expect, test, vi } from "vitest";
 import { openHost, PushSource, turns } from "../../test/support/control.js";
+import { inside } from "../../test/support/inside.js";
 import { wireRequest } from "../../test/support/wire.js";
 import { createRunnerHandler } from "../http/router.js";
 import type { Runner } from "../runner/runner.js";
@@ -139,7 +140,7 @@ describe("when it is reached", () => {
   test("the wire answers 429 with Retry-After to long-polls and SSE, and pages go on", async () => {
     const host = open({ openReadsPerClient: 1 });
     const runner = await (await host.get("ann")).createSequenceRunner(never());
-    const handle = createRunnerHandler(host);
+    const handle = createRunnerHandler(inside(host));
     const ask = (query: string) => handle(wireRequest(host, runner.key, { query: new URLSearchParams(query) }));
     const poll = ask("offset=0&live=long-poll");
     await turns();
@@ -183,10 +184,10 @@ describe("with end-idle", () => {
   test("a session that a request is using is not ended", async () => {
     const host = open({ sessions: 2, whenReached });
     const [ann, bob] = [await host.get("ann"), await host.get("bob")];
-    const leave = ann.visit();
+    const leave = inside(ann).visit();
     await host.get("cy");
     expect([ann.isAvailable, bob.isAvailable]).toEqual([true, false]);
-    leave();
+    leave.release();
     await host.get("dan");
     expect(ann.isAvailable).toBe(false);
   });
@@ -194,10 +195,10 @@ describe("with end-idle", () => {
   test("a session that a request is using is not ended for another one of its client", async () => {
     const host = open({ sessionsPerClient: 2, whenReached });
     const [plain, tab] = [await host.get("ann"), await host.get("ann", "tab")];
-    const leave = plain.visit();
+    const leave = inside(plain).visit();
     await host.get("ann", "other");
     expect([plain.isAvailable, tab.isAvailable]).toEqual([true, false]);
-    leave();
+    leave.release();
     await host.get("ann", "one-more");
     expect(plain.isAvailable).toBe(false);
   });

@@ -4,6 +4,7 @@ import { checkDuration, checkFunction, checkInteger, checkOptions } from "../bas
 import { handOver, isResource, type Resource } from "../base/dispose.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 import type { Retain } from "../log/result-log.js";
+import type { RunnerDefinition } from "../runner/definition.js";
 import type { Logger } from "./events.js";
 import { type LimitOptions, type Limits, resolveLimits } from "./limits.js";
 
@@ -274,4 +275,15 @@ function invalid(action: string, requirement: string, value: unknown): ActiveSes
 /** Drops options set to `undefined`, which would override a default in a spread. */
 function withoutUndefined<T extends object>(options: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(Object(options)).filter(([, value]) => value !== undefined)) as never;
+}
+
+/**
+ * Merges the options of a creation with those of its definition; the creation takes precedence. An option set to `undefined` counts
+ * as omitted. Neither argument is validated yet: invalid values pass through, and the checks that follow report them.
+ */
+export function withDefaults(options: RunnerOptions, definition: RunnerDefinition): RunnerOptions {
+  const { options: byDefault }: Partial<RunnerDefinition> = Object(definition);
+  if (!byDefault || typeof options !== "object" || options === null) return options;
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  return { ...byDefault, ...Object.fromEntries(given) };
 }

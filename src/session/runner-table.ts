@@ -3,6 +3,7 @@ import type { CleanupSummary } from "../base/dispose.js";
 import { IdleEntry, type IdleList, type IdleLists } from "../base/idle-list.js";
 import type { RecencyList, Recent } from "../base/recency-list.js";
 import type { Runner } from "../runner/runner.js";
+import type { RunnerCore } from "../runner/runner-core.js";
 
 /** A runner with its place in the idle list and in the host's list of unused runners. */
 export class RunnerEntry extends IdleEntry implements Recent<RunnerEntry> {
@@ -22,7 +23,7 @@ export class RunnerEntry extends IdleEntry implements Recent<RunnerEntry> {
    * @param idle the shared list of this duration, joined by {@link RunnerTable.add} and left by {@link RunnerTable.remove}
    */
   constructor(
-    readonly runner: Runner,
+    readonly runner: RunnerCore,
     readonly idleTimeout: number,
     readonly idle: IdleList<RunnerEntry>,
   ) {
@@ -55,17 +56,17 @@ export class RunnerTable {
   }
 
   /** A snapshot of the runners in order of creation. */
-  all(): Runner[] {
+  all(): RunnerCore[] {
     return [...this.#entries.values()].map((entry) => entry.runner);
   }
 
   /** Returns the runner with this number without counting as a use. */
-  get(number: number): Runner | undefined {
+  get(number: number): RunnerCore | undefined {
     return this.#entries.get(number)?.runner;
   }
 
   /** Adds a runner. Its idle time starts when its first hold is released, not here. */
-  add(runner: Runner, idleTimeout: number): void {
+  add(runner: RunnerCore, idleTimeout: number): void {
     this.#entries.set(runner.number, new RunnerEntry(runner, idleTimeout, this.#idle.join(idleTimeout)));
   }
 

@@ -1,5 +1,6 @@
 import { describe, expect, it, vi } from "vitest";
 import { catchUncaught, isPending, openHost, turns } from "../../test/support/control.js";
+import { inside } from "../../test/support/inside.js";
 import { createDeferred, onAbort } from "../base/async.js";
 import type { ActiveSession } from "./active-session.js";
 import type { Logger } from "./events.js";
@@ -189,14 +190,14 @@ describe("the life of a group", () => {
   it("lasts as long as a request that has got its session, though the session has ended (parity 124)", async () => {
     const session = await openHost().get("ann");
     const { group } = session;
-    const leaveFirst = session.visit();
-    const leaveSecond = session.visit();
+    const leaveFirst = inside(session).visit();
+    const leaveSecond = inside(session).visit();
     await session.terminate();
-    leaveFirst();
+    leaveFirst.release();
     await turns();
     expect([group.isAvailable, session.group === group]).toEqual([true, true]);
     group.properties.set("a", 1);
-    leaveSecond();
+    leaveSecond.release();
     expect(group.isAvailable).toBe(false);
     expect(() => group.properties.set("a", 2)).toThrow(ended);
   });
@@ -206,9 +207,9 @@ describe("the life of a group", () => {
     const { group } = session;
     const gate = createDeferred();
     await session.createProcessRunner(() => gate.promise);
-    const leave = session.visit();
+    const leave = inside(session).visit();
     const cleanup = session.terminate();
-    leave();
+    leave.release();
     await turns();
     expect(group.isAvailable).toBe(true);
     gate.resolve();
@@ -219,20 +220,20 @@ describe("the life of a group", () => {
   it("counts each holder once, however often that lets go (parity 144, 164)", async () => {
     const session = await openHost().get("ann");
     const { group } = session;
-    const release = group.hold();
-    release();
-    release();
+    const lease = inside(group).hold();
+    lease.release();
+    lease.release();
     expect(group.isAvailable).toBe(true);
     await session.terminate();
     expect(group.isAvailable).toBe(false);
-    release();
+    lease.release();
     expect(await group.cleanup).toEqual(clean);
   });
 
   it("is not shortened by requests that come and go while its sessions live (parity 124, 182)", async () => {
     const session = await openHost().get("ann");
     const { group } = session;
-    for (let i = 0; i < 3; i++) session.visit()();
+    for (let i = 0; i < 3; i++) inside(session).visit().release();
     await turns();
     expect(group.isAvailable).toBe(true);
   });

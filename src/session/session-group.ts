@@ -1,6 +1,7 @@
 import { createDeferred } from "../base/async.js";
 import type { CleanupSummary, Resource } from "../base/dispose.js";
 import { ActiveSessionError } from "../base/error.js";
+import { Lease } from "../base/lease.js";
 import { sessionIdFor, type TaggedIdentity } from "./identity.js";
 import type { HostSettings } from "./options.js";
 import type { Ownership } from "./ownership.js";
@@ -16,9 +17,9 @@ export interface GroupHost<Session> {
   /** Reports an error that no caller can receive. */
   warn(message: string, details: object): void;
   /** Called when the group ends: removes it from the table, so that it is no longer found. */
-  forgetGroup(group: SessionGroup<Session>): void;
+  forgetGroup(group: GroupCore<Session>): void;
   /** Called when the clean-up of the group is finished. */
-  groupCleanedUp(group: SessionGroup<Session>, summary: CleanupSummary): void;
+  groupCleanedUp(group: GroupCore<Session>, summary: CleanupSummary): void;
 }
 
 /**
@@ -35,10 +36,39 @@ export interface GroupHost<Session> {
  * @example
  * session.group.properties.set("theme", "dark"); // for all sessions of the client
  */
-export class SessionGroup<Session = unknown> {
-  /** The identity of the client; changes when a login or logout moves the group. @internal */
-  identity: TaggedIdentity;
+export interface SessionGroup<Session = unknown> {
   /** The public id of the client, equal to the id of its session without a suffix. Stays the same when the group changes hands. */
+  readonly id: string;
+  /** True while the group is live; false as soon as it starts to end. */
+  readonly isAvailable: boolean;
+  /** Properties shared by all sessions of the client. Read-only once the group has ended. */
+  readonly properties: Properties;
+  /**
+   * The services of the group, created by the host's option `groupServices` on first use; `undefined` without that option.
+   * @throws the error of that option, or `SESSION_ENDED` if they were not created before the end
+   */
+  readonly services: unknown;
+  /** Aborts when the group ends, before its resources are released. The reason is an error with the code `SESSION_ENDED`. */
+  readonly signal: AbortSignal;
+  /** Resolves when the group has ended and everything it held has been released. Never rejects. */
+  readonly cleanup: Promise<CleanupSummary>;
+
+  /** The client's live sessions: a snapshot. Listing does not reset idle timers. */
+  sessions(): IterableIterator<Session>;
+
+  /**
+   * Takes over a resource, like `session.own`, and releases it when the group ends.
+   * @param resource a disposable, or a function to call
+   * @returns a handle; disposing it releases the resource earlier
+   * @throws `INVALID_ARGUMENT`, `SESSION_ENDED`; the resource is then left untouched
+   */
+  own(resource: Resource): Ownership;
+}
+
+/** The group with the members that applications do not see. */
+export class GroupCore<Session = unknown> implements SessionGroup<Session> {
+  /** The identity of the client; changes when a login or logout moves the group. */
+  identity: TaggedIdentity;
   readonly id: string;
   readonly #host: GroupHost<Session>;
   readonly #cleanup = createDeferred<CleanupSummary>();
@@ -48,7 +78,7 @@ export class SessionGroup<Session = unknown> {
   #holders = 0;
   #hasEnded = false;
 
-  /** Created by the host only, which enters it into its table. @internal */
+  /** Created by the host only, which enters it into its table. */
   constructor(host: GroupHost<Session>, identity: TaggedIdentity) {
     this.#host = host;
     this.identity = identity;
@@ -60,65 +90,46 @@ export class SessionGroup<Session = unknown> {
     });
   }
 
-  /** True while the group is live; false as soon as it starts to end. */
   get isAvailable(): boolean {
     return !this.#hasEnded;
   }
 
-  /** Properties shared by all sessions of the client. Read-only once the group has ended. */
   get properties(): Properties {
     return this.#belongings.properties;
   }
 
-  /**
-   * The services of the group, created by the host's option `groupServices` on first use; `undefined` without that option.
-   * @throws the error of that option, or `SESSION_ENDED` if they were not created before the end
-   */
   get services(): unknown {
     return this.#belongings.services;
   }
 
-  /** Aborts when the group ends, before its resources are released. The reason is an error with the code `SESSION_ENDED`. */
   get signal(): AbortSignal {
     return this.#belongings.end.signal;
   }
 
-  /** Resolves when the group has ended and everything it held has been released. Never rejects. */
   get cleanup(): Promise<CleanupSummary> {
     return this.#cleanup.promise;
   }
 
-  /** The client's live sessions: a snapshot. Listing does not reset idle timers. */
   sessions(): IterableIterator<Session> {
     return this.#host.sessionsOf(this.identity).values();
   }
 
-  /**
-   * Takes over a resource, like `session.own`, and releases it when the group ends.
-   * @param resource a disposable, or a function to call
-   * @returns a handle; disposing it releases the resource earlier
-   * @throws `INVALID_ARGUMENT`, `SESSION_ENDED`; the resource is then left untouched
-   */
   own(resource: Resource): Ownership {
     return this.#belongings.own(resource);
   }
 
   /**
    * Keeps the group live.
-   * @returns releases this hold; the last release ends the group. Idempotent
-   * @internal
+   * @returns the last release ends the group
    */
-  hold(): () => void {
+  hold(): Lease {
     this.#holders++;
-    let held = true;
-    return () => {
-      if (!held) return;
-      held = false;
+    return new Lease(() => {
       if (--this.#holders === 0) void this.end();
-    };
+    });
   }
 
-  /** Ends the group, held or not, and returns the promise of {@link cleanup}. Idempotent. @internal */
+  /** Ends the group, held or not, and returns the promise of {@link cleanup}. Idempotent. */
   end(): Promise<CleanupSummary> {
     if (!this.#hasEnded) void this.#end();
     return this.cleanup;

@@ -1,5 +1,6 @@
 import { describe, expect, test, vi } from "vitest";
 import { isPending, openHost, turns } from "../../test/support/control.js";
+import { inside } from "../../test/support/inside.js";
 import { createDeferred } from "../base/async.js";
 import type { Producer } from "../runner/producer.js";
 import type { ActiveSession } from "./active-session.js";
@@ -28,7 +29,7 @@ const starting: Create = (session, options) => {
 };
 
 const publishing: Create = (session, options) => {
-  session.publish(new Promise<never>(() => {}));
+  inside(session).publish(new Promise<never>(() => {}));
   return session.createSequenceRunner([1], options);
 };
 

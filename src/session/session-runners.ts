@@ -1,95 +1,29 @@
 import { abortable, LazyPromise } from "../base/async.js";
-import { type CleanupSummary, mergeSummaries, type OnLate, type Resource, runSteps, toSteps } from "../base/dispose.js";
+import {
+  type CleanupSummary,
+  mergeSummaries,
+  nothingToReport,
+  type Resource,
+  runSteps,
+  toSteps,
+} from "../base/dispose.js";
 import { ActiveSessionError } from "../base/error.js";
-import type { IdleLists } from "../base/idle-list.js";
-import type { RecencyList } from "../base/recency-list.js";
+import { Lease } from "../base/lease.js";
 import type { LogFactory } from "../log/log-factory.js";
 import type { ItemTally, LogState } from "../log/result-log.js";
-import type { AbortReason, RunnerKind } from "../protocol/types.js";
-import type { RunnerDefinition } from "../runner/definition.js";
+import type { AbortReason } from "../protocol/types.js";
 import { LazySignal } from "../runner/lazy-signal.js";
-import type { Runner, RunnerOwner } from "../runner/runner.js";
-import type { SequenceSettings } from "../runner/sequence-runner.js";
-import type { ActiveSessionEvents, Events } from "./events.js";
+import type { Runner } from "../runner/runner.js";
+import type { RunnerCore } from "../runner/runner-core.js";
+import type { RunnerOwner } from "../runner/runner-owner.js";
+import type { ActiveSessionEvents } from "./events.js";
 import { IdempotentCreations } from "./idempotency.js";
 import type { Tally } from "./limits.js";
-import {
-  type HostSettings,
-  type RunnerChoices,
-  type RunnerOptions,
-  resolveRunnerOptions,
-  takeHolds,
-} from "./options.js";
+import { type RunnerChoices, type RunnerOptions, resolveRunnerOptions, takeHolds } from "./options.js";
+import type { Recipe } from "./recipes.js";
 import { parseRunnerKey } from "./runner-key.js";
 import { type RunnerEntry, RunnerTable } from "./runner-table.js";
-
-/** The part of the host that {@link SessionRunners} uses. */
-export interface RunnersHost {
-  /** Makes the logs of new runners. */
-  readonly logs: LogFactory;
-  /** Defaults of the runners' options, limits and the clean-up time-out. */
-  readonly settings: HostSettings;
-  /** Idle runners in order of expiry, one list for each duration. */
-  readonly idleRunners: IdleLists<RunnerEntry>;
-  /** Runners of all sessions without a holder, in order of last use. */
-  readonly unusedRunners: RecencyList<RunnerEntry>;
-  /** Counts the runners and open reads of all sessions. */
-  readonly tally: Tally;
-  /** Publishes events of runners and failed creations. */
-  readonly events: Events;
-  /** Throws `CLIENT_LIMIT_REACHED` or `SERVER_LIMIT_REACHED` if one more open read would exceed a limit. */
-  admitRead(session: unknown): void;
-}
-
-/** The part of the session that {@link SessionRunners} uses. */
-export interface RunnersOwner {
-  /** The session itself, as far as it is needed here. The work of a runner gets it as `context.session`. */
-  readonly session: {
-    /** The public id, part of every runner's key. */
-    readonly id: string;
-    /** Distinguishes successive sessions with the same id. */
-    readonly generation: number;
-    /** Made at first use, so read only when a runner's work asks for it. */
-    readonly services: unknown;
-    /** Aborts when the session ends. */
-    readonly signal: AbortSignal;
-    /** Keeps the session from idling out until `release` has been called as often. */
-    hold(): void;
-    /** Undoes one `hold`. */
-    release(): void;
-    /** Counts the items of the session's runners; changes when the client is confirmed. */
-    readonly items: ItemTally;
-  };
-  /** Settings, limits and lists shared by all sessions. */
-  readonly host: RunnersHost;
-  /** Throws `SESSION_ENDED` if the session has ended. */
-  checkAvailable(action: string): void;
-  /**
-   * Throws `CLIENT_LIMIT_REACHED` or `SERVER_LIMIT_REACHED` if one more runner would exceed a limit. May first end idle runners, which
-   * runs application code.
-   */
-  admitRunner(): void;
-  /** Resolves when the client's identity is saved, so that it can find a new runner again; rejects if saving has failed. */
-  published(): Promise<void>;
-  /** Reports an error that cannot reach any caller. */
-  warn(message: string, error: unknown): void;
-}
-
-/** The steps that differ between the kinds of runners; see {@link SessionRunners.create}. */
-export interface Recipe<R> {
-  /** Validates the source, body or input. May throw or reject. */
-  readonly check?: () => void | Promise<void>;
-  /** Constructs the runner, not started yet, with the resolved options. */
-  readonly make: (owner: RunnerOwner, settings: SequenceSettings) => R;
-  /** The definition that the runner is created from, if any. */
-  readonly definition?: RunnerDefinition;
-  /** A process ignores the host's `defaultAdvance`, which counts items: it waits for its next report. Default: `"sequence"`. */
-  readonly kind?: RunnerKind;
-  /** Closes the given source if the runner could not be constructed. Each step may take `timeout` ms. */
-  readonly discard?: (timeout: number, onLate: OnLate) => Promise<CleanupSummary>;
-}
-
-const nothing: CleanupSummary = { timedOut: false, errors: [] };
+import type { RunnersOwner } from "./runners-owner.js";
 
 /**
  * The runners of one session: creates and finds them, keeps them from idling out while they are in use, and publishes their events.
@@ -166,7 +100,7 @@ export class SessionRunners implements RunnerOwner {
   }
 
   /** A snapshot of the runners in order of creation. */
-  all(): Runner[] {
+  all(): RunnerCore[] {
     return this.#table.all();
   }
 
@@ -176,7 +110,7 @@ export class SessionRunners implements RunnerOwner {
   }
 
   /** Returns the runner with this number without counting as a use. */
-  peek(number: number): Runner | undefined {
+  peek(number: number): RunnerCore | undefined {
     return this.#table.get(number);
   }
 
@@ -189,23 +123,21 @@ export class SessionRunners implements RunnerOwner {
 
   /**
    * Creates a runner, and starts it unless it is to start with its first read.
-   * @param action for error messages: "Cannot {action}: …"
    * @param options not validated yet
    * @returns the runner, when its client can come back to it
    * @throws `INVALID_OPTION`, `SESSION_ENDED`, `CLIENT_LIMIT_REACHED`, `SERVER_LIMIT_REACHED`, `RUNNER_START_FAILED`,
    *   `IDENTITY_NOT_SAVED`; errors of `check` and `make`. By then everything it was given is released, or its time is up.
    */
-  async create<R extends Runner>(
-    action: string,
-    options: RunnerOptions,
-    { check, make, definition, kind, discard = async () => nothing }: Recipe<R>,
+  async create<R extends RunnerCore>(
+    { action, check, make, definition, kind, discard = async () => nothingToReport }: Recipe<R>,
+    options: RunnerOptions = {},
   ): Promise<R> {
     const { host, session } = this.#owner;
     const number = this.#nextNumber++;
     const taken: Resource[] = [];
     const over = new LazyPromise<CleanupSummary>();
     this.#creations.add(over);
-    let summary = nothing;
+    let summary = nothingToReport;
     let runner: R | undefined;
     try {
       const holds = takeHolds(options, taken); // first: from here on a failure releases them
@@ -251,7 +183,7 @@ export class SessionRunners implements RunnerOwner {
   }
 
   /** Must follow `make` without an `await`, so that the limits just checked still hold. */
-  #add(runner: Runner, { idleTimeout }: RunnerChoices): void {
+  #add(runner: RunnerCore, { idleTimeout }: RunnerChoices): void {
     this.#table.add(runner, idleTimeout);
     this.#owner.host.tally.runners++;
     this.#tell("runner.created", runner);
@@ -261,14 +193,14 @@ export class SessionRunners implements RunnerOwner {
    * Starts the runner if it is to start now, and waits until the client's identity is saved. Held meanwhile, so that it cannot idle
    * out; the release starts its idle time.
    */
-  async #launch(runner: Runner, { start, signal }: RunnerChoices): Promise<void> {
-    this.hold(runner);
+  async #launch(runner: RunnerCore, { start, signal }: RunnerChoices): Promise<void> {
+    const lease = this.hold(runner);
     try {
       runner.follow(signal);
       if (start === "now") await runner.start();
       await this.#owner.published();
     } finally {
-      this.release(runner);
+      lease.release();
     }
   }
 
@@ -284,7 +216,7 @@ export class SessionRunners implements RunnerOwner {
 
   /** Cleans up after a creation that failed before there was a runner. Never rejects; problems are reported as warnings. */
   async #giveBack(
-    discard: Exclude<Recipe<Runner>["discard"], undefined>,
+    discard: Exclude<Recipe<RunnerCore>["discard"], undefined>,
     resources: readonly Resource[],
   ): Promise<CleanupSummary> {
     const { cleanupTimeout } = this.#owner.host.settings;
@@ -302,12 +234,11 @@ export class SessionRunners implements RunnerOwner {
    * Finds a runner by key or number, which counts as a use of runner and session.
    * @param fits a runner for which this returns false counts as not found, and not as used
    */
-  find(key: string | number, fits: (runner: Runner) => boolean): Runner | undefined {
+  find(key: string | number, fits: (runner: Runner) => boolean): RunnerCore | undefined {
     const runner = this.#table.get(typeof key === "number" ? key : this.#numberOf(key));
     if (!runner || !fits(runner)) return undefined;
     this.#isFresh = false;
-    this.hold(runner);
-    this.release(runner);
+    this.hold(runner).release();
     return runner;
   }
 
@@ -381,16 +312,21 @@ export class SessionRunners implements RunnerOwner {
   }
 
   /**
-   * Keeps a runner and its session from idling out until {@link release} has been called as often. The session is held even if the
-   * runner has been removed meanwhile, so that holds and releases stay balanced.
+   * Keeps a runner and its session from idling out. The session is held even if the runner has been removed meanwhile, so that holds and
+   * releases stay balanced.
    */
-  hold(runner: Runner): void {
+  hold(runner: Runner): Lease {
+    this.#hold(runner);
+    return new Lease(() => this.#release(runner));
+  }
+
+  #hold(runner: Runner): void {
     this.#table.hold(runner);
     this.#owner.session.hold();
   }
 
-  /** Undoes one {@link hold}; counts as a use of runner and session. */
-  release(runner: Runner): void {
+  /** Counts as a use of runner and session. */
+  #release(runner: Runner): void {
     this.#table.release(runner);
     this.#owner.session.release();
   }
@@ -399,22 +335,20 @@ export class SessionRunners implements RunnerOwner {
    * A {@link hold} for a read that waits or a response that stays open, counted against the limits.
    * @throws `CLIENT_LIMIT_REACHED`, `SERVER_LIMIT_REACHED`; nothing is held then
    */
-  openRead(runner: Runner): void {
-    this.#owner.host.admitRead(this.#owner.session);
+  openRead(runner: Runner): Lease {
+    this.#owner.admitRead();
     this.#openReads++;
     this.#counts.openReads++;
-    this.hold(runner);
-  }
-
-  /** Undoes one {@link openRead}. */
-  closeRead(runner: Runner): void {
-    this.#openReads--;
-    this.#counts.openReads--;
-    this.release(runner);
+    this.#hold(runner);
+    return new Lease(() => {
+      this.#openReads--;
+      this.#counts.openReads--;
+      this.#release(runner);
+    });
   }
 
   /** Removes a runner that is being disposed. Idempotent: no effect if it is not in the table. */
-  remove(runner: Runner, disposal: Promise<CleanupSummary>): void {
+  removed(runner: Runner, disposal: Promise<CleanupSummary>): void {
     if (!this.#table.remove(runner, disposal)) return;
     this.#counts.runners--;
     this.#tell("runner.removed", runner);

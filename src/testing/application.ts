@@ -11,7 +11,8 @@ import { createClient } from "../client.js";
 import type { IdentityOptions } from "../http/middleware.js";
 import type { RunnerRouterOptions } from "../http/router.js";
 import type { ActiveSession } from "../session/active-session.js";
-import { type ActiveSessions, createActiveSessions } from "../session/host.js";
+import type { ActiveSessions } from "../session/active-sessions.js";
+import { createActiveSessions } from "../session/host.js";
 
 /**
  * A route of an application. It resolves with the body of its response.

@@ -3,8 +3,8 @@ import { gzipSync } from "node:zlib";
 import { ActiveSessionError } from "../base/error.js";
 import { requestSignal, rotateSession } from "../http/middleware.js";
 import type { ActiveSession } from "../session/active-session.js";
+import type { ActiveSessions } from "../session/active-sessions.js";
 import { defineSequenceRunner } from "../session/define.js";
-import type { ActiveSessions } from "../session/host.js";
 import {
   type AdapterRoute,
   type AdapterUnderTest,

@@ -11,7 +11,7 @@ import type { ErrorCode } from "../../src/base/error-codes.js";
 import type { RunnerFollower } from "../../src/client.js";
 import type { RunnerRouterOptions } from "../../src/express.js";
 import { defineSequenceRunner } from "../../src/index.js";
-import type { ActiveSessions } from "../../src/session/host.js";
+import type { ActiveSessions } from "../../src/session/active-sessions.js";
 import type { sharedBrowser } from "./browser.js";
 import { atEnd } from "./cleanup.js";
 import { openHost, PushSource } from "./control.js";

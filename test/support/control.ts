@@ -1,7 +1,8 @@
 /** Tools with which a test decides itself what happens when: no sleeping, no polling of the clock. */
 import { getEventListeners } from "node:events";
 import type { ActiveSession } from "../../src/session/active-session.js";
-import { type ActiveSessions, createActiveSessions } from "../../src/session/host.js";
+import type { ActiveSessions } from "../../src/session/active-sessions.js";
+import { createActiveSessions } from "../../src/session/host.js";
 import type { ActiveSessionsOptions } from "../../src/session/options.js";
 import type { SessionGroup } from "../../src/session/session-group.js";
 import { atEnd } from "./cleanup.js";

@@ -16,7 +16,7 @@ import * as forHono from "../../src/hono.js";
 import * as forKoa from "../../src/koa.js";
 import { ActiveSessionModule } from "../../src/nest.js";
 import * as forNode from "../../src/node.js";
-import type { ActiveSessions } from "../../src/session/host.js";
+import type { ActiveSessions } from "../../src/session/active-sessions.js";
 import { atEnd } from "./cleanup.js";
 import { listen } from "./server.js";
 

@@ -9,7 +9,7 @@ import {
   runnerRouter,
 } from "../../src/express.js";
 import type { ActiveSession } from "../../src/session/active-session.js";
-import type { ActiveSessions } from "../../src/session/host.js";
+import type { ActiveSessions } from "../../src/session/active-sessions.js";
 import { atEnd } from "./cleanup.js";
 import { openHost } from "./control.js";
 

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { type IncomingMessage, request as requestHttp } from "node:http";
 import { text } from "node:stream/consumers";
 import type { ActiveSession } from "../../src/session/active-session.js";
-import type { ActiveSessions } from "../../src/session/host.js";
+import type { ActiveSessions } from "../../src/session/active-sessions.js";
 import type { ActiveSessionsOptions } from "../../src/session/options.js";
 import type { SessionGroup } from "../../src/session/session-group.js";
 import { Browser, type Wishes } from "../../src/testing/application.js";

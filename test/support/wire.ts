@@ -1,8 +1,9 @@
 /** Requests to the handler of runners, without any server. */
 import { endingOf } from "../../src/base/async.js";
 import type { WireRequest } from "../../src/http/request-context.js";
-import type { ActiveSessions } from "../../src/session/host.js";
+import type { ActiveSessions } from "../../src/session/active-sessions.js";
 import type { TaggedIdentity } from "../../src/session/identity.js";
+import { inside } from "./inside.js";
 
 /** Differences from a plain GET by Ann. `body`: the text that is sent. `signal`: aborts when the client has gone. */
 export interface WireOptions extends Partial<WireRequest> {
@@ -21,8 +22,8 @@ export function wireRequest(
     ...{ method: "GET", key, action: undefined, query: new URLSearchParams(), headers: {} },
     over: endingOf(signal),
     cameBackTo: (session) => session.confirm(),
-    findSession: () => identity && sessions.lookUp(identity, undefined),
-    openSession: () => sessions.obtain(identity ?? "cookie:issued", undefined),
+    findSession: () => identity && inside(sessions).lookUp(identity, undefined),
+    openSession: () => inside(sessions).obtain(identity ?? "cookie:issued", undefined),
     readBody: async () => ({ text: body }),
     ...more,
     identity,

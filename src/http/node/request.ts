@@ -1,9 +1,9 @@
 /** Shared by the adapters for `node:http` and for frameworks built on it: attaching sessions to requests, serving runners. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Ending } from "../../base/async.js";
-import type { ActiveSession } from "../../session/active-session.js";
-import type { ActiveSessions } from "../../session/host.js";
+import type { ActiveSessions } from "../../session/active-sessions.js";
 import type { TaggedIdentity } from "../../session/identity.js";
+import type { Session } from "../../session/session.js";
 import type { FrameworkSession, RequestPort, RequestSession } from "../client-identity.js";
 import { createInstaller, type IdentityOptions, installedFor, pathOf, queryOf } from "../middleware.js";
 import { type Address, addressOf } from "../path.js";
@@ -188,17 +188,17 @@ class NodeWireRequest implements WireRequest {
   }
 
   /** See {@link RequestSession.cameBackTo}. */
-  cameBackTo(session: ActiveSession): void {
+  cameBackTo(session: Session): void {
     this.#own.cameBackTo(session);
   }
 
   /** See {@link RequestSession.find}. */
-  findSession(): ActiveSession | undefined {
+  findSession(): Session | undefined {
     return this.#own.find();
   }
 
   /** See {@link RequestSession.session}, and the errors there. */
-  openSession(): ActiveSession {
+  openSession(): Session {
     return this.#own.session;
   }
 

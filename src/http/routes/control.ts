@@ -1,7 +1,7 @@
 /** The routes that list runners, give their state, acknowledge, stop and remove. */
 import type { AbortReason } from "../../protocol/types.js";
-import type { Runner } from "../../runner/runner.js";
-import type { ActiveSessions } from "../../session/host.js";
+import type { RunnerCore } from "../../runner/runner-core.js";
+import type { Host } from "../../session/host.js";
 import { parseAcknowledgement } from "../query.js";
 import { jsonHeaders, noContent, type WireRequest, type WireResponse } from "../request-context.js";
 import { addAheadLimit, addHeadHeaders } from "../response-headers.js";
@@ -12,8 +12,8 @@ import type { Target } from "./route.js";
  * `GET {mount}`: the states of all runners of the client, in order of creation. An unknown client gets an empty list.
  * Listing does not reset idle timers.
  */
-export async function list(sessions: ActiveSessions, { identity }: WireRequest): Promise<WireResponse> {
-  const runners = identity === undefined ? [] : sessions.runnersOf(identity);
+export async function list(sessions: Host, { identity }: WireRequest): Promise<WireResponse> {
+  const runners = identity === undefined ? [] : await sessions.directory.runnersOf(identity);
   const states = await Promise.all(runners.map((runner) => runner.state()));
   return { status: 200, headers: jsonHeaders(), body: JSON.stringify(states) };
 }
@@ -32,7 +32,7 @@ export async function state({ runner }: Target): Promise<WireResponse> {
 }
 
 /** The response with the whole state of a runner, which includes its failure. */
-export async function stateOf(runner: Runner): Promise<WireResponse> {
+export async function stateOf(runner: RunnerCore): Promise<WireResponse> {
   return { status: 200, headers: jsonHeaders(), body: JSON.stringify(await runner.state()) };
 }
 

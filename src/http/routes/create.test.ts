@@ -2,6 +2,7 @@ import * as v from "valibot";
 import { describe, expect, test, vi } from "vitest";
 import { z } from "zod";
 import { isPending, openHost, PushSource, turns } from "../../../test/support/control.js";
+import { inside } from "../../../test/support/inside.js";
 import { type WireOptions, wireRequest } from "../../../test/support/wire.js";
 import { createDeferred } from "../../base/async.js";
 import { ActiveSessionError } from "../../base/error.js";
@@ -26,7 +27,7 @@ function open(expose: readonly RunnerDefinition[], router: RunnerRouterOptions =
   // Fake time jumps past a clean-up that only needs some turns of the loop; so it must not be bounded by a timer.
   const cleanupTimeout = Number.POSITIVE_INFINITY;
   const sessions = openHost({ cleanupTimeout, logger: { warn: () => {} }, ...(host as object) });
-  const handle = createRunnerHandler(sessions, { expose, ...router });
+  const handle = createRunnerHandler(inside(sessions), { expose, ...router });
   const ask = (target: string, { query, once, headers = jsonType, ...more }: Post = {}): Promise<WireResponse> => {
     const [key = "", action] = target.split("/");
     const withKey = once === undefined ? headers : { ...headers, "idempotency-key": once };
@@ -143,7 +144,7 @@ describe("the answer", () => {
     const { ask, get, session } = open([work]);
     source.push("a", "b");
     const response = await ask("work", { query: "min-items=2" });
-    const [runner] = (await session()).allRunners();
+    const [runner] = inside(await session()).allRunners();
     expect(response.status).toBe(201);
     expect(bodyOf(response)).toEqual({
       ...{ key: runner!.key, name: "work", kind: "sequence", status: "stalled", offset: 0, position: 2 },
@@ -302,7 +303,7 @@ describe("the answer", () => {
     source.push("a");
     const answer = ask("work");
     await turns();
-    const [runner] = (await session()).allRunners();
+    const [runner] = inside(await session()).allRunners();
     await runner!.abort();
     const response = await answer;
     const expected = { status: "aborted", abortReason: "stopped", items: ["a"], position: 1, closed: true };
@@ -343,7 +344,7 @@ describe("the answer", () => {
     const inTheWay = await (await session()).createSequenceRunner([]);
     const response = await ask("work", once === undefined ? {} : { once });
     expect([...outcome(response), response.headers["Retry-After"]]).toEqual([429, "CLIENT_LIMIT_REACHED", "5"]);
-    await inTheWay.dispose("stopped");
+    await inside(inTheWay).dispose("stopped");
     source.end();
     expect((await ask("work", once === undefined ? {} : { once })).status).toBe(200);
     expect(sessions.stats().runners).toBe(once ? 1 : 0);
@@ -770,7 +771,7 @@ describe("an idempotency key", () => {
   test("means something else for another definition, another client and another session", async () => {
     const other = named("other");
     const { ask, sessions } = open([count, other]);
-    const tab = { openSession: () => sessions.obtain("user:ann", "tab"), findSession: () => undefined };
+    const tab = { openSession: () => inside(sessions).obtain("user:ann", "tab"), findSession: () => undefined };
     const answers = [
       await ask("count", { once: "a" }),
       await ask("other", { once: "a" }),
@@ -814,7 +815,7 @@ describe("an idempotency key", () => {
       const query = "min-items=1&max-items=2";
       const first = bodyOf(await ask("work", { once: "a", query }));
       expect([first.offset, first.items]).toEqual([0, ["a", "b"]]);
-      await produced((await session()).allRunners()[0]!, 5);
+      await produced(inside(await session()).allRunners()[0]!, 5);
       await get(first.key, "offset=2&max-items=2"); // which acknowledges the first two
       const again = await ask("work", { once: "a", query });
       const offset = { unacknowledged: 2, 1: 1, all: 0 }[retain];
@@ -837,7 +838,7 @@ describe("an idempotency key", () => {
       200,
       { offset: 3, position: 3, items: [], status: "completed" },
     ]);
-    expect((await session()).runnerCount).toBe(1);
+    expect(inside(await session()).runnerCount).toBe(1);
   });
 
   test("of a process gives its newest value, from the beginning", async () => {
@@ -954,7 +955,7 @@ describe("a stop by the idempotency key", () => {
     await ask("work", { once: "a", query: "timeout=0" });
     expect((await ask("other/abort", { once: "a" })).status).toBe(204);
     expect((await ask("work/abort", { once: "a", identity: "user:bob" })).status).toBe(204);
-    expect((await session()).allRunners()[0]!.status).toBe("stalled");
+    expect(inside(await session()).allRunners()[0]!.status).toBe("stalled");
   });
 });
 
@@ -1166,7 +1167,7 @@ describe("a definition's options", () => {
     await get(key, "offset=2");
     expect(bodyOf(await get(key))).toEqual(["a", "b", "c"]);
     const runner = await (await session()).createRunner(work, undefined as never);
-    expect([runner.aheadLimit, runner.defaultAdvance]).toEqual([7, 2]);
+    expect([runner.aheadLimit, inside(runner).defaultAdvance]).toEqual([7, 2]);
   });
 
   test("give way to those of a creation, unless these are undefined", async () => {
@@ -1174,7 +1175,7 @@ describe("a definition's options", () => {
     const { session } = open([work]);
     const options = { aheadLimit: 9, defaultAdvance: undefined };
     const runner = await (await session()).createRunner(work, undefined as never, options);
-    expect([runner.aheadLimit, runner.defaultAdvance]).toEqual([9, 2]);
+    expect([runner.aheadLimit, inside(runner).defaultAdvance]).toEqual([9, 2]);
   });
 
   test("go above the host's, which hold for the rest", async () => {
@@ -1182,7 +1183,7 @@ describe("a definition's options", () => {
     const { ask, session } = open([work, count], {}, { aheadLimit: 5, defaultAdvance: 3 });
     await ask("work", { query: "timeout=0" });
     await ask("count", { query: "max-items=1" });
-    const runners = (await session()).allRunners() as { aheadLimit?: number; defaultAdvance: number }[];
+    const runners = inside(await session()).allRunners() as { aheadLimit?: number; defaultAdvance: number }[];
     expect(runners.map(({ aheadLimit, defaultAdvance }) => [aheadLimit, defaultAdvance])).toEqual([
       [7, 3],
       [5, 3],
@@ -1196,7 +1197,11 @@ describe("a definition's options", () => {
     const patient = defineProcessRunner({ name: "patient", options: { defaultAdvance: 2 }, run });
     const { ask, session } = open([plain, patient], {}, { defaultAdvance: 5 });
     for (const name of ["plain", "patient"]) await ask(name, { query: "timeout=0" });
-    expect((await session()).allRunners().map(({ defaultAdvance }) => defaultAdvance)).toEqual([1, 2]);
+    expect(
+      inside(await session())
+        .allRunners()
+        .map(({ defaultAdvance }) => defaultAdvance),
+    ).toEqual([1, 2]);
     gate.resolve();
   });
 

@@ -4,9 +4,9 @@ import { ActiveSessionError, describe } from "../../base/error.js";
 import { type JsonLimits, noItems } from "../../log/codec.js";
 import type { Slice } from "../../log/result-log.js";
 import { isDefinition, type RunnerDefinition, validateInput } from "../../runner/definition.js";
-import type { Runner } from "../../runner/runner.js";
-import type { ActiveSession } from "../../session/active-session.js";
+import type { RunnerCore } from "../../runner/runner-core.js";
 import type { Idempotency } from "../../session/idempotency.js";
+import type { Session } from "../../session/session.js";
 import { nextCursor } from "../cursor.js";
 import { boundedMinimum, type FirstPageQuery, parseFirstPageQuery } from "../query.js";
 import { jsonHeaders, noContent, type WireRequest, type WireResponse } from "../request-context.js";
@@ -88,8 +88,8 @@ export async function create(
 
 /** A creation under way, and the session that it belongs to. */
 interface Creating {
-  readonly session: ActiveSession;
-  readonly creating: Promise<Runner>;
+  readonly session: Session;
+  readonly creating: Promise<RunnerCore>;
 }
 
 /**
@@ -102,7 +102,7 @@ interface Creating {
 export async function stopCreation(
   definition: RunnerDefinition,
   request: WireRequest,
-  answer: (runner: Runner) => Promise<WireResponse>,
+  answer: (runner: RunnerCore) => Promise<WireResponse>,
 ): Promise<WireResponse> {
   const key = idempotencyKey(request.headers);
   if (key === undefined) throw invalid("Idempotency-Key", "there", undefined);
@@ -201,7 +201,7 @@ async function readFirst(
  * The JSON body: the state, and the items spliced in as text, because they are encoded already.
  * @param isKept adds the key: only a runner that is kept can be read again
  */
-function bodyOf(runner: Runner, slice: Slice<unknown>, isKept: boolean): string {
+function bodyOf(runner: RunnerCore, slice: Slice<unknown>, isKept: boolean): string {
   const { start, position, status, progress, closed, error, abortReason } = slice;
   const { kind, definition } = runner;
   const { isBackgroundCompleted, phase } = runner.workAt(slice);

@@ -4,7 +4,7 @@ import { noItems } from "../../log/codec.js";
 import { settledWithin } from "../../log/pending-read.js";
 import { isPending, type Slice } from "../../log/result-log.js";
 import { headerNames } from "../../protocol/headers.js";
-import type { Runner } from "../../runner/runner.js";
+import type { RunnerCore } from "../../runner/runner-core.js";
 import { nextCursor } from "../cursor.js";
 import { boundedMinimum, parseEventsQuery, parseReadQuery, type ReadQuery } from "../query.js";
 import { commonHeaders, jsonHeaders, noContent, type WireRequest, type WireResponse } from "../request-context.js";
@@ -71,7 +71,7 @@ function page(
 
 /** The response to a page: 304 if `If-None-Match` has its `ETag`. A page from the tail has no `ETag`. */
 function pageOf(
-  runner: Runner,
+  runner: RunnerCore,
   request: WireRequest,
   { offset, cursor }: ReadQuery,
   slice: Slice<unknown>,
@@ -168,7 +168,7 @@ function startOf({ offset }: Pick<ReadQuery, "offset">): number | "tail" {
  * The maximum number of items of a read. A process has one value, whatever `max-items` is; a page from the
  * tail is empty.
  */
-function maxOf(runner: Runner, { maxItems }: ReadQuery, start: number | "tail"): number {
+function maxOf(runner: RunnerCore, { maxItems }: ReadQuery, start: number | "tail"): number {
   if (start === "tail") return 0;
   return runner.kind === "process" ? Number.POSITIVE_INFINITY : maxItems;
 }
@@ -177,7 +177,7 @@ function maxOf(runner: Runner, { maxItems }: ReadQuery, start: number | "tail"):
  * The `ETag` of a slice. It has the status, because a stream that closes without a further item must not look
  * unchanged.
  */
-function etagOf(runner: Runner, { start, position, status }: Slice<unknown>): string {
+function etagOf(runner: RunnerCore, { start, position, status }: Slice<unknown>): string {
   return `"${runner.key}:${start}:${position}:${status}"`;
 }
 

@@ -1,13 +1,13 @@
 /** Types shared by the routes. */
-import type { Runner } from "../../runner/runner.js";
-import type { ActiveSession } from "../../session/active-session.js";
+import type { RunnerCore } from "../../runner/runner-core.js";
+import type { Session } from "../../session/session.js";
 import type { WireResponse } from "../request-context.js";
 
 /** The runner that a request addresses. */
 export interface Target {
-  readonly runner: Runner;
+  readonly runner: RunnerCore;
   /** The runner's session. Its `handover` aborts when the session moves to another identity. */
-  readonly session: ActiveSession;
+  readonly session: Session;
 }
 
 /**

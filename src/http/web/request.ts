@@ -3,7 +3,7 @@ import type { ServerResponse } from "node:http";
 import { type Ending, endingOf, isThenable, noop, onAbort } from "../../base/async.js";
 import { isAnswerable } from "../../base/error.js";
 import { LazySignal } from "../../runner/lazy-signal.js";
-import type { ActiveSessions } from "../../session/host.js";
+import type { ActiveSessions } from "../../session/active-sessions.js";
 import type { FrameworkSession, RequestPort } from "../client-identity.js";
 import { createInstaller, type IdentityOptions, installedFor } from "../middleware.js";
 import { destroyUndrained, isOver, onResponseOver } from "../node/response.js";
