@@ -116,7 +116,7 @@ export class ActiveSessionModule implements NestModule, BeforeApplicationShutdow
   readonly #adapter: AbstractHttpAdapter;
   readonly #contexts: ExternalContextCreator;
 
-  /** Called by Nest; `injected` at the end of the file supplies the arguments. @internal */
+  /** Called by Nest; `injected` at the end of the file supplies the arguments. */
   constructor(
     settings: AnySettings,
     { path = "runners" }: ActiveSessionPlace,
@@ -151,7 +151,6 @@ export class ActiveSessionModule implements NestModule, BeforeApplicationShutdow
   /**
    * Called by Nest when the application starts: installs the adapter of the platform and the routes.
    * @throws `INVALID_OPTION`
-   * @internal
    */
   async configure(): Promise<void> {
     const { sessions, identify, anonymous, cookie, scopes, guards = true, ...router } = this.#settings;
@@ -211,7 +210,7 @@ export class ActiveSessionModule implements NestModule, BeforeApplicationShutdow
     return this.#contexts.create(this, passed, "passed", undefined, undefined, undefined, undefined, only, "http");
   }
 
-  /** The handler that guards see (`getHandler()`) for requests to the routes of runners. @internal */
+  /** The handler that guards see (`getHandler()`) for requests to the routes of runners. */
   passed(): void {}
 
   /**

@@ -89,7 +89,7 @@ export class RunnerClient<D extends Definitions = Untyped> {
   /** By the clock, ms: later than that, none is held. */
   #holdUntil: number | undefined;
 
-  /** @internal */
+  /** Use {@link createClient}. */
   constructor(url: string, options: ClientOptions) {
     this.#url = url;
     this.#options = options;

@@ -90,7 +90,7 @@ const goneRetryAfter = 2000;
 /** The reason of a round that `close` ends; the iteration returns instead of throwing it. */
 const closed = new Error("closed");
 
-/** The response to a creation, for the follower of the new runner. @internal */
+/** The response to a creation, for the follower of the new runner. */
 export interface Created<T> {
   /** Where the first update begins. */
   readonly offset: number;
@@ -159,7 +159,7 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
   /** Guards against two iterations at once. */
   #iterating = false;
 
-  /** @internal */
+  /** Made by the client's `follow` and `create`. */
   constructor(url: string, key: string, client: ClientOptions, options: FollowOptions, created?: Created<T>) {
     this.key = key;
     this.#url = url;

@@ -24,7 +24,7 @@ export class SavedRunner<D extends Definitions = Untyped> {
   /** The key in `sessionStorage`. */
   readonly #entryName: string;
 
-  /** @internal */
+  /** Made by the client. */
   constructor(client: RunnerClient<D>, name: string) {
     this.#client = client;
     this.#entryName = `active-session:${name}`;

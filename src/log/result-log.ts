@@ -129,11 +129,11 @@ export interface LogState {
   /** True if the background work has ended: nothing more will be produced. */
   readonly ended: boolean;
   /** How the background work ended, as soon as it has. The status follows when the results have been read. */
-  readonly outcome?: FinalStatus;
+  readonly outcome?: FinalStatus | undefined;
   /** With the outcome `aborted`: why, as the first abort has it. */
-  readonly abortReason?: AbortReason;
+  readonly abortReason?: AbortReason | undefined;
   /** Error of the background work; becomes the runner's `error` with the status `failed`. */
-  readonly failure?: ActiveSessionError;
+  readonly failure?: ActiveSessionError | undefined;
 }
 
 /**

@@ -17,8 +17,11 @@ export interface SequenceLogOptions {
 export interface SequenceSink<T> {
   /** The producer is running. */
   start(): void;
-  /** Adds the next item. Ignored after the end, so a producer that is late to stop does no harm. */
-  append(item: T): void;
+  /**
+   * Adds the next item. Ignored after the end, so a producer that is late to stop does no harm.
+   * @returns false if nothing more is wanted: the producer will be stopped, if it has not been already
+   */
+  append(item: T): boolean;
   /**
    * Sets the number of items expected at the end, which readers see as `progress.estimatedEnd`. May be called again. Once the source
    * has ended, the number of its items counts instead.
@@ -34,7 +37,7 @@ export interface SequenceSink<T> {
   readonly isFull: boolean;
   /** Resolves when there is room, or when nothing more is wanted. Never rejects. */
   room(): Promise<void>;
-  /** True once nothing more is wanted: the producer will be stopped, if it has not been already. */
+  /** True once nothing more is wanted, see {@link append}. */
   readonly ended: boolean;
   /** The source has ended by itself. */
   end(): void;

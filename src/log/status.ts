@@ -101,19 +101,12 @@ export class LogStatus {
 
   /** Returns the whole state without results. */
   describe({ position, progress, firstPosition, acknowledged, paused }: Positions): LogState {
-    return {
-      status: this.#final ?? this.statusAt(position, progress.current),
-      position,
-      progress,
-      firstPosition,
-      acknowledged,
-      started: this.#started || this.ended,
-      paused,
-      ended: this.ended,
-      ...(this.#outcome && { outcome: this.#outcome }),
-      ...(this.#abortReason && { abortReason: this.#abortReason }),
-      ...(this.#failure && { failure: this.#failure }),
-    };
+    const [outcome, abortReason, failure] = [this.#outcome, this.#abortReason, this.#failure];
+    const ended = outcome !== undefined;
+    const status = this.#final ?? this.statusAt(position, progress.current);
+    const started = this.#started || ended;
+    // biome-ignore format: one literal, which is faster than a spread
+    return { status, position, progress, firstPosition, acknowledged, started, paused, ended, outcome, abortReason, failure };
   }
 
   /** What an abort has come to. */

@@ -109,6 +109,18 @@ export class WaitingRead<R> implements PendingRead<R> {
     this.#fulfil(slice);
   }
 
+  /** Resolves the read with the slice that `form` returns, or rejects it with the error that it throws. */
+  settleBy(form: () => Slice<R>): void {
+    let slice: Slice<R>;
+    try {
+      slice = form();
+    } catch (error) {
+      this.reject(error);
+      return;
+    }
+    this.resolve(slice);
+  }
+
   /** Rejects the read; with the reason of its cancellation if there is one. */
   reject(reason: unknown): void {
     this.#isSettled = true;
@@ -225,14 +237,7 @@ export class WaitingReads<R> {
    */
   settle(read: WaitingRead<R>): void {
     this.remove(read);
-    let slice: Slice<R>;
-    try {
-      slice = this.#owner.handOut(read.start, read.request);
-    } catch (error) {
-      read.reject(error);
-      return;
-    }
-    read.resolve(slice);
+    read.settleBy(() => this.#owner.handOut(read.start, read.request));
   }
 
   /** True if a read without `start` is pending. */

@@ -2,7 +2,7 @@ import { LazyPromise, settleWithin } from "../base/async.js";
 import { type CleanupSummary, mergeSummaries, type Resource, runSteps, toSteps } from "../base/dispose.js";
 import type { PendingRead } from "../log/result-log.js";
 import { LazySignal } from "./lazy-signal.js";
-import type { Producer, RunnerContext } from "./producer.js";
+import type { RunnerContext, StartedProducer } from "./producer.js";
 
 /** A read that waits, of whatever items. */
 type Cancellable = Pick<PendingRead<unknown>, "cancel">;
@@ -38,7 +38,7 @@ export class Execution {
   /** The signal in the work's context. */
   readonly signal = new LazySignal();
   readonly #owner: ExecutionOwner;
-  readonly #producer: Producer;
+  readonly #producer: StartedProducer;
   readonly #holds: readonly Resource[];
   readonly #cleanupTimeout: number;
   /** The pending start, shared by all callers. */
@@ -56,7 +56,7 @@ export class Execution {
    * @param holds resources to release after the work, in reverse order
    * @param cleanupTimeout ms for each clean-up step; `Infinity`: no limit
    */
-  constructor(home: ExecutionOwner, producer: Producer, holds: readonly Resource[], cleanupTimeout: number) {
+  constructor(home: ExecutionOwner, producer: StartedProducer, holds: readonly Resource[], cleanupTimeout: number) {
     this.#owner = home;
     this.#producer = producer;
     this.#holds = holds;
@@ -79,17 +79,26 @@ export class Execution {
 
   /**
    * Starts the work. Calls share a pending start; after a failure the next call tries again.
-   * @throws `RUNNER_START_FAILED`, `INVALID_SOURCE`
+   * @returns `undefined` if it has been started in this step
+   * @throws (rejects with) `RUNNER_START_FAILED`, `INVALID_SOURCE`
    */
-  start(): Promise<void> {
-    this.#starting ??= this.#begin();
+  start(): Promise<void> | undefined {
+    if (this.#starting !== undefined) return this.#starting;
+    let starting: Promise<void> | undefined;
+    try {
+      starting = this.#producer.start(this.#owner.makeContext());
+    } catch (error) {
+      starting = Promise.reject(error);
+    }
+    if (starting !== undefined) this.#starting = this.#endOf(starting);
+    else this.#isBegun = true;
     return this.#starting;
   }
 
-  /** One try to start. */
-  async #begin(): Promise<void> {
+  /** Waits for one try to start. */
+  async #endOf(starting: Promise<void>): Promise<void> {
     try {
-      await this.#producer.start(this.#owner.makeContext());
+      await starting;
       this.#isBegun = true;
       this.#endStart();
     } catch (error) {

@@ -2,7 +2,7 @@ import { createDeferred } from "../base/async.js";
 import type { CleanupSummary } from "../base/dispose.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 import type { ProcessSink } from "../log/value-log.js";
-import { checkEstimate, type Producer, type ProducerEvents, type RunnerContext } from "./producer.js";
+import { checkEstimate, type ProducerEvents, type RunnerContext, type StartedProducer } from "./producer.js";
 
 /** The context that the body of a process runner receives. */
 export interface ProcessContext<T, Session = unknown, Services = unknown> extends RunnerContext<Session, Services> {
@@ -55,7 +55,7 @@ type BodyGenerator<T> = AsyncGenerator<T, T | undefined | void, undefined>;
  * - After `stop`, a report throws the signal's reason into the body. A report after the body has ended is ignored: it comes from
  *   a call-back that outlived the body, where no code would catch an error.
  */
-export class ProcessProducer<T> implements Producer {
+export class ProcessProducer<T> implements StartedProducer {
   readonly #sink: ProcessSink<T>;
   readonly #body: ProcessBody<T>;
   readonly #closed = createDeferred<CleanupSummary>();
@@ -79,7 +79,7 @@ export class ProcessProducer<T> implements Producer {
   }
 
   /** Calls the body and does not wait for it. Never fails. */
-  async start(context: RunnerContext): Promise<void> {
+  start(context: RunnerContext): undefined {
     if (this.#state !== "idle") return;
     this.#state = "running";
     this.#sink.start();

@@ -37,6 +37,12 @@ export interface ProducerEvents {
   onLateError(error: unknown): void;
 }
 
+/** A producer of this library: may start in the step of the call, which saves several promises for each runner. */
+export interface StartedProducer extends Omit<Producer, "start"> {
+  /** As {@link Producer.start}; `undefined` if the work has been started in this step. May also throw. */
+  start(context: RunnerContext): Promise<void> | undefined;
+}
+
 /**
  * Fills a log, which it receives at its creation.
  *

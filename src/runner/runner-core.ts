@@ -15,7 +15,7 @@ import type { AbortReason, RunnerKind, RunnerPhase, RunnerProgress, RunnerStatus
 import type { RunnerDefinition } from "./definition.js";
 import { Execution } from "./execution.js";
 import { LazySignal } from "./lazy-signal.js";
-import type { Producer, RunnerContext } from "./producer.js";
+import type { RunnerContext, StartedProducer } from "./producer.js";
 import type { Runner } from "./runner.js";
 import type { PartEvents, RunnerLink } from "./runner-link.js";
 import type { RunnerOwner, RunnerSettings } from "./runner-owner.js";
@@ -30,7 +30,7 @@ export interface RunnerParts<R> {
   /** Holds the results, and the positions of reading. */
   readonly log: ResultLog<R>;
   /** Fills the log. */
-  readonly producer: Producer;
+  readonly producer: StartedProducer;
   readonly settings: RunnerSettings;
   /** Receives the events of log and producer. */
   readonly link: RunnerLink;
@@ -57,6 +57,8 @@ export abstract class RunnerCore<R = unknown> implements Runner<R>, PartEvents {
   #abortCause: unknown = none;
   /** True once the owner has been told of the end. */
   #isEndTold = false;
+  /** The result of every further abort, once the status is final. */
+  #lastAbort: AbortResult | undefined;
   /** Set once the runner is disposed. */
   #disposal: Promise<CleanupSummary> | undefined;
   /** Stops following the application's signal. */
@@ -242,10 +244,11 @@ export abstract class RunnerCore<R = unknown> implements Runner<R>, PartEvents {
 
   /**
    * Starts the background, once. After a failure the next call tries again.
-   * @throws `RUNNER_START_FAILED`, `INVALID_SOURCE`
+   * @returns `undefined` if nothing is to be waited for
+   * @throws (rejects with) `RUNNER_START_FAILED`, `INVALID_SOURCE`
    */
-  start(): Promise<void> {
-    return this.needsStart ? this.#execution.start() : Promise.resolve();
+  start(): Promise<void> | undefined {
+    return this.needsStart ? this.#execution.start() : undefined;
   }
 
   async abort(reason?: unknown): Promise<RunnerStatus> {
@@ -259,6 +262,7 @@ export abstract class RunnerCore<R = unknown> implements Runner<R>, PartEvents {
    * @returns the result: directly where the log decides by itself
    */
   abortFor(reason: AbortReason, cause?: unknown): AbortResult | Promise<AbortResult> {
+    if (this.#lastAbort) return this.#lastAbort;
     const isFirst = this.#abortCause === none; // set before the log is aborted, since code of its items may abort again
     if (isFirst) this.#abortCause = cause;
     const result = this.#log.abort(reason);
@@ -345,6 +349,7 @@ export abstract class RunnerCore<R = unknown> implements Runner<R>, PartEvents {
   /** The log's status has become final: informs the owner, then fires the signals. */
   onFinal(state: LogState): void {
     this.#offSignal();
+    this.#lastAbort = { hasEffect: false, state };
     const { status, failure, abortReason } = state;
     this.#tellEnd(state);
     if (status !== "aborted") {

@@ -13,8 +13,8 @@ import type { ReadOptions, RequiredReadOptions, RunnerResult } from "./types.js"
 export interface ReadableRunner extends ReadDefaults {
   /** True if a read has to start the work first, or to wait for a pending start. */
   readonly needsStart: boolean;
-  /** Starts the work, unless that has been done. Rejects with the error of a failed start. */
-  start(): Promise<void>;
+  /** Starts the work, unless that has been done. Rejects with the error of a failed start; `undefined`: nothing to wait for. */
+  start(): Promise<void> | undefined;
   /** @throws `RUNNER_GONE` once the runner is disposed */
   checkReadable(): void;
   /** Suspends the idle time-outs of runner and session. */
@@ -54,10 +54,23 @@ export class RunnerReader<R> {
     const timeout = checkTimeout(options.timeout);
     const request = { start, min: max, max };
     if (signal?.aborted) return toResult(await this.#readUnlessWaiting(request, signal));
-    const read = this.read(request);
-    if (!isPending(read)) return toResult(read);
-    const endings = signal ? [endingOf(signal)] : [];
-    return toResult(await settledWithin(read, endings, timeout));
+    if (signal || timeout !== undefined) {
+      const read = this.read(request);
+      if (!isPending(read)) return toResult(read);
+      return toResult(await settledWithin(read, signal ? [endingOf(signal)] : [], timeout));
+    }
+    // Nothing can cancel it: that takes fewer objects.
+    this.#runner.checkReadable();
+    const lease = this.#runner.openRead();
+    try {
+      const read = this.#begin(request, this.#runner.needsStart);
+      if (!isPending(read)) return toResult(read);
+      const slice = await read.settled;
+      read.take();
+      return toResult(slice);
+    } finally {
+      lease.release();
+    }
   }
 
   /**
@@ -106,28 +119,33 @@ export class RunnerReader<R> {
     return this.#runner.kind === "sequence" && typeof start === "number" && start > 0;
   }
 
-  /**
-   * Holds the runner until the read settles.
-   * @param isStarting starts the work, too. The read is registered in the log before the first item arrives; a failed start
-   *   rejects it
-   */
+  /** Holds the runner until the read settles. See {@link #begin}. */
   #readHeld(request: ReadRequest, isStarting = false): Slice<R> | PendingRead<R> {
-    const mayBeRefused = this.#mayBeAhead(request);
     const lease = this.#leaseFor(request); // checks the limits, hence before the start
     let read: Slice<R> | PendingRead<R> | undefined;
     try {
-      if (isStarting && !mayBeRefused) {
-        this.#runner.start().catch(noop); // the error rejects the read
-        this.#runner.checkReadable();
-      }
-      read = this.#log.read(request);
-      if (isStarting && mayBeRefused) this.#runner.start().catch(noop);
+      read = this.#begin(request, isStarting);
     } finally {
       if (!read || !isPending(read)) lease?.release();
     }
-    if (!isPending(read)) return read;
-    if (request.min !== undefined) this.#execution.readWaits(read);
-    return lease ? new HeldRead(read, lease) : read;
+    return lease && isPending(read) ? new HeldRead(read, lease) : read;
+  }
+
+  /**
+   * Begins the read at the log.
+   * @param isStarting starts the work, too. The read is registered in the log before the first item arrives; a failed start
+   *   rejects it
+   */
+  #begin(request: ReadRequest, isStarting: boolean): Slice<R> | PendingRead<R> {
+    const mayBeRefused = this.#mayBeAhead(request);
+    if (isStarting && !mayBeRefused) {
+      this.#runner.start()?.catch(noop); // the error rejects the read
+      this.#runner.checkReadable();
+    }
+    const read = this.#log.read(request);
+    if (isStarting && mayBeRefused) this.#runner.start()?.catch(noop);
+    if (isPending(read) && request.min !== undefined) this.#execution.readWaits(read);
+    return read;
   }
 
   /** A read that follows holds nothing, one that may wait counts against the limits, every other one is a plain use. */

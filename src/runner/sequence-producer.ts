@@ -2,7 +2,7 @@ import { createDeferred, type Deferred, isThenable } from "../base/async.js";
 import type { CleanupSummary } from "../base/dispose.js";
 import { isSliceOver, nextSlice } from "../base/event-loop.js";
 import type { SequenceSink } from "../log/sequence-sink.js";
-import { checkEstimate, type Producer, type ProducerEvents, type RunnerContext } from "./producer.js";
+import { checkEstimate, type ProducerEvents, type RunnerContext, type StartedProducer } from "./producer.js";
 import {
   discardSource,
   type OpenSource,
@@ -34,7 +34,7 @@ const mostBeforeLook = 256;
  *   is closed by the pump, because `stop` may have been called from inside the source itself.
  * - After `stop` the log is not touched. The source is closed exactly once, on every path.
  */
-export class SequenceProducer<T> implements Producer {
+export class SequenceProducer<T> implements StartedProducer {
   /** The log; not to be touched after the stop. */
   readonly #sink: SequenceSink<T>;
   /** In ms, for each step of closing. */
@@ -72,33 +72,75 @@ export class SequenceProducer<T> implements Producer {
 
   /**
    * Opens the source and starts to pump. A failure leaves the producer idle; a stop meanwhile resolves the start.
-   * @throws `RUNNER_START_FAILED`, `INVALID_SOURCE`
+   * @returns a promise only where the source is promised
+   * @throws (or rejects with) `RUNNER_START_FAILED`, `INVALID_SOURCE`
    */
-  async start(context: RunnerContext): Promise<void> {
-    if (this.#state !== "idle") return;
+  start(context: RunnerContext): Promise<void> | undefined {
+    if (this.#state !== "idle") return undefined;
     this.#state = "opening";
-    let opened: Source<T> | undefined;
+    let made: Source<T> | PromiseLike<Source<T>>;
     try {
-      // The source function is called in this very step, so that a synchronous error is an error of the start.
-      const made = typeof this.#source === "function" ? this.#source(this.#withTotal(context)) : this.#source!;
-      const source = isThenable(made) ? await this.#unlessStopped(made) : made;
-      if (this.#isStopped()) return this.#discard(made);
-      opened = source as Source<T>; // undefined only after a stop, see #unlessStopped
-      const open = openSource(opened); // runs code of the source, which may stop the runner
-      if (this.#isStopped()) return this.#close(open, "between");
-      this.#open = open;
+      // In this very step, so that a synchronous error is an error of the start.
+      made = typeof this.#source === "function" ? this.#source(this.#withTotal(context)) : this.#source!;
+      if (isThenable(made)) return this.#openLater(made);
     } catch (cause) {
-      if (this.#isStopped()) return this.#discard(opened);
-      this.#state = "idle";
-      // The next try calls the function again. A source that was passed as an object is kept for it.
-      if (typeof this.#source === "function") void discardSource(opened, this.#closeTimeout, this.#tellLate);
-      throw startFailed(cause);
+      this.#failStart(cause, undefined);
+      return undefined;
     }
-    // From here on errors of the source are failures of the runner, not of the start.
+    this.#openAndPump(made);
+    return undefined;
+  }
+
+  /** As {@link #openAndPump}, for a promised source. */
+  async #openLater(made: PromiseLike<Source<T>>): Promise<void> {
+    let source: Source<T> | void;
+    try {
+      source = await this.#unlessStopped(made);
+    } catch (cause) {
+      this.#failStart(cause, undefined);
+      return;
+    }
+    if (this.#isStopped()) this.#discard(made);
+    else this.#openAndPump(source as Source<T>); // undefined only after a stop, see #unlessStopped
+  }
+
+  /** From here on errors of the source are failures of the runner, not of the start. */
+  #openAndPump(source: Source<T>): void {
+    if (this.#isStopped()) {
+      this.#discard(source);
+      return;
+    }
+    let open: OpenSource<T>;
+    try {
+      open = openSource(source); // runs code of the source, which may stop the runner
+    } catch (cause) {
+      this.#failStart(cause, source);
+      return;
+    }
+    if (this.#isStopped()) {
+      this.#close(open, "between");
+      return;
+    }
+    this.#open = open;
     this.#source = undefined;
     this.#state = "pumping";
     this.#sink.start();
-    void (this.#open.isAsync ? this.#pumpAsync(this.#open) : this.#pumpSync(this.#open));
+    void (open.isAsync ? this.#pumpAsync(open) : this.#pumpSync(open));
+  }
+
+  /**
+   * A start has failed: the next try calls the function again. A source that was passed as an object is kept for it.
+   * @param opened the source, if there is one
+   * @throws `RUNNER_START_FAILED`, `INVALID_SOURCE`, unless the runner has been stopped
+   */
+  #failStart(cause: unknown, opened: Source<T> | undefined): void {
+    if (this.#isStopped()) {
+      this.#discard(opened);
+      return;
+    }
+    this.#state = "idle";
+    if (typeof this.#source === "function") void discardSource(opened, this.#closeTimeout, this.#tellLate);
+    throw startFailed(cause);
   }
 
   /** Adds `total` to a context, which each start makes for itself. After a stop it has no effect. */
@@ -146,7 +188,7 @@ export class SequenceProducer<T> implements Producer {
    * Releases a source that will not be opened, also if it is only promised so far, and then resolves {@link closed}. The start does
    * not wait for it.
    */
-  #discard(made: Source<T> | Promise<Source<T>> | undefined): void {
+  #discard(made: Source<T> | PromiseLike<Source<T>> | undefined): void {
     void Promise.resolve(made)
       .then(
         (source) => discardSource(source, this.#closeTimeout, this.#tellLate),
@@ -174,15 +216,15 @@ export class SequenceProducer<T> implements Producer {
           await this.#rest(this.#roomOrStop());
           if (this.#isStopped()) return;
         }
-        sink.append(step.value); // runs code of the readers, which may stop the runner
-        if (--untilLook <= 0) {
-          const isOver = isSliceOver();
-          if (isOver) await this.#rest(this.#yield());
-          stride = isOver ? itemsBeforeLook : Math.min(2 * stride, mostBeforeLook);
-          untilLook = stride;
-        }
-        if (sink.ended) await this.#rest(this.#stopIfEnded());
+        const isWanted = sink.append(step.value); // runs code of the readers, which may stop the runner
+        if (!isWanted) await this.#rest(this.#stopIfEnded());
         if (this.#isStopped()) return;
+        if (--untilLook > 0) continue;
+        const isOver = isSliceOver();
+        if (isOver) await this.#rest(this.#yield());
+        if (this.#isStopped()) return;
+        stride = isOver ? itemsBeforeLook : Math.min(2 * stride, mostBeforeLook);
+        untilLook = stride;
       }
       this.#finish(() => sink.end());
     } catch (error) {
@@ -245,8 +287,7 @@ export class SequenceProducer<T> implements Producer {
           typeof value === "object" && value !== null && isThenable(value) ? await this.#settled(value) : value;
         if (this.#isStopped()) break;
         if (sink.isFull) await this.#roomOrStop();
-        if (!this.#isStopped()) sink.append(item as T);
-        if (sink.ended) await this.#stopIfEnded();
+        if (!this.#isStopped() && !sink.append(item as T)) await this.#stopIfEnded();
       }
       this.#finish(() => sink.end());
     } catch (error) {

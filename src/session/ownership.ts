@@ -12,7 +12,7 @@ export class Ownership implements AsyncDisposable {
   readonly #owner: Set<Ownership>;
   #released: Promise<void> | undefined;
 
-  /** @param owner the set of everything its owner has to release; the claim adds itself. @internal */
+  /** @param owner the set of everything its owner has to release; the claim adds itself */
   constructor(resource: Resource, owner: Set<Ownership>) {
     this.#resource = resource;
     this.#owner = owner;

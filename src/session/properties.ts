@@ -1,4 +1,4 @@
-import { createDeferred, type Deferred } from "../base/async.js";
+import { createDeferred, type Deferred, type Ending } from "../base/async.js";
 import { disposeOf, isResource } from "../base/dispose.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 
@@ -31,6 +31,8 @@ export interface PropertyOwner {
   checkAvailable(action: string): void;
   /** Reports an error of application code that cannot reach any caller. */
   warn(message: string, error: unknown): void;
+  /** The end of the owner: makes the properties read-only, and its reason rejects pending calls of `getOrCreate`. */
+  readonly end: Ending;
 }
 
 /**
@@ -45,16 +47,15 @@ export class Properties implements Iterable<[string, unknown]> {
   readonly #values = new Map<string, unknown>();
   /** Pending `getOrCreate` calls by name: concurrent calls share one factory call. */
   readonly #beingCreated = new Map<string, Deferred<unknown>>();
-  #isReadOnly = false;
 
-  /** Created by the session or group, at the first use of its properties. @internal */
+  /** Created by the session or group, at the first use of its properties. */
   constructor(owner: PropertyOwner) {
     this.#owner = owner;
   }
 
   /** True once the session or group has ended. */
   get isReadOnly(): boolean {
-    return this.#isReadOnly;
+    return this.#owner.end.aborted;
   }
 
   /** Number of properties set. */
@@ -122,15 +123,18 @@ export class Properties implements Iterable<[string, unknown]> {
 
   /** Runs the factory and settles the shared promise. Never rejects. */
   async #create(name: string, factory: () => unknown, { resolve, reject }: Deferred<unknown>): Promise<void> {
+    const { end } = this.#owner;
+    const off = end.onAbort(() => reject(end.reason));
     try {
       await undefined; // so that calls made in the same tick share the outcome, even if the factory throws synchronously
       const value = await factory();
-      if (this.#isReadOnly || this.#values.has(name)) await this.#discard(value);
+      if (end.aborted || this.#values.has(name)) await this.#discard(value);
       else this.#values.set(name, value);
-      resolve(this.#values.get(name)); // no effect after the owner's end: `close` has rejected it
+      resolve(this.#values.get(name)); // no effect after the owner's end, which has rejected it
     } catch (error) {
       reject(error);
     } finally {
+      off();
       this.#beingCreated.delete(name);
     }
   }
@@ -162,12 +166,6 @@ export class Properties implements Iterable<[string, unknown]> {
   /** Same as {@link entries}. */
   [Symbol.iterator](): IterableIterator<[string, unknown]> {
     return this.entries();
-  }
-
-  /** Makes the properties read-only and rejects pending `getOrCreate` calls with `error`. @internal */
-  close(error: unknown): void {
-    this.#isReadOnly = true;
-    for (const { reject } of this.#beingCreated.values()) reject(error);
   }
 }
 

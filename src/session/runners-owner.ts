@@ -54,8 +54,11 @@ export interface RunnersOwner {
   admitRunner(): void;
   /** Throws `CLIENT_LIMIT_REACHED` or `SERVER_LIMIT_REACHED` if one more open read would exceed a limit. */
   admitRead(): void;
-  /** Resolves when the client's identity is saved, so that it can find a new runner again; rejects if saving has failed. */
-  published(): Promise<void>;
+  /**
+   * Resolves when the client's identity is saved, so that it can find a new runner again; rejects if saving has failed. `undefined` if
+   * there is nothing to wait for.
+   */
+  published(): Promise<void> | undefined;
   /** Reports an error that cannot reach any caller. */
   warn(message: string, error: unknown): void;
 }

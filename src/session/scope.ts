@@ -5,7 +5,7 @@ import { Ownership, releaseAll } from "./ownership.js";
 import { Properties, type PropertyOwner } from "./properties.js";
 
 /** The session or group that a {@link SessionScope} belongs to. */
-export interface ScopeOwner extends PropertyOwner {
+export interface ScopeOwner extends Omit<PropertyOwner, "end"> {
   /** Calls the application's factory of services. Called at most once successfully, at the first use. */
   makeServices(): unknown;
 }
@@ -35,8 +35,12 @@ export class SessionScope<Services> {
   /** The properties, created at first use; read-only if the scope is already closed. */
   get properties(): Properties {
     if (!this.#properties) {
-      this.#properties = new Properties(this.#owner);
-      if (this.end.aborted) this.#properties.close(undefined);
+      const owner = this.#owner;
+      this.#properties = new Properties({
+        end: this.end,
+        checkAvailable: (action) => owner.checkAvailable(action),
+        warn: (message, error) => owner.warn(message, error),
+      });
     }
     return this.#properties;
   }
@@ -70,10 +74,9 @@ export class SessionScope<Services> {
     return new Ownership(resource, this.#owned);
   }
 
-  /** Aborts {@link end}, makes the properties read-only, and rejects pending `getOrCreate` calls with `error`. */
+  /** Aborts {@link end} with `error`, which makes the properties read-only. */
   close(error: ActiveSessionError): void {
     this.end.abort(error);
-    this.#properties?.close(error);
   }
 
   /**

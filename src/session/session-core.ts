@@ -366,7 +366,7 @@ export abstract class SessionCore<Services = unknown> extends IdleEntry {
       checkAvailable: (action) => this.checkAvailable(action),
       admitRunner: () => this.#host.admitRunner(this),
       admitRead: () => this.#host.admitRead(this),
-      published: async () => this.#extras?.saved(this, () => this.checkAvailable("create a runner")),
+      published: () => this.#extras?.saved(this, () => this.checkAvailable("create a runner")),
       warn: (message, error) => this.#warn(message, error),
     });
     return this.#runners;

@@ -57,20 +57,24 @@ export class SessionExtras<Services, Session> {
   }
 
   /**
-   * Waits until the framework's session is saved: a client must be able to come back to a runner it learns of.
+   * Waits until the framework's session is saved: a client must be able to come back to a runner it learns of. `undefined` if there is
+   * nothing to wait for.
    * @param session its signal ends the wait; not asked for where nothing is to be waited for
    * @param check throws, after a failure, if the session has ended meanwhile
-   * @throws `IDENTITY_NOT_SAVED` (`cause`: the error of the store), errors of `check`
+   * @throws (rejects with) `IDENTITY_NOT_SAVED` (`cause`: the error of the store), errors of `check`
    */
-  async saved(session: { readonly signal: AbortSignal }, check: () => void): Promise<void> {
+  saved(session: { readonly signal: AbortSignal }, check: () => void): Promise<void> | undefined {
     const pending = this.#pendingSave?.pending;
-    if (!pending) return;
-    try {
-      await abortable(pending, session.signal);
-    } catch (cause) {
-      check();
-      const message = "Cannot create a runner: the framework's session could not be saved";
-      throw new ActiveSessionError("IDENTITY_NOT_SAVED", message, { cause });
-    }
+    return pending && savedBy(pending, session.signal, check);
+  }
+}
+
+async function savedBy(pending: Promise<void>, signal: AbortSignal, check: () => void): Promise<void> {
+  try {
+    await abortable(pending, signal);
+  } catch (cause) {
+    check();
+    const message = "Cannot create a runner: the framework's session could not be saved";
+    throw new ActiveSessionError("IDENTITY_NOT_SAVED", message, { cause });
   }
 }

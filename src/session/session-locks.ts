@@ -33,7 +33,7 @@ export class SessionLock implements AsyncDisposable, Disposable {
   /** Detaches the lock from its signal. */
   #offSignal: () => void;
 
-  /** Created by {@link SessionLocks.acquire} only. @internal */
+  /** Created by {@link SessionLocks.acquire} only. */
   constructor(name: string, signal: AbortSignal | undefined, pass: () => void) {
     this.name = name;
     this.#pass = pass;
@@ -56,7 +56,6 @@ export class SessionLock implements AsyncDisposable, Disposable {
   /**
    * Detaches the lock from its signal, because a runner takes it over and releases it from now on.
    * @returns false if it has been released already, so that it protects nothing
-   * @internal
    */
   [handOver](): boolean {
     this.#offSignal();

@@ -164,7 +164,8 @@ export class SessionRunners implements RunnerOwner {
       runner = make(this, settings);
       this.#add(runner, choices);
       this.#owner.checkAvailable(action); // making room, `make` or a listener may have ended the session
-      await this.#launch(runner, choices);
+      const launching = this.#launch(runner, choices);
+      if (launching !== undefined) await launching;
       this.#owner.checkAvailable(action);
       this.#isFresh = false;
       return runner;
@@ -192,16 +193,19 @@ export class SessionRunners implements RunnerOwner {
   /**
    * Starts the runner if it is to start now, and waits until the client's identity is saved. Held meanwhile, so that it cannot idle
    * out; the release starts its idle time.
+   * @returns `undefined` if there is nothing to wait for
    */
-  async #launch(runner: RunnerCore, { start, signal }: RunnerChoices): Promise<void> {
-    const lease = this.hold(runner);
+  #launch(runner: RunnerCore, { start, signal }: RunnerChoices): Promise<void> | undefined {
+    let waiting: Promise<void> | undefined;
+    this.#hold(runner);
     try {
       runner.follow(signal);
-      if (start === "now") await runner.start();
-      await this.#owner.published();
+      const starting = start === "now" ? runner.start() : undefined;
+      waiting = starting === undefined ? this.#owner.published() : starting.then(() => this.#owner.published());
     } finally {
-      lease.release();
+      if (waiting === undefined) this.#release(runner);
     }
+    return waiting?.finally(() => this.#release(runner));
   }
 
   /** Waits for application code, at most until the session ends. The session does not idle out meanwhile. */
@@ -238,7 +242,8 @@ export class SessionRunners implements RunnerOwner {
     const runner = this.#table.get(typeof key === "number" ? key : this.#numberOf(key));
     if (!runner || !fits(runner)) return undefined;
     this.#isFresh = false;
-    this.hold(runner).release();
+    this.#hold(runner);
+    this.#release(runner);
     return runner;
   }
 
@@ -360,11 +365,8 @@ export class SessionRunners implements RunnerOwner {
   }
 
   /** Publishes `runner.final`; for a failure with the error that the work threw, not with the one that wraps it for clients. */
-  ended(runner: Runner, { status, position, progress, failure, abortReason: reason }: LogState): void {
-    const outcome = { status, position, progress, ...(reason && { reason }) };
-    const hasFailed = status === "failed";
-    const error = hasFailed ? { error: failure?.cause ?? failure } : {};
-    this.#owner.host.events.emit("runner.final", () => ({ ...namesOf(runner), ...outcome, ...error }), hasFailed);
+  ended(runner: Runner, state: LogState): void {
+    this.#owner.host.events.emit("runner.final", () => endOf(runner, state), state.status === "failed");
   }
 
   /** Publishes a warning: the work threw after its clean-up was over, too late for any summary. */
@@ -390,4 +392,11 @@ export class SessionRunners implements RunnerOwner {
  */
 function namesOf({ id, kind, definition }: Runner): ActiveSessionEvents["runner.created"] {
   return { runner: String(id), kind, ...(definition && { definition: definition.name }) };
+}
+
+/** The payload of `runner.final`. */
+function endOf(runner: Runner, state: LogState): ActiveSessionEvents["runner.final"] {
+  const { status, position, progress, failure, abortReason: reason } = state;
+  const error = status === "failed" ? { error: failure?.cause ?? failure } : {};
+  return { ...namesOf(runner), status, position, progress, ...(reason && { reason }), ...error };
 }
