@@ -17,6 +17,7 @@ export {
   type RunnerState,
 } from "./client/client.js";
 export type { AsJson, Definitions } from "./client/definitions.js";
-export type { ConnectionState, FollowOptions, RunnerFollower, RunnerPlace, RunnerUpdate } from "./client/follower.js";
+export type { RunnerFollower } from "./client/follower.js";
 export type { ClientOptions } from "./client/request.js";
+export type { ConnectionState, FollowOptions, RunnerPlace, RunnerUpdate } from "./client/types.js";
 export type { AbortReason, RunnerPhase, RunnerProgress, RunnerStatus } from "./protocol/types.js";

@@ -4,8 +4,8 @@ import { createDeferred, noop } from "../base/async.js";
 import { CodedError } from "../base/coded-error.js";
 import { headerNames } from "../protocol/headers.js";
 import { createClient, type PageOptions } from "./client.js";
-import type { RunnerUpdate } from "./follower.js";
 import type { ClientOptions } from "./request.js";
+import type { RunnerUpdate } from "./types.js";
 
 interface Asked {
   readonly url: string;

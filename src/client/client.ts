@@ -4,8 +4,10 @@ import type { RunnerStateBody } from "../protocol/types.js";
 import { backOff } from "./backoff.js";
 import { type Received, requestPage } from "./connection.js";
 import type { Definitions, InputOf, NameOf, ResultOf, Untyped } from "./definitions.js";
-import { type FollowOptions, RunnerFollower, type RunnerUpdate, toUpdate } from "./follower.js";
+import { RunnerFollower } from "./follower.js";
 import { type ClientOptions, checkText, codeOf, queryOf, request, requestJson } from "./request.js";
+import type { FollowOptions, RunnerUpdate } from "./types.js";
+import { toUpdate } from "./update.js";
 
 /** Options of one request. */
 export interface RequestOptions {

@@ -5,8 +5,9 @@ import { type AskedOf, FakeRunner, runnersUrl } from "../../test/support/fake-ru
 import { createDeferred, noop } from "../base/async.js";
 import { CodedError } from "../base/coded-error.js";
 import { type CreateOptions, createClient } from "./client.js";
-import type { RunnerFollower, RunnerPlace } from "./follower.js";
+import type { RunnerFollower } from "./follower.js";
 import type { ClientOptions } from "./request.js";
+import type { RunnerPlace } from "./types.js";
 
 const input = { from: 5 };
 const idempotencyKey = ({ headers }: AskedOf) => headers.get("idempotency-key");

@@ -6,8 +6,9 @@ import { CodedError } from "../base/coded-error.js";
 import { headerNames } from "../protocol/headers.js";
 import { formatOffset } from "../protocol/offset.js";
 import { noStream } from "./connection.js";
-import { type ConnectionState, type FollowOptions, RunnerFollower, type RunnerUpdate } from "./follower.js";
+import { RunnerFollower } from "./follower.js";
 import { isTemporary } from "./request.js";
+import type { ConnectionState, FollowOptions, RunnerUpdate } from "./types.js";
 
 const url = "http://server.test/runners/1";
 

@@ -1,83 +1,13 @@
 import { CodedError } from "../base/coded-error.js";
-import type { AbortReason, RunnerPhase, RunnerProgress, RunnerStatus } from "../protocol/types.js";
+import type { RunnerPhase, RunnerProgress, RunnerStatus } from "../protocol/types.js";
+import { AckTracker, signOfLifeEvery } from "./ack-tracker.js";
 import { backOff, onPageChange, pause } from "./backoff.js";
 import { type Control, connect, noStream } from "./connection.js";
 import { takePlace } from "./connection-slots.js";
-import { type ClientOptions, codeOf, isTemporary, notOfARunner, queryOf, request, temporary } from "./request.js";
+import { type ClientOptions, codeOf, isTemporary, queryOf, request, temporary } from "./request.js";
+import type { ConnectionState, Created, FollowOptions, RunnerUpdate } from "./types.js";
+import { toUpdate } from "./update.js";
 
-/** A piece of a runner's results, with the state after it. */
-export interface RunnerUpdate<T> {
-  /** New items in order; often none. For a process the newest value, if it has changed. */
-  readonly items: readonly T[];
-  /** The offset behind `items`, where the next update begins. */
-  readonly position: number;
-  /** The runner's status at `position`. */
-  readonly status: RunnerStatus;
-  /** The status in the words of a page: final with the last update, before that `starting` or `running`. */
-  readonly phase: RunnerPhase;
-  /** True if the work waits until items are acknowledged. */
-  readonly paused: boolean;
-  /** The state of the follower's connection; `closed` for a page and for the last update. */
-  readonly connection: ConnectionState;
-  /** How far the work has come, also beyond `position`. */
-  readonly progress: RunnerProgress;
-  /** True for the last update: nothing follows. */
-  readonly closed: boolean;
-  /** With the status `failed`: why, as an error with the code `RUNNER_FAILED`. */
-  readonly error?: CodedError;
-  /** With the status `aborted`: why. */
-  readonly abortReason?: AbortReason;
-}
-
-/**
- * The state of a follower's connection:
- *
- * - `connecting`: a request is sent, nothing has arrived yet
- * - `open`: bytes have arrived
- * - `retrying`: the connection has failed; the next attempt follows
- * - `offline`: the same while the browser has no network
- * - `closed`: not iterated now, or the page is hidden and `whenHidden` is `"pause"`
- */
-export type ConnectionState = "connecting" | "open" | "retrying" | "offline" | "closed";
-
-/** A runner and an offset in it, from which it can be followed again. */
-export interface RunnerPlace {
-  /** The runner's key. */
-  readonly key: string;
-  /** The offset behind the items that the application has taken. */
-  readonly offset: number;
-}
-
-/** Options of following a runner. */
-export interface FollowOptions {
-  /**
-   * Where to begin: a position, `"now"` for new items only, or `"earliest"` for the first item that is still kept. Default: the
-   * beginning, which fails with `POSITION_GONE` if its items have been dropped.
-   */
-  readonly offset?: number | "now" | "earliest" | undefined;
-  /** Ends the following: the iteration throws the signal's reason. The runner goes on. Default: none. */
-  readonly signal?: AbortSignal | undefined;
-  /**
-   * `"sse"` uses Server-Sent Events, and long-polls where those do not get through; `"long-poll"` uses long-polls from the start.
-   * Default: `"sse"`.
-   */
-  readonly live?: "sse" | "long-poll" | undefined;
-  /**
-   * Behaviour while the page is hidden: `"follow"` goes on; `"pause"` keeps no connection, sends a sign of life every 20 s so that
-   * the runner does not idle out, and catches up when the page is shown. Default: `"follow"`.
-   */
-  readonly whenHidden?: "follow" | "pause" | undefined;
-  /**
-   * Called with the place to continue from after a reload, before the server may drop the items before it. `savedRunner` of
-   * `active-session/resume` stores it for the tab. Default: none.
-   */
-  readonly onPlace?: ((place: RunnerPlace) => void) | undefined;
-  /** Called when the state of the connection changes. `error` is the reason for `retrying` and `offline`. Default: none. */
-  readonly onConnection?: ((state: ConnectionState, error?: unknown) => void) | undefined;
-}
-
-/** Interval of the acknowledgements that only keep the runner alive, ms. Below the server's default `rotateAfter` of 60 s. */
-const signOfLifeEvery = 20_000;
 /** From this age on, ms, a connection on which bytes arrived counts as steady: the next one needs no back-off. */
 const steadyAfter = 1000;
 /** Interval of the short requests of a follower without a place for a connection, ms. */
@@ -89,16 +19,6 @@ const turnEvery = 1000;
 const goneRetryAfter = 2000;
 /** The reason of a round that `close` ends; the iteration returns instead of throwing it. */
 const closed = new Error("closed");
-
-/** The response to a creation, for the follower of the new runner. */
-export interface Created<T> {
-  /** Where the first update begins. */
-  readonly offset: number;
-  /** The first page, already received. */
-  readonly first: RunnerUpdate<T>;
-  /** Called when the first update was also the last one and has been taken. */
-  readonly onTaken: () => void;
-}
 
 /**
  * Follows a runner over any number of connections, each from where the last one ended, until the runner has ended. Iterate it for
@@ -144,14 +64,11 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
   #connection: ConnectionState = "closed";
   /** Id of the open event stream; acknowledgements that carry it keep the stream open. */
   #response: string | undefined;
-  /** Everything before this position has been taken: the application has asked for more since. */
-  #taken = 0;
-  /** The server has confirmed the acknowledgement up to this position. */
-  #acknowledged = 0;
-  /** When the last request that acknowledges was sent, ms since the epoch. */
-  #acknowledgedAt = Date.now();
-  /** True while an acknowledgement is under way: there is one at a time. */
-  #acknowledging = false;
+  /** What the application has taken, and what the server knows of that. */
+  readonly #acks = new AckTracker(
+    () => (this.#isStream ? Number(this.#control.runnerAheadLimit) : Number.NaN),
+    (position) => this.#acknowledge(position),
+  );
   /** True if anything has arrived on the current connection. */
   #hasBytes = false;
   /** True if the runner has answered since the last time it was gone. Only then is it asked for again. */
@@ -225,7 +142,7 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
         this.#options.signal?.throwIfAborted();
         this.#from = ++next; // a loop left here continues with the next item
         yield item;
-        if (next < update.position) this.#take(next); // the last one is taken with the update
+        if (next < update.position) this.#acks.take(next); // the last one is taken with the update
       }
     }
     if (last?.status === "failed") throw last.error;
@@ -303,7 +220,7 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
         while (this.#isUnseen) {
           const { signal } = this.#begin();
           this.#setConnection("closed");
-          this.#take(this.position);
+          this.#acks.take(this.position);
           await pause(signOfLifeEvery, signal);
         }
         // Taken for each connection and given back after it, so that followers without a place get a turn.
@@ -383,7 +300,7 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
     const onBytes = () => {
       this.#hasBytes = true;
       this.#setConnection("open");
-      if (isStream) this.#acknowledgeIfDue();
+      if (isStream) this.#acks.sendIfDue();
     };
     const url = this.#url + this.#ask(mayStand && (isStream ? "sse" : "long-poll"));
     for await (const { body, control } of connect<T>(url, isStream, this.#client, cut, onBytes)) {
@@ -391,12 +308,12 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
       // One chunk may hold several updates; stop between them if the round has ended meanwhile.
       cut.signal.throwIfAborted();
       // What lies before the tail was never received: acknowledgements count from here.
-      if (this.#from === "now") this.#acknowledged = this.#taken = update.position - body.length;
+      if (this.#from === "now") this.#acks.skipTo(update.position - body.length);
       this.#control = control;
       // Only the first control event of a stream names it.
       this.#response = control.runnerResponse ?? this.#response;
       yield this.#give(update);
-      if (isStream) this.#take(update.position); // of a poll or a page, the next request says it
+      if (isStream) this.#acks.take(update.position); // of a poll or a page, the next request says it
     }
   }
 
@@ -406,9 +323,8 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
    * @param live how the server waits; `false` for a page at once
    */
   #ask(live: "sse" | "long-poll" | false): string {
-    this.#acknowledged = this.#taken = this.position;
     this.#tellPlace(this.position);
-    this.#acknowledgedAt = Date.now();
+    this.#acks.begin(this.position);
     return queryOf({ offset: this.#from, ...(live && { live, cursor: this.#control.streamCursor, acks: true }) });
   }
 
@@ -426,53 +342,22 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
     this.#options.onPlace?.({ key: this.key, offset });
   }
 
-  // --- acknowledgement ---------------------------------------------------------------------------------------------
-
   /**
-   * Records that the application has taken everything before `position`, and acknowledges it if due: early enough that the server's
-   * allowance is not used up and the stream does not stop.
+   * Acknowledges everything before a position. If that fails for any reason, the connection is replaced: its opening offset acknowledges
+   * the same. Never rejects.
+   * @returns false if it has failed
    */
-  #take(position: number): void {
-    this.#taken = position;
-    this.#acknowledgeIfDue();
-  }
-
-  /**
-   * True if half of the server's allowance has been taken since the last acknowledgement. Event streams only: with long-polls the
-   * next request acknowledges.
-   */
-  get #isDue(): boolean {
-    const limit = Number(this.#control.runnerAheadLimit); // absent for a process: NaN, which nothing exceeds
-    return this.#isStream && this.#taken - this.#acknowledged >= Math.max(1, limit / 2);
-  }
-
-  /** Acknowledges if the allowance or the time since the last sign of life requires it. */
-  #acknowledgeIfDue(): void {
-    const isDue = this.#isDue || Date.now() - this.#acknowledgedAt >= signOfLifeEvery;
-    if (isDue && !this.#acknowledging) void this.#acknowledge(this.#round);
-  }
-
-  /**
-   * Acknowledges what the application has taken, with one request at a time. The server may be waiting for this very
-   * acknowledgement: if it fails for any reason, the connection is replaced, whose opening offset acknowledges the same. Never
-   * rejects.
-   * @param round of the connection that is to be replaced on failure; its end cancels the request
-   */
-  async #acknowledge(round: AbortController): Promise<void> {
-    this.#acknowledging = true;
+  async #acknowledge(position: number): Promise<boolean> {
+    const round = this.#round; // its end cancels the request
     try {
-      do {
-        const position = this.#taken;
-        this.#acknowledgedAt = Date.now();
-        this.#tellPlace(position);
-        const url = `${this.#url}/ack${queryOf({ offset: position, response: this.#response })}`;
-        await request(url, this.#client, { method: "POST", signal: round.signal });
-        this.#acknowledged = position;
-      } while (this.#isDue);
+      this.#tellPlace(position);
+      const url = `${this.#url}/ack${queryOf({ offset: position, response: this.#response })}`;
+      await request(url, this.#client, { method: "POST", signal: round.signal });
+      return true;
     } catch (cause) {
       round.abort(temporary("Not acknowledged", { cause }));
+      return false;
     }
-    this.#acknowledging = false;
   }
 
   // --- waiting -----------------------------------------------------------------------------------------------------
@@ -492,29 +377,4 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
     this.#connection = state;
     this.#options.onConnection?.(state, error);
   }
-}
-
-/** The phase that belongs to the status of an update. */
-function phaseOf(status: RunnerStatus): RunnerPhase {
-  if (status === "not-started") return "starting";
-  return status === "stalled" || status === "progressed" ? "running" : status;
-}
-
-/**
- * Converts a piece into an update. Headers carry every value as text, so numbers and flags are converted.
- * @throws `UNEXPECTED_RESPONSE` if `items` is not an array
- */
-export function toUpdate<T>(items: T[], control: Control, url: string): RunnerUpdate<T> {
-  const { runnerEstimatedEnd: end, runnerErrorMessage, runnerProgress, streamNextOffset, streamClosed } = control;
-  if (!Array.isArray(items)) throw notOfARunner(url);
-  const status = control.runnerStatus as RunnerStatus;
-  return {
-    ...{ items, position: Number(streamNextOffset), status, phase: phaseOf(status), closed: Boolean(streamClosed) },
-    ...{ paused: Boolean(control.runnerPaused), connection: "closed" },
-    progress: { current: Number(runnerProgress), ...(end !== undefined && { estimatedEnd: Number(end) }) },
-    ...(status === "failed" && {
-      error: new CodedError("RUNNER_FAILED", 500, runnerErrorMessage || "The runner failed"),
-    }),
-    ...(status === "aborted" && { abortReason: control.runnerAbortReason as AbortReason }),
-  };
 }

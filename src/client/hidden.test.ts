@@ -4,8 +4,9 @@ import { isPending, turns } from "../../test/support/control.js";
 import { FakeLocks, FakePage, FakeRunner, runnersUrl } from "../../test/support/fake-runner.js";
 import { noop } from "../base/async.js";
 import { createClient } from "./client.js";
-import type { ConnectionState, FollowOptions, RunnerFollower } from "./follower.js";
+import type { RunnerFollower } from "./follower.js";
 import type { ClientOptions } from "./request.js";
+import type { ConnectionState, FollowOptions } from "./types.js";
 
 let page: FakePage;
 

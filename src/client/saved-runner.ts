@@ -1,7 +1,8 @@
 import { type CreateOptions, type RunnerClient, randomKey } from "./client.js";
 import type { Definitions, InputOf, NameOf, ResultOf, Untyped } from "./definitions.js";
-import type { FollowOptions, RunnerFollower, RunnerPlace } from "./follower.js";
+import type { RunnerFollower } from "./follower.js";
 import { codeOf, isTemporary } from "./request.js";
+import type { FollowOptions, RunnerPlace } from "./types.js";
 
 /** What a tab keeps under a name, as JSON in its `sessionStorage`. */
 interface Entry extends Partial<RunnerPlace> {

@@ -7,7 +7,7 @@ import { firstPage } from "../../test/support/runner-server.js";
 import { createDeferred, type Deferred } from "../base/async.js";
 import { createClient } from "../client/client.js";
 import { createRunnerHooks, type UseRunnerOptions } from "./hooks.js";
-import type { RunnerView } from "./runner-store.js";
+import type { RunnerView } from "./runner-view.js";
 
 interface Asked {
   readonly what: string;

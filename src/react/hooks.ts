@@ -2,7 +2,8 @@ import { useEffect, useMemo, useRef, useState, useSyncExternalStore } from "reac
 import type { RunnerClient } from "../client/client.js";
 import type { Definitions, InputOf, NameOf, ResultOf } from "../client/definitions.js";
 import { RunnersStore, type RunnersView } from "./runner-list-store.js";
-import { type RunnerHookOptions, RunnerStore, type RunnerView, type Target } from "./runner-store.js";
+import { RunnerStore } from "./runner-store.js";
+import type { RunnerHookOptions, RunnerView, Target } from "./runner-view.js";
 
 /**
  * A runner for the component to create. `input` may be omitted if the definition's input may be `undefined`, or if `start` is

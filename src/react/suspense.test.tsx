@@ -6,7 +6,7 @@ import { expect, test, vi } from "vitest";
 import { openPage } from "../../test/support/page.js";
 import { completed, firstPage, openRunnerServer, piece } from "../../test/support/runner-server.js";
 import { createRunnerHooks, type RunnerHandle, type UseRunnerOptions } from "./hooks.js";
-import type { Target } from "./runner-store.js";
+import type { Target } from "./runner-view.js";
 
 const page = openPage(cleanup);
 

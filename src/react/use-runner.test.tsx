@@ -9,7 +9,7 @@ import { createDeferred } from "../base/async.js";
 import type { RunnerClient } from "../client/client.js";
 import type { RunnerFollower } from "../client/follower.js";
 import { createRunnerHooks, type RunnerHandle, type UseRunnerOptions } from "./hooks.js";
-import type { Target } from "./runner-store.js";
+import type { Target } from "./runner-view.js";
 
 const page = openPage(cleanup);
 

@@ -12,6 +12,7 @@ import type {
   Slice,
 } from "../log/result-log.js";
 import type { AbortReason, RunnerKind, RunnerPhase, RunnerProgress, RunnerStatus } from "../protocol/types.js";
+import { contextOf } from "./context.js";
 import type { RunnerDefinition } from "./definition.js";
 import { Execution } from "./execution.js";
 import { LazySignal } from "./lazy-signal.js";
@@ -381,23 +382,8 @@ export abstract class RunnerCore<R = unknown> implements Runner<R>, PartEvents {
     this.#parts.owner.cleanedUp(this, summary);
   }
 
-  /** Makes the work's context. Its getters create the id, the signal and the services only when the work asks for them. */
   makeContext(): RunnerContext {
-    const { owner } = this.#parts;
-    const work = this.#execution.signal;
-    const name = () => this.id;
-    return {
-      get id() {
-        return name();
-      },
-      get signal() {
-        return work.signal;
-      },
-      session: owner.session,
-      get services() {
-        return owner.services;
-      },
-    };
+    return contextOf(this, this.#parts.owner, this.#execution.signal);
   }
 }
 

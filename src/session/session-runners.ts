@@ -16,11 +16,11 @@ import { LazySignal } from "../runner/lazy-signal.js";
 import type { Runner } from "../runner/runner.js";
 import type { RunnerCore } from "../runner/runner-core.js";
 import type { RunnerOwner } from "../runner/runner-owner.js";
-import type { ActiveSessionEvents } from "./events.js";
 import { IdempotentCreations } from "./idempotency.js";
 import type { Tally } from "./limits.js";
 import { type RunnerChoices, type RunnerOptions, resolveRunnerOptions, takeHolds } from "./options.js";
 import type { Recipe } from "./recipes.js";
+import { endOf, namesOf } from "./runner-events.js";
 import { parseRunnerKey } from "./runner-key.js";
 import { type RunnerEntry, RunnerTable } from "./runner-table.js";
 import type { RunnersOwner } from "./runners-owner.js";
@@ -385,18 +385,4 @@ export class SessionRunners implements RunnerOwner {
   #tell(name: "runner.created" | "runner.started" | "runner.removed", runner: Runner): void {
     this.#owner.host.events.emit(name, () => namesOf(runner));
   }
-}
-
-/**
- * The fields that all events of a runner carry. They name the runner and its definition; `data` and results stay out of events.
- */
-function namesOf({ id, kind, definition }: Runner): ActiveSessionEvents["runner.created"] {
-  return { runner: String(id), kind, ...(definition && { definition: definition.name }) };
-}
-
-/** The payload of `runner.final`. */
-function endOf(runner: Runner, state: LogState): ActiveSessionEvents["runner.final"] {
-  const { status, position, progress, failure, abortReason: reason } = state;
-  const error = status === "failed" ? { error: failure?.cause ?? failure } : {};
-  return { ...namesOf(runner), status, position, progress, ...(reason && { reason }), ...error };
 }
