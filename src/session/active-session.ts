@@ -84,7 +84,7 @@ export interface ActiveSession<Services = unknown> {
    * @throws `INVALID_SOURCE`, `INVALID_OPTION`, `SESSION_ENDED`, `RUNNER_START_FAILED` (`cause`: the error of the source),
    *   `CLIENT_LIMIT_REACHED`, `SERVER_LIMIT_REACHED`, `IDENTITY_NOT_SAVED`
    * @example
-   * const runner = await session.createSequenceRunner(async function* ({ signal });
+   * const runner = await session.createSequenceRunner(async function* ({ signal }) {
    *   for (let page = 1; page <= 3 && !signal.aborted; page++) yield { page };
    * });
    */
@@ -113,7 +113,7 @@ export interface ActiveSession<Services = unknown> {
    * @throws `INVALID_SOURCE` (no function), `INVALID_OPTION`, `SESSION_ENDED`, `CLIENT_LIMIT_REACHED`,
    *   `SERVER_LIMIT_REACHED`, `IDENTITY_NOT_SAVED`
    * @example
-   * const runner = await session.createProcessRunner(async ({ report }) =>;
+   * const runner = await session.createProcessRunner(async ({ report }) => {
    *   report("half way", 2);
    *   return "done";
    * });
