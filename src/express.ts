@@ -1,9 +1,9 @@
 /** The adapter for Express 4.18 and 5. */
 import type { Request, RequestHandler } from "express";
-import type { FrameworkSession } from "./http/client-identity.js";
 import { isBroughtBack } from "./http/framework-session.js";
 import { checkHost, givePrototypeProperty, type IdentityOptions } from "./http/middleware.js";
 import { serveRunner, sessionInstaller, toError } from "./http/node/request.js";
+import type { FrameworkSession } from "./http/request-port.js";
 import { createRunnerHandler, type RunnerRouterOptions } from "./http/router.js";
 import type { ActiveSession } from "./session/active-session.js";
 import type { ActiveSessions } from "./session/active-sessions.js";

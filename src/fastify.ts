@@ -1,12 +1,12 @@
 /** The adapter for Fastify 5: two plugins. */
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from "fastify";
-import type { FrameworkSession } from "./http/client-identity.js";
 import { isBroughtBack, sessionOfStore } from "./http/framework-session.js";
 import { activeSessionProperty, checkHost, type IdentityOptions, pathOf } from "./http/middleware.js";
 import { answerFor, sessionInstaller } from "./http/node/request.js";
 import { writeResponse } from "./http/node/response.js";
-import { exposedName, mergeExposed, type WireResponse } from "./http/request-context.js";
+import type { FrameworkSession } from "./http/request-port.js";
 import { createRunnerHandler, type RunnerRouterOptions as HandlerOptions } from "./http/router.js";
+import { exposedName, mergeExposed, type WireResponse } from "./http/wire-response.js";
 import type { ActiveSession } from "./session/active-session.js";
 import type { ActiveSessions } from "./session/active-sessions.js";
 

@@ -1,12 +1,12 @@
 /** The adapter for Hono 4. */
 import type { Context, MiddlewareHandler } from "hono";
-import type { FrameworkSession } from "./http/client-identity.js";
 import { sessionOfStore } from "./http/framework-session.js";
 import { checkHost, type IdentityOptions, installed } from "./http/middleware.js";
 import { below, mountOf } from "./http/path.js";
-import { commonHeaders, exposedName, mergeExposed } from "./http/request-context.js";
+import type { FrameworkSession } from "./http/request-port.js";
 import { createRunnerHandler, type RunnerRouterOptions } from "./http/router.js";
 import { webAnswerFor, webInstaller } from "./http/web/request.js";
+import { commonHeaders, exposedName, mergeExposed } from "./http/wire-response.js";
 import type { ActiveSession } from "./session/active-session.js";
 import type { ActiveSessions } from "./session/active-sessions.js";
 
@@ -63,7 +63,14 @@ export function activeSession<Services>(
   sessions: ActiveSessions<Services>,
   options: ActiveSessionOptions = {},
 ): MiddlewareHandler<ActiveSessionEnv<Services>> {
-  const install = webInstaller<Context>(sessions, options, frameworkSession);
+  const install = webInstaller<Context>(sessions, options, {
+    frameworkSession,
+    webOf: ({ req }) => req.raw,
+    readAgain:
+      ({ req }) =>
+      () =>
+        req.text(),
+  });
   return async (context, next) => {
     const { port, pending } = install(context, context.req.raw, context.env);
     if (pending !== undefined) await pending;
@@ -153,8 +160,7 @@ export function runnerRouter<Services>(
   const handle = createRunnerHandler(sessions, rest);
   return async (context, next) => {
     const own = below(mount, new URL(context.req.url).pathname); // `context.req.path` is decoded
-    const response =
-      own && (await webAnswerFor(handle, sessions, own, context, context.req.raw, () => context.req.text()));
+    const response = own && (await webAnswerFor(handle, sessions, own, context, context.req.raw));
     if (!response) return next();
     Object.assign(context, { [isOfRunner]: true });
     return response;

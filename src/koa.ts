@@ -1,13 +1,13 @@
 /** The adapter for Koa 2.15 and 3. */
 import type { Context, Middleware } from "koa";
-import type { FrameworkSession } from "./http/client-identity.js";
 import { sessionOfStore } from "./http/framework-session.js";
 import { checkHost, givePrototypeProperty, type IdentityOptions } from "./http/middleware.js";
 import { answerFor, sessionInstaller } from "./http/node/request.js";
 import { streamOfParts } from "./http/node/stream.js";
 import { below, mountOf } from "./http/path.js";
-import { exposedName, mergeExposed } from "./http/request-context.js";
+import type { FrameworkSession } from "./http/request-port.js";
 import { createRunnerHandler, type RunnerRouterOptions as HandlerOptions } from "./http/router.js";
+import { exposedName, mergeExposed } from "./http/wire-response.js";
 import type { ActiveSession } from "./session/active-session.js";
 import type { ActiveSessions } from "./session/active-sessions.js";
 

@@ -6,8 +6,9 @@ import { connect } from "node:net";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { ActiveSessionError } from "../src/base/error.js";
-import type { WireRequest, WireResponse } from "../src/http/request-context.js";
+import type { RouteRequest } from "../src/http/request-context.js";
 import { createRunnerHandler } from "../src/http/router.js";
+import type { WireResponse } from "../src/http/wire-response.js";
 import type { Runner } from "../src/runner/runner.js";
 import type { ActiveSessions } from "../src/session/active-sessions.js";
 import { defineProcessRunner, defineSequenceRunner } from "../src/session/define.js";
@@ -195,7 +196,7 @@ interface Answer {
 
 /** Does not wait for long: a request without an answer after some turns, or with only a part of one, is cancelled. */
 async function answerTo(
-  handle: (request: WireRequest) => Promise<WireResponse>,
+  handle: (request: RouteRequest) => Promise<WireResponse>,
   sessions: ActiveSessions,
   asked: Asked,
   key: string,

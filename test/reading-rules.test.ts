@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test, vi } from "vitest";
 import { createDeferred } from "../src/base/async.js";
-import { RequestSession } from "../src/http/client-identity.js";
+import { RequestContext } from "../src/http/request-context.js";
 import { createRunnerHandler } from "../src/http/router.js";
 import { scopeSelector } from "../src/http/scopes.js";
 import type { ProcessContext } from "../src/runner/process-producer.js";
@@ -10,7 +10,7 @@ import type { RunnerOptions } from "../src/session/options.js";
 import { atEnd } from "./support/cleanup.js";
 import { isPending, listenerCount, openHost, PushSource, turns } from "./support/control.js";
 import { inside } from "./support/inside.js";
-import { wireRequest } from "./support/wire.js";
+import { openPort, wireRequest } from "./support/wire.js";
 
 /** A web stream of these items. */
 function streamOf<T>(items: readonly T[]): ReadableStream<T> {
@@ -1032,20 +1032,8 @@ describe("a generation is larger than every one before it of the same client", (
 describe("a group lives as long as a session of it, or a request that holds it", () => {
   /** A request of Ann's, and what ends it. */
   function openRequest(sessions: ReturnType<typeof openHost>) {
-    const over: (() => void)[] = [];
-    const port = {
-      path: "/",
-      isSecure: false,
-      cookies: undefined,
-      connection: undefined,
-      headersSent: false,
-      setCookie: () => {},
-      forbidSharing: () => {},
-      onOver: (callback: () => void) => void over.push(callback),
-      signal: new AbortController().signal,
-      frameworkSession: undefined,
-    };
-    const request = new RequestSession(
+    const { port, end } = openPort();
+    const request = new RequestContext(
       { sessions: inside(sessions), identify: () => "ann", hasGuests: true, cookies: {} as never },
       {},
       port,
@@ -1054,7 +1042,7 @@ describe("a group lives as long as a session of it, or a request that holds it",
         suffix: undefined,
       },
     );
-    return { request, end: () => over.splice(0).forEach((callback) => void callback()) };
+    return { request, end };
   }
 
   test("a terminated session's group lives until the request ends; refresh keeps the balance (#124, #182)", async () => {

@@ -1,6 +1,7 @@
 /** Ties active sessions to framework sessions that offer data, but no id to rely on. See {@link sessionOfStore}. */
-import type { FrameworkSession } from "./client-identity.js";
+
 import { randomId } from "./cookie.js";
+import type { FrameworkSession } from "./request-port.js";
 
 /** Access to the data of a framework's session. */
 export interface SessionData {

@@ -4,8 +4,9 @@ import { checkFunction, checkOptions } from "../base/check.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 import type { ActiveSessions } from "../session/active-sessions.js";
 import { type Host, isHost } from "../session/host.js";
-import { type RequestPort, RequestSession } from "./client-identity.js";
 import { type CookieOptions, checkCookieOptions, SessionCookie } from "./cookie.js";
+import { RequestContext } from "./request-context.js";
+import type { RequestPort } from "./request-port.js";
 import { everything, type Scope, type Selection, scopeSelector } from "./scopes.js";
 
 /** Options of every adapter's `activeSession`: whose session a request uses. */
@@ -37,20 +38,20 @@ export interface IdentityOptions<Request> {
  * Resolves the identity and scope of a request and attaches them to it. Synchronous unless `identify` is async or there are scopes.
  * Never throws: rejects with errors of `identify`, and `INVALID_IDENTITY`.
  */
-export type Installer<Request> = (request: Request, port: RequestPort) => RequestSession | Promise<RequestSession>;
+export type Installer<Request> = (request: Request, port: RequestPort) => RequestContext | Promise<RequestContext>;
 
 /**
- * Property under which a {@link RequestSession} is stored: on the request or, where the framework makes writing to requests slow, on
+ * Property under which a {@link RequestContext} is stored: on the request or, where the framework makes writing to requests slow, on
  * its array `rawHeaders`. Not a `WeakMap`: its entries cost more in garbage collection than the rest of the work per request. A
  * registered symbol, so that a second copy of the package reads it, too.
  */
 const key = Symbol.for("active-session.request");
 
-/** An object that can carry a {@link RequestSession}. */
-type Holder = object & { [key]?: RequestSession };
+/** An object that can carry a {@link RequestContext}. */
+type Holder = object & { [key]?: RequestContext };
 
 /** Looks in both places: one request may pass adapters that use different ones. */
-function held(request: Holder & { readonly rawHeaders?: Holder }): RequestSession | undefined {
+function held(request: Holder & { readonly rawHeaders?: Holder }): RequestContext | undefined {
   return request[key] ?? request.rawHeaders?.[key];
 }
 
@@ -100,7 +101,7 @@ export function createInstaller<Request extends object>(
   const installation = { sessions, identify, hasGuests: anonymous === "cookie", cookies };
   const warn = (message: string, details: object) => sessions.warn(message, details);
   const settle = (request: Request, port: RequestPort, user: unknown, selection: Selection) => {
-    const own = new RequestSession(installation, request, port, user, selection);
+    const own = new RequestContext(installation, request, port, user, selection);
     const holder = key in request ? request : holderOf(request); // with several adapters, the last one wins
     (holder as Holder)[key] = own;
     return own;
@@ -120,8 +121,8 @@ export function createInstaller<Request extends object>(
   };
 }
 
-/** The {@link RequestSession} of a request. Throws `NOT_INSTALLED`, with `action` in its message. */
-export function installed(request: object, action: string): RequestSession {
+/** The {@link RequestContext} of a request. Throws `NOT_INSTALLED`, with `action` in its message. */
+export function installed(request: object, action: string): RequestContext {
   const own = held(request);
   if (own) return own;
   const requirement = "the request must have passed activeSession(sessions) before";
@@ -134,7 +135,7 @@ export function installed(request: object, action: string): RequestSession {
 const installHint = "Install the adapter's middleware or plugin, activeSession(sessions), in front of what uses it";
 
 /** As {@link installed}, for the routes of runners: throws `NOT_INSTALLED` also if the request belongs to another host. */
-export function installedFor(request: object, sessions: unknown): RequestSession {
+export function installedFor(request: object, sessions: unknown): RequestContext {
   const own = held(request);
   if (own && own.sessions === sessions) return own;
   const requirement = "the request must have passed activeSession(sessions) before, with the same host";

@@ -1,7 +1,7 @@
 /** Paths of the routes of runners. */
 import { ActiveSessionError, describe } from "../base/error.js";
 
-/** The address of a route, taken from a path; see `WireRequest`. */
+/** The address of a route, taken from a path; see `RouteRequest`. */
 export interface Address {
   /** The first segment, not decoded; empty for the mount itself. */
   readonly key: string;

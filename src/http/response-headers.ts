@@ -9,7 +9,7 @@ import { formatOffset } from "../protocol/offset.js";
 import type { AbortReason } from "../protocol/types.js";
 import type { RunnerCore } from "../runner/runner-core.js";
 import { aheadLimitOf } from "../runner/sequence-runner.js";
-import type { ResponseHeaders } from "./request-context.js";
+import type { ResponseHeaders } from "./wire-response.js";
 
 /**
  * Adds the headers of a page or a long-poll (Durable Streams protocol, and our `Runner-…`): `Stream-Up-To-Date`

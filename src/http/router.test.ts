@@ -6,8 +6,8 @@ import { createDeferred } from "../base/async.js";
 import type { Runner } from "../runner/runner.js";
 import type { ActiveSessions } from "../session/active-sessions.js";
 import type { ActiveSessionsOptions, RunnerOptions } from "../session/options.js";
-import type { WireResponse } from "./request-context.js";
 import { createRunnerHandler, type RunnerRouterOptions } from "./router.js";
+import type { WireResponse } from "./wire-response.js";
 
 /** A handler over a host of its own, asked without any server. */
 function open(router: RunnerRouterOptions = {}, host: ActiveSessionsOptions = {}) {

@@ -5,12 +5,13 @@ import type { RunnerDefinition } from "../runner/definition.js";
 import type { Located } from "../session/directory.js";
 import type { Host } from "../session/host.js";
 import { checkOrigin } from "./origin.js";
-import { jsonHeaders, type ResponseHeaders, type WireRequest, type WireResponse } from "./request-context.js";
+import type { RouteRequest } from "./request-context.js";
 import { type RouterSettings, type RunnerRouterOptions, resolveRouterOptions } from "./router-options.js";
 import { abort, acknowledge, head, list, remove, state, stateOf } from "./routes/control.js";
 import { create, stopCreation } from "./routes/create.js";
 import { events, read, unlessGone } from "./routes/read.js";
 import type { Answer, Target } from "./routes/route.js";
+import { jsonHeaders, type ResponseHeaders, type WireResponse } from "./wire-response.js";
 
 export type { RunnerRouterOptions } from "./router-options.js";
 
@@ -18,7 +19,7 @@ export type { RunnerRouterOptions } from "./router-options.js";
  * Answers one request. An error of this library becomes a response with its status and code. Every other error
  * rejects: the error handling of the framework is responsible for it.
  */
-export type RunnerHandler = (request: WireRequest) => Promise<WireResponse>;
+export type RunnerHandler = (request: RouteRequest) => Promise<WireResponse>;
 
 /**
  * Creates the handler that serves the runners of a host over HTTP, independent of any framework. An adapter
@@ -72,20 +73,20 @@ function errorResponse(error: unknown, isHead: boolean, more?: ResponseHeaders):
 type Routes<Route> = Readonly<Record<string, Readonly<Record<string, Route>>>>;
 
 /** Routes of `{mount}`. */
-const mountRoutes: Routes<(sessions: Host, request: WireRequest) => Answer> = {
+const mountRoutes: Routes<(sessions: Host, request: RouteRequest) => Answer> = {
   "": { GET: list },
 };
 
 /** Routes of `{mount}/{name}`, where `name` is that of an exposed definition. */
 const definitionRoutes: Routes<
-  (definition: RunnerDefinition, request: WireRequest, settings: RouterSettings) => Answer
+  (definition: RunnerDefinition, request: RouteRequest, settings: RouterSettings) => Answer
 > = {
   "": { POST: (...asked) => unlessGone(asked[1], () => create(...asked)) },
   abort: { POST: (definition, request) => stopCreation(definition, request, stateOf) },
 };
 
 /** Routes of `{mount}/{key}`. */
-const runnerRoutes: Routes<(target: Target, request: WireRequest, settings: RouterSettings) => Answer> = {
+const runnerRoutes: Routes<(target: Target, request: RouteRequest, settings: RouterSettings) => Answer> = {
   "": { GET: read, HEAD: head, DELETE: remove },
   state: { GET: state },
   events: { GET: events },
@@ -97,7 +98,7 @@ const runnerRoutes: Routes<(target: Target, request: WireRequest, settings: Rout
  * Chooses the routing table by the first segment of the path. The name of a definition begins with a letter and the
  * key of a runner with a digit, so that the two never collide.
  */
-function answer(sessions: Host, settings: RouterSettings, request: WireRequest): Answer {
+function answer(sessions: Host, settings: RouterSettings, request: RouteRequest): Answer {
   const { key } = request;
   if (key === "") return dispatch(mountRoutes, request, (route) => route(sessions, request));
   const definition = settings.exposed.get(key);
@@ -119,7 +120,7 @@ function answer(sessions: Host, settings: RouterSettings, request: WireRequest):
 const warned = new WeakSet<Host>();
 
 /** Warns once, outside production: a page of another origin sends cookies only if it says so, and gets a 404 that does not tell. */
-function hintAtCookies(sessions: Host, { headers }: WireRequest): void {
+function hintAtCookies(sessions: Host, { headers }: RouteRequest): void {
   if (headers.cookie !== undefined || headers.authorization !== undefined) return;
   if (warned.has(sessions) || process.env.NODE_ENV === "production") return;
   warned.add(sessions);
@@ -142,7 +143,7 @@ function unknownDefinition(name: string, { exposed }: RouterSettings): ActiveSes
  */
 function dispatch<Route>(
   routes: Routes<Route>,
-  { action = "", method }: WireRequest,
+  { action = "", method }: RouteRequest,
   answerBy: (route: Route) => Answer,
 ): Answer {
   const methods = Object.hasOwn(routes, action) ? routes[action]! : undefined;
@@ -155,7 +156,7 @@ function dispatch<Route>(
  * @throws `RUNNER_NOT_FOUND` if the key is malformed, was never issued, or belongs to another identity; `RUNNER_GONE`
  *   if the runner has been removed; `CROSS_SITE_REQUEST`
  */
-function locate(sessions: Host, request: WireRequest, settings: RouterSettings): Target | Promise<Target> {
+function locate(sessions: Host, request: RouteRequest, settings: RouterSettings): Target | Promise<Target> {
   const { identity, key } = request;
   const located = identity === undefined ? "unknown" : sessions.directory.locate(identity, key);
   if (!(located instanceof Promise)) return targetOf(located, sessions, request, settings);
@@ -163,7 +164,7 @@ function locate(sessions: Host, request: WireRequest, settings: RouterSettings):
 }
 
 /** The target that the directory has found, or the error that tells why there is none. */
-function targetOf(located: Located, sessions: Host, request: WireRequest, { allowedOrigins }: RouterSettings): Target {
+function targetOf(located: Located, sessions: Host, request: RouteRequest, { allowedOrigins }: RouterSettings): Target {
   const { method, headers } = request;
   if (located === "unknown") {
     hintAtCookies(sessions, request);

@@ -1,6 +1,6 @@
 /** Reads the body of a request of `node:http`. */
 import type { IncomingMessage } from "node:http";
-import { checkEncoding, type RequestBody, tooLarge } from "../request-context.js";
+import { checkEncoding, type RequestBody, tooLarge } from "../request-port.js";
 
 /**
  * Reads the body as UTF-8, or takes `request.body` where a parser in front has consumed the stream. Stops at the limit: no more than

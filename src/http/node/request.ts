@@ -1,15 +1,12 @@
 /** Shared by the adapters for `node:http` and for frameworks built on it: attaching sessions to requests, serving runners. */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Ending } from "../../base/async.js";
 import type { ActiveSessions } from "../../session/active-sessions.js";
-import type { TaggedIdentity } from "../../session/identity.js";
-import type { Session } from "../../session/session.js";
-import type { FrameworkSession, RequestPort, RequestSession } from "../client-identity.js";
 import { createInstaller, type IdentityOptions, installedFor, pathOf, queryOf } from "../middleware.js";
-import { type Address, addressOf } from "../path.js";
-import type { RequestBody, WireRequest, WireResponse } from "../request-context.js";
+import { addressOf } from "../path.js";
+import type { FrameworkSession, RequestBody, RequestPort } from "../request-port.js";
 import type { RunnerHandler } from "../router.js";
 import { forbidSharing } from "../sharing.js";
+import type { WireResponse } from "../wire-response.js";
 import { readBody } from "./body.js";
 import { isOver, onResponseOver, ResponseEnding, writeResponse } from "./response.js";
 
@@ -39,8 +36,8 @@ class NodePort<Request> implements RequestPort {
   readonly #request: Request;
   readonly #raw: IncomingMessage;
   readonly #response: ServerResponse;
-  /** Made at first access: most requests never read their signal. */
-  #connection: ResponseEnding | undefined;
+  /** Made at first access: most requests never ask for it. */
+  #over: ResponseEnding | undefined;
   /** True once {@link forbidSharing} has wrapped the response; to wrap it twice would only cost time. */
   #isUnshared = false;
 
@@ -50,6 +47,24 @@ class NodePort<Request> implements RequestPort {
     this.#request = request;
     this.#raw = raw;
     this.#response = response;
+  }
+
+  get method(): string {
+    return this.#raw.method ?? "GET";
+  }
+
+  get query(): URLSearchParams {
+    return queryOf(this.#raw.url ?? "");
+  }
+
+  /** Parsed by Node at first access. */
+  get headers(): RequestPort["headers"] {
+    return this.#raw.headers;
+  }
+
+  /** See {@link readBody}. */
+  readBody(limit: number): Promise<RequestBody> {
+    return readBody(this.#raw, limit);
   }
 
   /** See {@link RequestPort.path}. */
@@ -71,11 +86,6 @@ class NodePort<Request> implements RequestPort {
     return cookiesOf(this.#raw.rawHeaders);
   }
 
-  /** HTTP/1 only: the compatibility API of HTTP/2 gives a restricted proxy of the socket. */
-  get connection(): object | undefined {
-    return this.#raw.httpVersionMajor === 1 ? this.#raw.socket : undefined;
-  }
-
   /** See {@link RequestPort.headersSent}. */
   get headersSent(): boolean {
     return this.#response.headersSent;
@@ -95,8 +105,12 @@ class NodePort<Request> implements RequestPort {
 
   /** See {@link RequestPort.signal}. */
   get signal(): AbortSignal {
-    this.#connection ??= new ResponseEnding(this.#response);
-    return this.#connection.signal;
+    return this.over.signal;
+  }
+
+  get over(): ResponseEnding {
+    this.#over ??= new ResponseEnding(this.#response);
+    return this.#over;
   }
 
   /** Also where the response waits behind another on its connection; see {@link onResponseOver}. */
@@ -147,67 +161,6 @@ export function sessionInstaller<Request extends object>(
   };
 }
 
-/** A request to a route of runners. Members that few routes need are computed on access. */
-class NodeWireRequest implements WireRequest {
-  /** The HTTP method, in capitals. */
-  readonly method: string;
-  /** See {@link WireRequest.key}. */
-  readonly key: string;
-  /** See {@link WireRequest.action}. */
-  readonly action: string | undefined;
-  /** Parsed by us, not by the framework; see {@link queryOf}. */
-  readonly query: URLSearchParams;
-  /** Read once, when the request arrives: the routes check ownership against it. */
-  readonly identity: TaggedIdentity | undefined;
-  readonly #own: RequestSession;
-  readonly #raw: IncomingMessage;
-  /** See {@link WireRequest.over}. */
-  readonly over: Ending;
-
-  /** @throws errors of the identity: `INVALID_IDENTITY`, errors of `identify` */
-  constructor(own: RequestSession, { key, action }: Address, raw: IncomingMessage, response: ServerResponse) {
-    this.method = raw.method ?? "GET";
-    this.key = key;
-    this.action = action;
-    this.query = queryOf(raw.url ?? "");
-    // May throw, for example `INVALID_IDENTITY`: before anything of the request has been done.
-    this.identity = own.identity;
-    this.#own = own;
-    this.#raw = raw;
-    this.over = new ResponseEnding(response);
-  }
-
-  /** Parsed by Node at first access. */
-  get headers(): WireRequest["headers"] {
-    return this.#raw.headers;
-  }
-
-  /** As the framework's proxy settings say; see {@link NodeFramework.hostOf}. */
-  get host(): string | undefined {
-    return this.#own.host;
-  }
-
-  /** See {@link RequestSession.cameBackTo}. */
-  cameBackTo(session: Session): void {
-    this.#own.cameBackTo(session);
-  }
-
-  /** See {@link RequestSession.find}. */
-  findSession(): Session | undefined {
-    return this.#own.find();
-  }
-
-  /** See {@link RequestSession.session}, and the errors there. */
-  openSession(): Session {
-    return this.#own.session;
-  }
-
-  /** See {@link readBody}. */
-  readBody(limit: number): Promise<RequestBody> {
-    return readBody(this.#raw, limit);
-  }
-}
-
 /**
  * Answers a request below the mount of the routes of runners, for frameworks that write responses themselves.
  * @param handle made by `createRunnerHandler`
@@ -229,9 +182,7 @@ export async function answerFor(
   // Express strips the mount from `url`; the original tells whether this is the application's home page.
   const address = addressOf(path, method, pathOf(raw.originalUrl ?? raw.url ?? "") === "/");
   if (!address) return undefined;
-  const own = installedFor(request, sessions);
-  if (own.isPending) await own.resolve(); // the routes await an async `identify` themselves
-  const wire = await handle(new NodeWireRequest(own, address, raw, response));
+  const wire = await handle(await installedFor(request, sessions).routeTo(address));
   if (wire.status === 413) response.shouldKeepAlive = false; // do not read the rest of the body for the sake of the connection
   return wire;
 }

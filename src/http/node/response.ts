@@ -2,7 +2,8 @@
 import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { type Ending, noop, startTimer } from "../../base/async.js";
-import { drainTimeout, exposedName, mergeExposed, requestIsOver, type WireResponse } from "../request-context.js";
+import { requestIsOver } from "../request-port.js";
+import { drainTimeout, exposedName, mergeExposed, type WireResponse } from "../wire-response.js";
 
 /**
  * Ends when the response is over or its client has disconnected. It listens to the response from the first call-back or the first

@@ -3,16 +3,17 @@ import type { AbortReason } from "../../protocol/types.js";
 import type { RunnerCore } from "../../runner/runner-core.js";
 import type { Host } from "../../session/host.js";
 import { parseAcknowledgement } from "../query.js";
-import { jsonHeaders, noContent, type WireRequest, type WireResponse } from "../request-context.js";
+import type { RouteRequest } from "../request-context.js";
 import { addAheadLimit, addHeadHeaders } from "../response-headers.js";
 import { tellResponses } from "../sse-response.js";
+import { jsonHeaders, noContent, type WireResponse } from "../wire-response.js";
 import type { Target } from "./route.js";
 
 /**
  * `GET {mount}`: the states of all runners of the client, in order of creation. An unknown client gets an empty list.
  * Listing does not reset idle timers.
  */
-export async function list(sessions: Host, { identity }: WireRequest): Promise<WireResponse> {
+export async function list(sessions: Host, { identity }: RouteRequest): Promise<WireResponse> {
   const runners = identity === undefined ? [] : await sessions.directory.runnersOf(identity);
   const states = await Promise.all(runners.map((runner) => runner.state()));
   return { status: 200, headers: jsonHeaders(), body: JSON.stringify(states) };
@@ -41,7 +42,7 @@ export async function stateOf(runner: RunnerCore): Promise<WireResponse> {
  * request names: an acknowledgement from another device of the same user is no sign of life of this one.
  * @throws `INVALID_ARGUMENT`, `POSITION_AHEAD`, `RUNNER_GONE`
  */
-export async function acknowledge({ runner }: Target, { query }: WireRequest): Promise<WireResponse> {
+export async function acknowledge({ runner }: Target, { query }: RouteRequest): Promise<WireResponse> {
   const { position, response } = parseAcknowledgement(query);
   await runner.acknowledge(position);
   tellResponses(runner, position, response);

@@ -11,8 +11,9 @@ import type { Runner } from "../../runner/runner.js";
 import type { Source } from "../../runner/source.js";
 import { defineProcessRunner, defineSequenceRunner } from "../../session/define.js";
 import type { ActiveSessionsOptions } from "../../session/options.js";
-import type { RequestBody, WireResponse } from "../request-context.js";
+import type { RequestBody } from "../request-port.js";
 import { createRunnerHandler, type RunnerRouterOptions } from "../router.js";
+import type { WireResponse } from "../wire-response.js";
 
 const jsonType = { "content-type": "application/json" };
 

@@ -9,9 +9,10 @@ import type { Idempotency } from "../../session/idempotency.js";
 import type { Session } from "../../session/session.js";
 import { nextCursor } from "../cursor.js";
 import { boundedMinimum, type FirstPageQuery, parseFirstPageQuery } from "../query.js";
-import { jsonHeaders, noContent, type WireRequest, type WireResponse } from "../request-context.js";
+import type { RouteRequest } from "../request-context.js";
 import { addReadHeaders } from "../response-headers.js";
 import { readWaiting, type WaitingReadTarget } from "../waiting-read.js";
+import { jsonHeaders, noContent, type WireResponse } from "../wire-response.js";
 
 /** Limits of a creation. */
 export interface CreationSettings {
@@ -68,18 +69,19 @@ export function exposedByName(action: string, definitions: unknown): ReadonlyMap
  */
 export async function create(
   definition: RunnerDefinition,
-  request: WireRequest,
+  request: RouteRequest,
   settings: CreationSettings,
 ): Promise<WireResponse> {
-  checkContentType(request.headers);
+  const { headers, identity: former } = request;
+  checkContentType(headers);
   const query = parseFirstPageQuery(request.query, settings);
-  const key = idempotencyKey(request.headers);
+  const key = idempotencyKey(headers);
   const { input, text } = await readInput(definition, request, settings.bodyLimit);
   const once = key === undefined ? undefined : { key: scoped(definition, key), fingerprint: fingerprintOf(text) };
   const { session, creating } = known(request, once) ?? (await createNew(definition, request, input, once));
   const { handover } = session; // taken before the await: the next owner has another
   // A client that gets its identity with this answer cannot repeat or stop the request if the answer is lost.
-  const isNew = session.identity !== request.identity;
+  const isNew = session.identity !== former;
   // A source may be slow to open; the session may move to another identity meanwhile.
   const runner = await unlessEnded(creating, handover);
   const options = { limits: settings.pageLimits, mayBeRepeated: once !== undefined, isNew };
@@ -101,14 +103,14 @@ interface Creating {
  */
 export async function stopCreation(
   definition: RunnerDefinition,
-  request: WireRequest,
+  request: RouteRequest,
   answer: (runner: RunnerCore) => Promise<WireResponse>,
 ): Promise<WireResponse> {
   const key = idempotencyKey(request.headers);
   if (key === undefined) throw invalid("Idempotency-Key", "there", undefined);
   // Keys belong to a client: without an identity no creation can match.
   if (request.identity === undefined) throw new ActiveSessionError("RUNNER_NOT_FOUND", "There is no such runner");
-  const runner = request.openSession().stopCreated(scoped(definition, key));
+  const runner = request.session.stopCreated(scoped(definition, key));
   return runner ? answer(runner) : noContent();
 }
 
@@ -116,8 +118,8 @@ export async function stopCreation(
  * Finds the creation that an earlier request with the same idempotency key has begun. Comes before the validation: an
  * input that was valid at first may not be valid any more.
  */
-function known(request: WireRequest, once: Idempotency | undefined): Creating | undefined {
-  const session = once && request.findSession();
+function known(request: RouteRequest, once: Idempotency | undefined): Creating | undefined {
+  const session = once && request.find();
   const creating = once && session?.findCreated(once);
   return session && creating && { session, creating };
 }
@@ -125,13 +127,13 @@ function known(request: WireRequest, once: Idempotency | undefined): Creating | 
 /** Validates the input, then opens the session and begins the creation. */
 async function createNew(
   definition: RunnerDefinition,
-  request: WireRequest,
+  request: RouteRequest,
   input: unknown,
   once: Idempotency | undefined,
 ): Promise<Creating> {
   const checked = await validateInput(definition, input);
   if (!once && request.over.aborted) throw request.over.reason; // without a key no later request could find the runner
-  const session = request.openSession();
+  const session = request.session;
   return { session, creating: session.createChecked(definition, checked, once) };
 }
 
@@ -153,7 +155,7 @@ interface FirstPageOptions {
  */
 async function firstPage(
   target: WaitingReadTarget,
-  request: WireRequest,
+  request: RouteRequest,
   query: FirstPageQuery,
   { limits, mayBeRepeated, isNew }: FirstPageOptions,
 ): Promise<WireResponse> {
@@ -182,7 +184,7 @@ async function firstPage(
  */
 async function readFirst(
   target: WaitingReadTarget,
-  request: WireRequest,
+  request: RouteRequest,
   query: FirstPageQuery,
   limits: JsonLimits,
 ): Promise<Slice<unknown>> {
@@ -218,7 +220,7 @@ function bodyOf(runner: RunnerCore, slice: Slice<unknown>, isKept: boolean): str
 // --- the request -----------------------------------------------------------------------------------------------------
 
 /** Request headers, lower-case names. */
-type Headers = WireRequest["headers"];
+type Headers = RouteRequest["headers"];
 
 /**
  * Requires `application/json`. A page of another site can send a form without a CORS preflight, but not JSON (Fetch
@@ -264,7 +266,7 @@ function fingerprintOf(text: string): string {
  */
 async function readInput(
   definition: RunnerDefinition,
-  request: WireRequest,
+  request: RouteRequest,
   limit: number,
 ): Promise<{ readonly input: unknown; readonly text: string }> {
   const body = await request.readBody(limit);

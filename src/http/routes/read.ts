@@ -7,12 +7,13 @@ import { headerNames } from "../../protocol/headers.js";
 import type { RunnerCore } from "../../runner/runner-core.js";
 import { nextCursor } from "../cursor.js";
 import { boundedMinimum, parseEventsQuery, parseReadQuery, type ReadQuery } from "../query.js";
-import { commonHeaders, jsonHeaders, noContent, type WireRequest, type WireResponse } from "../request-context.js";
+import type { RouteRequest } from "../request-context.js";
 import { addAheadLimit, addReadHeaders } from "../response-headers.js";
 import type { RouterSettings } from "../router-options.js";
 import { eventSourceForm, ProtocolForm } from "../sse-form.js";
 import { type SseOptions, SseResponse } from "../sse-response.js";
 import { readWaiting } from "../waiting-read.js";
+import { commonHeaders, jsonHeaders, noContent, type WireResponse } from "../wire-response.js";
 import type { Answer, Target } from "./route.js";
 
 /**
@@ -22,7 +23,7 @@ import type { Answer, Target } from "./route.js";
  * @throws `INVALID_ARGUMENT`, `POSITION_GONE`, `POSITION_AHEAD`, `RUNNER_GONE`, `RUNNER_START_FAILED`,
  *   `RESULT_NOT_SERIALIZABLE`, `ITEM_TOO_LARGE`, `CLIENT_LIMIT_REACHED`, `SERVER_LIMIT_REACHED`
  */
-export function read(target: Target, request: WireRequest, settings: RouterSettings): Answer {
+export function read(target: Target, request: RouteRequest, settings: RouterSettings): Answer {
   const query = parseReadQuery(request.query, settings);
   if (query.live === "sse") return unlessGone(request, () => tail(target, request, query, settings));
   if (query.live === "long-poll") return unlessGone(request, () => poll(target, request, query, settings));
@@ -34,7 +35,7 @@ export function read(target: Target, request: WireRequest, settings: RouterSetti
  * application. Errors of this library are rethrown all the same.
  * @param answerIt makes the response; may throw or reject
  */
-export async function unlessGone(request: WireRequest, answerIt: () => Answer): Promise<WireResponse> {
+export async function unlessGone(request: RouteRequest, answerIt: () => Answer): Promise<WireResponse> {
   try {
     return await answerIt();
   } catch (error) {
@@ -49,7 +50,7 @@ export async function unlessGone(request: WireRequest, answerIt: () => Answer): 
  */
 function page(
   { runner, session: { handover } }: Target,
-  request: WireRequest,
+  request: RouteRequest,
   query: ReadQuery,
   { pageLimits: json }: RouterSettings,
 ): Answer {
@@ -72,7 +73,7 @@ function page(
 /** The response to a page: 304 if `If-None-Match` has its `ETag`. A page from the tail has no `ETag`. */
 function pageOf(
   runner: RunnerCore,
-  request: WireRequest,
+  request: RouteRequest,
   { offset, cursor }: ReadQuery,
   slice: Slice<unknown>,
 ): WireResponse {
@@ -94,7 +95,7 @@ function pageOf(
  */
 async function poll(
   { runner, session: { handover } }: Target,
-  { over }: WireRequest,
+  { over }: RouteRequest,
   query: ReadQuery,
   { pageLimits: limits }: RouterSettings,
 ): Promise<WireResponse> {
@@ -113,7 +114,7 @@ async function poll(
 /** Streams new items over SSE, in the form of the Durable Streams protocol. */
 function tail(
   target: Target,
-  { over }: WireRequest,
+  { over }: RouteRequest,
   query: ReadQuery,
   settings: RouterSettings,
 ): Promise<WireResponse> {
@@ -132,7 +133,7 @@ function tail(
  * its `Last-Event-ID`, makes room.
  * @throws `INVALID_ARGUMENT`, and what {@link read} throws
  */
-export function events(target: Target, request: WireRequest, settings: RouterSettings): Answer {
+export function events(target: Target, request: RouteRequest, settings: RouterSettings): Answer {
   const { query, headers, over } = request;
   const offset = parseEventsQuery(query, headers["last-event-id"] as string | undefined);
   if (offset === "end") return noContent();

@@ -1,7 +1,7 @@
 /** Types shared by the routes. */
 import type { RunnerCore } from "../../runner/runner-core.js";
 import type { Session } from "../../session/session.js";
-import type { WireResponse } from "../request-context.js";
+import type { WireResponse } from "../wire-response.js";
 
 /** The runner that a request addresses. */
 export interface Target {

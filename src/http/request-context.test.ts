@@ -1,24 +1,18 @@
 import { describe, expect, test } from "vitest";
 import { openHost, turns } from "../../test/support/control.js";
 import { inside } from "../../test/support/inside.js";
+import { openPort } from "../../test/support/wire.js";
 import type { ActiveSessions } from "../session/active-sessions.js";
-import { RequestSession } from "./client-identity.js";
+import { RequestContext } from "./request-context.js";
 
 /** A request of Ann's, how many wait for its end, and what ends it. */
 function openRequest(sessions: ActiveSessions) {
-  const over: (() => void)[] = [];
-  const port = {
-    ...{ path: "/", isSecure: false, cookies: undefined, connection: undefined, headersSent: false },
-    ...{ signal: new AbortController().signal, frameworkSession: undefined },
-    setCookie: () => {},
-    forbidSharing: () => {},
-    onOver: (callback: () => void) => void over.push(callback),
-  };
+  const { port, over, end } = openPort();
   const installation = { sessions, identify: undefined, hasGuests: true, cookies: {} as never };
-  const request = new RequestSession({ ...installation, sessions: inside(installation.sessions) }, {}, port, "ann", {
+  const request = new RequestContext({ ...installation, sessions: inside(installation.sessions) }, {}, port, "ann", {
     suffix: undefined,
   });
-  return { request, over, end: () => over.splice(0).forEach((callback) => void callback()) };
+  return { request, over, end };
 }
 
 describe("a request that has got its session", () => {
