@@ -43,28 +43,6 @@ const responseEnded = new ActiveSessionError("RUNNER_GONE", "The response has en
 async function* noFrames(): AsyncGenerator<string, void, undefined> {}
 
 /**
- * Key of a runner's open responses by their ids: acknowledgements arrive on other connections. A global symbol, so
- * that two copies of this package share it.
- */
-const openResponses = Symbol.for("active-session.responses");
-
-/** A runner that may have open responses. */
-type Followed = RunnerCore & { [openResponses]?: Map<string, SseResponse> };
-
-/**
- * Passes an acknowledgement on to the open responses of a runner. The response that it names is renewed; all those
- * that wait for room check again.
- * @param position everything before it has been received
- * @param id the response that is named; `undefined` renews none
- */
-export function tellResponses(runner: Followed, position: number, id: string | undefined): void {
-  const responses = runner[openResponses];
-  if (!responses) return;
-  if (id !== undefined) responses.get(id)?.renew(position);
-  for (const response of responses.values()) response.acknowledged(position);
-}
-
-/**
  * A live response as Server-Sent Events: follows a runner from a position on, and ends when it has lived long enough.
  *
  *     open ──the runner closes──▶ last frame ──written──▶ ended
@@ -85,7 +63,7 @@ export function tellResponses(runner: Followed, position: number, id: string | u
 export class SseResponse {
   /** Names the response in acknowledgements. Must not be guessable, because it renews the response. */
   readonly id = randomUUID();
-  readonly #runner: Followed;
+  readonly #runner: RunnerCore;
   readonly #options: SseOptions;
   readonly #ended = new LazySignal();
   readonly #openedAt = performance.now();
@@ -94,6 +72,7 @@ export class SseResponse {
   #received = 0;
   #offOver: () => void = noop;
   #offHandover: () => void = noop;
+  #offAcknowledged: () => void = noop;
   #stopRotation: () => void = noop;
   #stopHeartbeat: () => void = noop;
   /** The latest read that had to wait. */
@@ -110,8 +89,11 @@ export class SseResponse {
     this.#lease = runner.openRead();
     this.#offOver = options.over.onAbort(() => this.#end());
     this.#offHandover = session.handover.onAbort(() => this.#end());
-    this.#runner[openResponses] ??= new Map();
-    this.#runner[openResponses].set(this.id, this);
+    this.#offAcknowledged = runner.onAcknowledged((position, response) => {
+      // Only the response that is named: an acknowledgement from another device of the same user is no sign of life of this one.
+      if (response === this.id) this.renew(position);
+      else this.#makeRoom(position);
+    });
     this.renew(0);
     this.#beatIn(options.heartbeat);
   }
@@ -158,7 +140,7 @@ export class SseResponse {
   }
 
   /** Everything before `position` has been acknowledged, by any client: there may be room. */
-  acknowledged(position: number): void {
+  #makeRoom(position: number): void {
     this.#received = Math.max(this.#received, position);
     this.#onSignOfLife();
   }
@@ -166,7 +148,7 @@ export class SseResponse {
   /** A sign of life: the client has received everything before `position`. Restarts the rotation timer. */
   renew(position: number): void {
     if (this.#ended.aborted) return;
-    this.acknowledged(position);
+    this.#makeRoom(position);
     this.#stopRotation();
     this.#stopRotation = startTimer(this.#options.rotateAfter, () => this.#end());
   }
@@ -333,7 +315,7 @@ export class SseResponse {
     this.#offHandover();
     this.#lease.release();
     this.#onSignOfLife();
-    this.#runner[openResponses]?.delete(this.id);
+    this.#offAcknowledged();
     this.#ended.abort(responseEnded);
     this.#wait?.cancel(responseEnded);
   }

@@ -16,26 +16,16 @@ import { contextOf } from "./context.js";
 import type { RunnerDefinition } from "./definition.js";
 import { Execution } from "./execution.js";
 import { LazySignal } from "./lazy-signal.js";
-import type { RunnerContext, StartedProducer } from "./producer.js";
+import type { RunnerContext } from "./producer.js";
 import type { Runner } from "./runner.js";
-import type { PartEvents, RunnerLink } from "./runner-link.js";
-import type { RunnerOwner, RunnerSettings } from "./runner-owner.js";
+import type { PartEvents, RunnerParts } from "./runner-link.js";
 import { RunnerReader } from "./runner-reader.js";
 import { abortError, isBackgroundCompleted, phaseOf, workStateOf } from "./runner-state.js";
 import { onSharedAbort } from "./shared-listener.js";
 import type { ReadOptions, RequiredReadOptions, RunnerId, RunnerResult, RunnerState } from "./types.js";
 
-/** The parts that a runner is composed of. */
-export interface RunnerParts<R> {
-  readonly owner: RunnerOwner;
-  /** Holds the results, and the positions of reading. */
-  readonly log: ResultLog<R>;
-  /** Fills the log. */
-  readonly producer: StartedProducer;
-  readonly settings: RunnerSettings;
-  /** Receives the events of log and producer. */
-  readonly link: RunnerLink;
-}
+/** See {@link RunnerCore.onAcknowledged}. */
+type AcknowledgementCallback = (position: number, response: string | undefined) => void;
 
 /**
  * The runner as sessions and routes use it: a {@link Runner}, which tells the order of things, with the members that applications do not
@@ -62,6 +52,8 @@ export abstract class RunnerCore<R = unknown> implements Runner<R>, PartEvents {
   #lastAbort: AbortResult | undefined;
   /** Set once the runner is disposed. */
   #disposal: Promise<CleanupSummary> | undefined;
+  /** Created with the first {@link onAcknowledged}. */
+  #onAcknowledged: Set<AcknowledgementCallback> | undefined;
   /** Stops following the application's signal. */
   #offSignal: () => void = noop;
 
@@ -197,10 +189,11 @@ export abstract class RunnerCore<R = unknown> implements Runner<R>, PartEvents {
   }
 
   /**
-   * Acknowledges everything before `position`. Counts as a use of the runner.
+   * Acknowledges everything before `position`, and tells the responses that follow. Counts as a use of the runner.
+   * @param response the response that the client names, as the one that has brought it this far
    * @throws `POSITION_AHEAD` if the position has not been handed out, `RUNNER_GONE`
    */
-  async acknowledge(position: number): Promise<void> {
+  async acknowledge(position: number, response?: string): Promise<void> {
     this.checkReadable();
     const lease = this.hold();
     try {
@@ -208,6 +201,18 @@ export abstract class RunnerCore<R = unknown> implements Runner<R>, PartEvents {
     } finally {
       lease.release();
     }
+    if (this.#onAcknowledged) for (const tell of [...this.#onAcknowledged]) tell(position, response);
+  }
+
+  /**
+   * Calls back after each acknowledgement by a client, on whatever connection it has come.
+   * @param callback gets the position, and the id of the response that the client has named, if any. Must not throw
+   * @returns removes the callback
+   */
+  onAcknowledged(callback: AcknowledgementCallback): () => void {
+    this.#onAcknowledged ??= new Set();
+    const callbacks = this.#onAcknowledged.add(callback);
+    return () => callbacks.delete(callback);
   }
 
   /** Suspends the idle time-outs of runner and session. */

@@ -1,6 +1,7 @@
 import type { ActiveSessionError } from "../base/error.js";
-import type { LogEvents, LogState } from "../log/result-log.js";
-import type { ProducerEvents } from "./producer.js";
+import type { LogEvents, LogState, ResultLog } from "../log/result-log.js";
+import type { ProducerEvents, StartedProducer } from "./producer.js";
+import type { RunnerOwner, RunnerSettings } from "./runner-owner.js";
 
 /** The events of a runner's log and producer. */
 export type PartEvents = Required<LogEvents> & ProducerEvents;
@@ -31,4 +32,16 @@ export class RunnerLink implements PartEvents {
   onLateError(error: unknown): void {
     this.runner?.onLateError(error);
   }
+}
+
+/** The parts that a runner is composed of. */
+export interface RunnerParts<R> {
+  readonly owner: RunnerOwner;
+  /** Holds the results, and the positions of reading. */
+  readonly log: ResultLog<R>;
+  /** Fills the log. */
+  readonly producer: StartedProducer;
+  readonly settings: RunnerSettings;
+  /** Receives the events of log and producer. */
+  readonly link: RunnerLink;
 }

@@ -5,7 +5,6 @@ import type { Host } from "../../session/host.js";
 import { parseAcknowledgement } from "../query.js";
 import type { RouteRequest } from "../request-context.js";
 import { addAheadLimit, addHeadHeaders } from "../response-headers.js";
-import { tellResponses } from "../sse-response.js";
 import { jsonHeaders, noContent, type WireResponse } from "../wire-response.js";
 import type { Target } from "./route.js";
 
@@ -38,14 +37,12 @@ export async function stateOf(runner: RunnerCore): Promise<WireResponse> {
 }
 
 /**
- * `POST {mount}/{key}/ack`: acknowledges everything before `offset`, 204. Renews only the event stream that the
- * request names: an acknowledgement from another device of the same user is no sign of life of this one.
+ * `POST {mount}/{key}/ack`: acknowledges everything before `offset`, 204. Renews the event stream that the request names.
  * @throws `INVALID_ARGUMENT`, `POSITION_AHEAD`, `RUNNER_GONE`
  */
 export async function acknowledge({ runner }: Target, { query }: RouteRequest): Promise<WireResponse> {
   const { position, response } = parseAcknowledgement(query);
-  await runner.acknowledge(position);
-  tellResponses(runner, position, response);
+  await runner.acknowledge(position, response);
   return noContent();
 }
 
