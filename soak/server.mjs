@@ -4,9 +4,9 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 import { queryObjects } from "node:v8";
 import { createActiveSessions } from "../dist/index.js";
 import { activeSession, rotateSession, runnerRouter } from "../dist/node.js";
-import { Runner } from "../dist/runner/runner.js";
-import { ActiveSession } from "../dist/session/active-session.js";
-import { SessionGroup } from "../dist/session/session-group.js";
+import { RunnerCore } from "../dist/runner/runner-core.js";
+import { SessionCore } from "../dist/session/session-core.js";
+import { GroupCore } from "../dist/session/session-group.js";
 import { watchDurations } from "./lib/durations.mjs";
 import { connections, crowded, freeze, roomy, router, tight } from "./settings.mjs";
 import { definitions, sources } from "./work.mjs";
@@ -158,7 +158,7 @@ const questions = {
   answers: () => ({ answers: Object.fromEntries(answers), problems }),
   /** Of what is over nothing may be left. */
   objects() {
-    const kept = { ActiveSession, Runner, SessionGroup };
+    const kept = { ActiveSession: SessionCore, Runner: RunnerCore, SessionGroup: GroupCore };
     return Object.fromEntries(Object.entries(kept).map(([name, of]) => [name, queryObjects(of, { format: "count" })]));
   },
   async close() {

@@ -11,6 +11,7 @@ export type { ErrorCode } from "./base/error-codes.js";
 export {
   type CreateOptions,
   createClient,
+  type ListOptions,
   type PageOptions,
   type RequestOptions,
   type RunnerClient,

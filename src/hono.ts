@@ -63,14 +63,7 @@ export function activeSession<Services>(
   sessions: ActiveSessions<Services>,
   options: ActiveSessionOptions = {},
 ): MiddlewareHandler<ActiveSessionEnv<Services>> {
-  const install = webInstaller<Context>(sessions, options, {
-    frameworkSession,
-    webOf: ({ req }) => req.raw,
-    readAgain:
-      ({ req }) =>
-      () =>
-        req.text(),
-  });
+  const install = webInstaller<Context>(sessions, options, frameworkSession);
   return async (context, next) => {
     const { port, pending } = install(context, context.req.raw, context.env);
     if (pending !== undefined) await pending;
@@ -160,7 +153,8 @@ export function runnerRouter<Services>(
   const handle = createRunnerHandler(sessions, rest);
   return async (context, next) => {
     const own = below(mount, new URL(context.req.url).pathname); // `context.req.path` is decoded
-    const response = own && (await webAnswerFor(handle, sessions, own, context, context.req.raw));
+    const response =
+      own && (await webAnswerFor(handle, sessions, own, context, context.req.raw, () => context.req.text()));
     if (!response) return next();
     Object.assign(context, { [isOfRunner]: true });
     return response;

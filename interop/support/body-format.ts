@@ -3,7 +3,7 @@
  * or text is one item, its base64 text, and the answers of our handler are turned back into the bytes that were appended. What
  * they say of offsets, status and caching stays as it is.
  */
-import type { WireResponse } from "../../src/http/request-context.js";
+import type { WireResponse } from "../../src/http/wire-response.js";
 
 /** How the appends of a stream become items, and answers become what the suite reads. */
 export interface BodyFormat {

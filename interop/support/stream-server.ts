@@ -14,6 +14,7 @@ import { activeSession } from "../../src/node.js";
 import { formatOffset } from "../../src/protocol/offset.js";
 import type { SequenceRunner } from "../../src/runner/sequence-runner.js";
 import type { ActiveSession } from "../../src/session/active-session.js";
+import { inside } from "../../test/support/inside.js";
 import { type BodyFormat, encodeAnswer, formatOf } from "./body-format.js";
 import { PushQueue } from "./push-queue.js";
 
@@ -60,7 +61,7 @@ export async function startStreamServer(): Promise<StreamServer> {
     limits: { runnersPerClient: never, openReadsPerClient: never },
   });
   const withSession = activeSession(sessions, { identify: () => "the suite" });
-  const handle = createRunnerHandler(sessions, { longPollTimeout: 2 });
+  const handle = createRunnerHandler(inside(sessions), { longPollTimeout: 2 });
   const streams = new Map<string, Stream>();
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -1,6 +1,7 @@
 import { abortable, createDeferred, noop } from "../base/async.js";
 import { CodedError } from "../base/coded-error.js";
-import type { RunnerStateBody } from "../protocol/types.js";
+import { labelHeader } from "../protocol/headers.js";
+import type { RunnerStateBody, RunnerStatus } from "../protocol/types.js";
 import { backOff } from "./backoff.js";
 import { type Received, requestPage } from "./connection.js";
 import type { Definitions, InputOf, NameOf, ResultOf, Untyped } from "./definitions.js";
@@ -30,6 +31,20 @@ export interface PageOptions extends RequestOptions {
   readonly timeout?: number | undefined;
 }
 
+/** Options of listing runners: which of them. All conditions have to be met. */
+export interface ListOptions extends RequestOptions {
+  /** Only those with this label. Default: all. */
+  readonly label?: string | undefined;
+  /** Only those of the definition with this name. Default: all. */
+  readonly name?: string | undefined;
+  /** Only those with this status. Default: all. */
+  readonly status?: RunnerStatus | undefined;
+  /** At most so many, 1 to 1000. Default: 1000. */
+  readonly limit?: number | undefined;
+  /** Only those created before the runner with this key: the last one of the list before. Default: all. */
+  readonly before?: string | undefined;
+}
+
 /** Options of a creation. Those of following apply to the new runner, which is followed from the beginning. */
 export interface CreateOptions extends Omit<FollowOptions, "offset"> {
   /**
@@ -37,6 +52,8 @@ export interface CreateOptions extends Omit<FollowOptions, "offset"> {
    * The runner then stays available after its first page. Default: a random key.
    */
   readonly idempotencyKey?: string | undefined;
+  /** What the application knows the work by, 1 to 128 characters: `list` and `follow` find it by that. Default: none. */
+  readonly label?: string | undefined;
   /** The response waits for so many items. Default: the runner's `defaultAdvance`. */
   readonly minItems?: number | undefined;
   /** The most items in the response. Default: the server's `pageLimit`. */
@@ -120,13 +137,14 @@ export class RunnerClient<D extends Definitions = Untyped> {
       ? [input?: InputOf<D, N>, options?: CreateOptions]
       : [input: InputOf<D, N>, options?: CreateOptions]
   ): Promise<RunnerFollower<ResultOf<D, N>>> {
-    const { idempotencyKey, minItems, maxItems, timeout, ...following } = options;
+    const { idempotencyKey, label, minItems, maxItems, timeout, ...following } = options;
     const { signal } = following;
     signal?.throwIfAborted();
     const url = this.#urlOf(name);
     // One key for all attempts: it makes the creation idempotent and lets it be stopped without the runner's key.
     const key = { "idempotency-key": idempotencyKey ?? randomKey() };
-    const headers = { ...key, "content-type": "application/json" };
+    const labelled = label === undefined ? {} : { [labelHeader]: encodeURIComponent(label) };
+    const headers = { ...key, ...labelled, "content-type": "application/json" };
     const details = { method: "POST", body: JSON.stringify(input) ?? "", headers, signal };
     const query = queryOf({ "min-items": minItems, "max-items": maxItems, timeout });
     // A loop: when the first creation fails, one of those that wait becomes the next first one.
@@ -179,12 +197,23 @@ export class RunnerClient<D extends Definitions = Untyped> {
 
   /**
    * Follows a runner. Nothing is requested before the follower is iterated.
-   * @param key the runner's key
+   * @param runner the runner's key, or the label of it: the newest runner with that label is followed then, and there being none is the
+   *   error `RUNNER_GONE`
    * @param options see {@link FollowOptions}
    * @typeParam T type of an item, or of a process's value
+   * @example
+   * for await (const text of client.follow<string>({ label: "chat-7" }, { offset: "earliest" })) show(text);
    */
-  follow<T>(key: string, options: FollowOptions = {}): RunnerFollower<T> {
-    return new RunnerFollower<T>(this.#urlOf(key), key, this.#options, options);
+  follow<T>(runner: string | { readonly label: string }, options: FollowOptions = {}): RunnerFollower<T> {
+    if (typeof runner !== "object") return new RunnerFollower<T>(this.#urlOf(runner), runner, this.#options, options);
+    const { label } = runner;
+    checkText("a label", label);
+    const find = async (signal: AbortSignal) => {
+      const [found] = await this.list({ label, limit: 1, signal });
+      if (!found) throw new CodedError("RUNNER_GONE", 410, "There is no runner with this label");
+      return { key: found.key, url: this.#urlOf(found.key) };
+    };
+    return new RunnerFollower<T>("", "", this.#options, options, undefined, find);
   }
 
   /**
@@ -206,9 +235,10 @@ export class RunnerClient<D extends Definitions = Untyped> {
     return toUpdate(body, control, url);
   }
 
-  /** Lists the client's runners in order of creation. Does not reset their idle timers. */
-  list(options: RequestOptions = {}): Promise<RunnerState[]> {
-    return requestJson(this.#url, this.#options, options);
+  /** Lists the client's runners, the newest first. Does not reset their idle timers. */
+  list({ signal, ...which }: ListOptions = {}): Promise<RunnerState[]> {
+    const query = queryOf(which);
+    return requestJson(query === "?" ? this.#url : this.#url + query, this.#options, { signal });
   }
 
   /** Returns the state of a runner. Does not reset its idle timer. */

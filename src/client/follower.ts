@@ -5,7 +5,7 @@ import { backOff, onPageChange, pause } from "./backoff.js";
 import { type Control, connect, noStream } from "./connection.js";
 import { takePlace } from "./connection-slots.js";
 import { type ClientOptions, codeOf, isTemporary, queryOf, request, temporary } from "./request.js";
-import type { ConnectionState, Created, FollowOptions, RunnerUpdate } from "./types.js";
+import type { ConnectionState, Created, FindRunner, FollowOptions, RunnerUpdate } from "./types.js";
 import { toUpdate } from "./update.js";
 
 /** From this age on, ms, a connection on which bytes arrived counts as steady: the next one needs no back-off. */
@@ -41,9 +41,10 @@ const closed = new Error("closed");
  * }
  */
 export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
-  /** The runner's key. */
-  readonly key: string;
-  readonly #url: string;
+  #key: string;
+  #url: string;
+  /** Finds the runner by its label, before the first request to it. */
+  #find: FindRunner | undefined;
   readonly #client: ClientOptions;
   readonly #options: FollowOptions;
   /** Aborts the current step: a connection with its acknowledgements, or the wait before the next one. */
@@ -77,9 +78,17 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
   #iterating = false;
 
   /** Made by the client's `follow` and `create`. */
-  constructor(url: string, key: string, client: ClientOptions, options: FollowOptions, created?: Created<T>) {
-    this.key = key;
+  constructor(
+    url: string,
+    key: string,
+    client: ClientOptions,
+    options: FollowOptions,
+    created?: Created<T>,
+    find?: FindRunner,
+  ) {
+    this.#key = key;
     this.#url = url;
+    this.#find = find;
     this.#client = client;
     this.#options = options;
     this.#isStream = options.live !== "long-poll";
@@ -87,6 +96,11 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
     const { offset = -1 } = options;
     this.#from = created?.offset ?? (offset === "earliest" ? -1 : offset);
     if (created) this.#tellPlace(this.position); // only this response names the new runner
+  }
+
+  /** The runner's key. Empty before the first response where it is followed by its label. */
+  get key(): string {
+    return this.#key;
   }
 
   /** The latest status; `undefined` before the first response. */
@@ -223,6 +237,7 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
           this.#acks.take(this.position);
           await pause(signOfLifeEvery, signal);
         }
+        await this.#locate();
         // Taken for each connection and given back after it, so that followers without a place get a turn.
         place = await takePlace(this.#client.connections);
         // Between two updates the application has the turn; the place is reported once it has asked for more.
@@ -265,6 +280,16 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
         if (this.#control.streamUpToDate) await pause(turnEvery, this.#begin().signal);
       }
     }
+  }
+
+  /** Finds the runner, once, where it is followed by its label. */
+  async #locate(): Promise<void> {
+    if (!this.#find) return;
+    this.#setConnection("connecting");
+    const { key, url } = await this.#find(this.#begin().signal);
+    this.#key = key;
+    this.#url = url;
+    this.#find = undefined;
   }
 
   /**

@@ -82,3 +82,6 @@ export interface Created<T> {
   /** Called when the first update was also the last one and has been taken. */
   readonly onTaken: () => void;
 }
+
+/** Finds a runner by what the application knows it by. Rejects with `RUNNER_GONE` if there is none. */
+export type FindRunner = (signal: AbortSignal) => Promise<{ readonly key: string; readonly url: string }>;

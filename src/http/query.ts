@@ -107,6 +107,37 @@ function parseAcks(text: string | undefined): boolean {
   throw invalid("acks", '"true"', text);
 }
 
+/** The parsed parameters of a list: which runners, and how many. */
+export interface ListQuery {
+  /** Only those with this label. */
+  readonly label: string | undefined;
+  /** Only those of the definition with this name. */
+  readonly name: string | undefined;
+  /** Only those with this status. */
+  readonly status: string | undefined;
+  /** Only those created before the runner with this key. */
+  readonly before: string | undefined;
+  /** At most so many. */
+  readonly limit: number;
+}
+
+/** Default and maximum of `limit`. */
+const longestList = 1000;
+const statuses = ["not-started", "stalled", "progressed", "completed", "failed", "aborted"];
+
+/**
+ * Parses the parameters of a list.
+ * @throws `INVALID_ARGUMENT`
+ */
+export function parseListQuery(query: URLSearchParams): ListQuery {
+  const status = single(query, "status");
+  if (status !== undefined && !statuses.includes(status)) throw invalid("status", "a status of runners", status);
+  return {
+    ...{ label: single(query, "label"), name: single(query, "name"), status, before: single(query, "before") },
+    limit: integer(query, "limit", 1, longestList, longestList),
+  };
+}
+
 /** The parsed parameters of an acknowledgement. */
 export interface Acknowledgement {
   /** The client has received everything before this position. */

@@ -7,7 +7,7 @@ import { type TaggedIdentity, tagIdentity } from "../session/identity.js";
 import type { Session } from "../session/session.js";
 import { createCookieValue, isIssued, type SessionCookie } from "./cookie.js";
 import type { Address } from "./path.js";
-import type { FrameworkSession, RequestBody, RequestPort } from "./request-port.js";
+import type { FrameworkSession, RequestBody, RequestPort, RoutePort } from "./request-port.js";
 import type { Selection } from "./scopes.js";
 
 /** Settings that all requests of one adapter share, checked and with their defaults. */
@@ -23,10 +23,10 @@ export interface Installation<Services = unknown> {
 }
 
 /** A request to `{mount}`, `{mount}/{key}` or `{mount}/{name}`, or to an action below one of the latter two. */
-export interface RouteRequest
-  extends Address,
-    Pick<RequestPort, "method" | "query" | "headers" | "host" | "over" | "readBody"> {
-  /** The identity of the client at this moment; `undefined` if unknown: such a client has no runners. */
+export interface RouteRequest extends Address, RoutePort {
+  /** The host that the client addressed, where the framework's proxy settings vouch for it. */
+  readonly host?: string | undefined;
+  /** The identity of the client when the request arrived here; `undefined` if unknown: such a client has no runners. */
   readonly identity: TaggedIdentity | undefined;
   /** Confirms a session: the client has sent back the identity it was given. Ignored if this request created the session. */
   cameBackTo(session: Session): void;
@@ -39,9 +39,61 @@ export interface RouteRequest
   readonly session: Session;
 }
 
+/** A request that has come to the routes: what the adapter has there, on behalf of the client that it had then. */
+class RoutedRequest implements RouteRequest {
+  readonly key: string;
+  readonly action: string | undefined;
+  readonly identity: TaggedIdentity | undefined;
+  readonly #context: RequestContext;
+  readonly #port: RoutePort;
+
+  constructor(context: RequestContext, { key, action }: Address, port: RoutePort) {
+    this.key = key;
+    this.action = action;
+    this.identity = context.identity;
+    this.#context = context;
+    this.#port = port;
+  }
+
+  get method(): string {
+    return this.#port.method;
+  }
+
+  get query(): URLSearchParams {
+    return this.#port.query;
+  }
+
+  get headers(): RoutePort["headers"] {
+    return this.#port.headers;
+  }
+
+  get host(): string | undefined {
+    return this.#context.host;
+  }
+
+  get over(): Ending {
+    return this.#port.over;
+  }
+
+  get session(): Session {
+    return this.#context.session;
+  }
+
+  readBody(limit: number): Promise<RequestBody> {
+    return this.#port.readBody(limit);
+  }
+
+  cameBackTo(session: Session): void {
+    this.#context.cameBackTo(session);
+  }
+
+  find(): Session | undefined {
+    return this.#context.find();
+  }
+}
+
 /**
- * A request: whose it is, that client's session, and, for the routes of runners, what it asks for. The adapter's port tells what the
- * framework knows.
+ * A request: whose it is, and that client's session. The adapter's port tells what the framework knows.
  *
  * The identity is determined again at each access, because a login or logout within the request changes it. The first of these counts:
  *
@@ -53,7 +105,7 @@ export interface RouteRequest
  * the client can come back. Runners created meanwhile wait for that save: otherwise a fast client could ask for its next page before
  * a slow store knows its session.
  */
-export class RequestContext<Services = unknown> implements RouteRequest {
+export class RequestContext<Services = unknown> {
   readonly #installation: Installation<Services>;
   readonly #request: object;
   readonly #port: RequestPort;
@@ -63,12 +115,12 @@ export class RequestContext<Services = unknown> implements RouteRequest {
   #mayAskAgain: boolean;
   /** The identity of the cookie that was received or issued. Cached: the cookies of a request do not change. */
   #byCookie: TaggedIdentity | undefined;
+  /** True once the cookie has been read, also if there is none. */
+  #hasReadCookie = false;
   /** The session that this request has used last. */
   #session: Session<Services> | undefined;
   /** True once a concurrent rotation has replaced the cookie that this request carries. */
   #ignoresCookie = false;
-  /** What is asked of the routes of runners, if anything is. */
-  #address: Address | undefined;
   /** The host's count of rotations when the request arrived, to detect a concurrent one. */
   readonly #rotationsBefore: number;
 
@@ -98,11 +150,9 @@ export class RequestContext<Services = unknown> implements RouteRequest {
    * Turns to the routes of runners. Asks for the identity: an error of it is not an answer of theirs.
    * @throws `INVALID_IDENTITY`, and errors of `identify`
    */
-  async routeTo(address: Address): Promise<RouteRequest> {
+  async routeTo(address: Address, port: RoutePort): Promise<RouteRequest> {
     if (this.#mayAskAgain) await this.resolve(); // the routes await an async `identify` themselves
-    void this.identity;
-    this.#address = address;
-    return this;
+    return new RoutedRequest(this as RequestContext, address, port);
   }
 
   /** The host of the adapter that the request passed. */
@@ -148,7 +198,10 @@ export class RequestContext<Services = unknown> implements RouteRequest {
   /** The identity of a client without a user: that of the framework's session, else of the cookie. */
   #identityOf(framework: FrameworkSession | undefined): TaggedIdentity | undefined {
     if (framework) return tagIdentity("session", framework.id);
-    if (!this.#ignoresCookie) this.#byCookie ??= this.#readCookie();
+    if (!this.#ignoresCookie && !this.#hasReadCookie) {
+      this.#hasReadCookie = true;
+      this.#byCookie ??= this.#readCookie();
+    }
     return this.#byCookie;
   }
 
@@ -236,34 +289,6 @@ export class RequestContext<Services = unknown> implements RouteRequest {
 
   // --- what the adapter knows --------------------------------------------------------------------------------------
 
-  get key(): string {
-    return this.#address?.key ?? "";
-  }
-
-  get action(): string | undefined {
-    return this.#address?.action;
-  }
-
-  get method(): string {
-    return this.#port.method;
-  }
-
-  get query(): URLSearchParams {
-    return this.#port.query;
-  }
-
-  get headers(): RequestPort["headers"] {
-    return this.#port.headers;
-  }
-
-  get over(): Ending {
-    return this.#port.over;
-  }
-
-  readBody(limit: number): Promise<RequestBody> {
-    return this.#port.readBody(limit);
-  }
-
   /** Aborts when the request is over; see {@link RequestPort.signal}. */
   get signal(): AbortSignal {
     return this.#port.signal;
@@ -305,8 +330,8 @@ export class RequestContext<Services = unknown> implements RouteRequest {
     if (!this.#user && this.#installation.hasGuests) await this.#renew(from);
     const to = this.identity;
     if (work === "end" || to === undefined) {
+      this.#session = undefined; // before the await: code that runs then may use the next one
       await this.sessions.directory.endAll(from);
-      this.#session = undefined;
     } else if (from !== to) await this.sessions.directory.move(from, to);
     if (this.find()) void this.session; // marks a new session of the framework
   }

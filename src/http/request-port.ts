@@ -22,14 +22,8 @@ export interface FrameworkSession {
  * A request and its response, as an adapter presents them. Implementations compute members on access: most requests read few of them.
  */
 export interface RequestPort {
-  /** The HTTP method, in capitals. */
-  readonly method: string;
   /** The full path of the URL, not decoded, regardless of where in the application the request is handled. */
   readonly path: string;
-  /** The query parameters, decoded. Parsed by us: a framework may make objects of them. */
-  readonly query: URLSearchParams;
-  /** Request headers, lower-case names. */
-  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   /** True if the request came over HTTPS, according to the framework's proxy settings. */
   readonly isSecure: boolean;
   /** The host that the client addressed, where the framework's proxy settings vouch for it. */
@@ -49,18 +43,30 @@ export interface RequestPort {
   forbidSharing(): void;
   /** Aborts when the request is over: the response has been sent, or the client has disconnected. */
   readonly signal: AbortSignal;
-  /** Ends when the client has disconnected, or nothing that is sent would reach it any more; with an `AbortError`. */
-  readonly over: Ending;
   /** Calls back once when the request is over, at once if it is over already. */
   onOver(callback: () => void): void;
+  /** The framework's session at the time of access; `undefined` where there is none, or no longer one. */
+  readonly frameworkSession: FrameworkSession | undefined;
+}
+
+/**
+ * What a route of runners is asked, as the adapter has it there: a middleware in between may have replaced request or response.
+ */
+export interface RoutePort {
+  /** The HTTP method, in capitals. */
+  readonly method: string;
+  /** The query parameters, decoded. Parsed by us: a framework may make objects of them. */
+  readonly query: URLSearchParams;
+  /** Request headers, lower-case names. */
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  /** Ends when the client has disconnected, or nothing that is sent would reach it any more; with an `AbortError`. */
+  readonly over: Ending;
   /**
    * Reads the whole body. Rejects when the client disconnects.
    * @param limit maximum size, in bytes
    * @throws `PAYLOAD_TOO_LARGE`, `UNSUPPORTED_MEDIA_TYPE`
    */
   readBody(limit: number): Promise<RequestBody>;
-  /** The framework's session at the time of access; `undefined` where there is none, or no longer one. */
-  readonly frameworkSession: FrameworkSession | undefined;
 }
 
 /** The body of a request: its text, or the value that a parser of the framework has made of it. */

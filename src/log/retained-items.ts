@@ -50,7 +50,12 @@ export class RetainedItems<T> extends RingBuffer<T> {
     return this.#acknowledged;
   }
 
-  /** True if no further item may be kept. */
+  /** Nothing more is taken, so that an append has one thing to look at. */
+  close(): void {
+    this.#ceiling = 0;
+  }
+
+  /** True if no further item is taken: there are as many as may be kept, or nothing more is wanted. */
   get isFull(): boolean {
     return this.end >= this.#ceiling;
   }

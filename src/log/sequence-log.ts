@@ -133,6 +133,7 @@ export class SequenceLog<T> extends SequencePositions<T> implements ResultLog<T[
     this.handedOut.end = end;
     this.handedOut.isFinal = true;
     this.life.cut(reason);
+    this.kept.close();
     for (const read of reads) {
       const start = Math.min(read.start, end);
       const items = cut.given(read);
@@ -154,14 +155,16 @@ export class SequenceLog<T> extends SequencePositions<T> implements ResultLog<T[
 
   /** Adds an item and wakes the reads that wait for it. */
   append(item: T): boolean {
-    if (this.life.ended) return false;
     const items = this.kept;
     if (items.isFull) {
-      this.#overflow();
+      if (!this.life.ended) this.#overflow();
       return false;
     }
     items.push(item);
-    if (items.end >= this.#demand.wakeAt) this.#scheduler!.wake();
+    if (items.end >= this.#demand.wakeAt) {
+      this.#scheduler!.wake();
+      return !this.life.ended; // code of the items may have aborted the work
+    }
     return true;
   }
 
@@ -339,6 +342,7 @@ export class SequenceLog<T> extends SequencePositions<T> implements ResultLog<T[
   #settleEnd(end: () => void): boolean {
     if (this.life.ended) return false;
     end();
+    this.kept.close();
     this.#settleRest();
     this.#dropReceived();
     if (this.position === this.kept.end) this.#finish();

@@ -3,6 +3,9 @@
  * are additions of this library.
  */
 
+/** Request header of a creation: the label, percent-encoded as UTF-8. */
+export const labelHeader = "Runner-Label";
+
 /** Response headers of a read. Header names are case-insensitive in Node and in `fetch`. */
 export const headerNames = {
   /** Offset of the next read. */

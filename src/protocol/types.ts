@@ -52,6 +52,8 @@ export interface RunnerStateBody {
   readonly key: string;
   /** Name of its definition, if it was created from one. */
   readonly name?: string;
+  /** What the application knows it by, if it was given a label. */
+  readonly label?: string;
   /** Sequence or process. */
   readonly kind: RunnerKind;
   /** Status of the runner; final once its end has been read. */

@@ -58,6 +58,8 @@ export interface RunnersHandle extends RunnersView {
 export interface RunnerHooks<D extends Definitions> {
   /** Follows the runner with this key. Without a key it does nothing. */
   useRunner<T>(key: string | null | undefined, options?: UseRunnerOptions): RunnerHandle<T>;
+  /** Follows the newest runner with this label, so that a page needs no stored key. Shows nothing while there is none. */
+  useRunner<T>(by: { readonly label: string }, options?: UseRunnerOptions): RunnerHandle<T>;
   /**
    * Creates a runner when the component is mounted, and follows it. It goes on when the component is unmounted, for as long as the
    * server keeps a runner without readers, unless `onUnmount` is `"stop"`. Another input stops it and creates another one.
@@ -96,7 +98,10 @@ export function createRunnerHooks<D extends Definitions>(client: RunnerClient<D>
   const shared = new Map<string, RunnerStore<unknown>>();
 
   // Creates one store per target: another target means another store, so nothing of the former runner is ever rendered.
-  function useRunner(asked: string | null | undefined | CreateTarget<string, unknown>, options: UseRunnerOptions = {}) {
+  function useRunner(
+    asked: string | null | undefined | { readonly label: string } | CreateTarget<string, unknown>,
+    options: UseRunnerOptions = {},
+  ) {
     const target: Target = typeof asked === "object" && asked !== null ? asked : { key: asked };
     const id = idOf(target);
     const isAwaited = Boolean(options.suspense) && hasFirstAnswer(target);
@@ -133,6 +138,7 @@ export function createRunnerHooks<D extends Definitions>(client: RunnerClient<D>
  * because `start` may receive another one.
  */
 function idOf(target: Target): string {
+  if ("label" in target) return `label ${target.label}`;
   if (!("create" in target)) return `key ${target.key ?? ""}`;
   const { create, start, input } = target;
   return start === "manual" ? `manual ${create}` : `create ${create} ${JSON.stringify(input)}`;
@@ -158,7 +164,8 @@ function sharedStore(
 /** True if a first response will arrive without further action: in a browser, with a key or an automatic start. */
 function hasFirstAnswer(target: Target): boolean {
   if (typeof document === "undefined") return false;
-  return "create" in target ? target.start !== "manual" : Boolean(target.key);
+  if ("create" in target) return target.start !== "manual";
+  return "label" in target || Boolean(target.key);
 }
 
 /**

@@ -39,7 +39,7 @@ function open(options: UseRunnerOptions = {}) {
   const { useRunner, useRunners } = createRunnerHooks(server.client);
   const handles: RunnerHandle<unknown, unknown>[] = [];
   function One({ target }: { readonly target: Target }) {
-    const runner = useRunner(("create" in target ? target : target.key) as string, options);
+    const runner = useRunner(("key" in target ? target.key : target) as string, options);
     handles.push(runner as RunnerHandle<unknown, unknown>);
     return h("b", null, `${runner.items.join()} ${runner.status}`);
   }

@@ -8,7 +8,7 @@ import { Store } from "./store.js";
 /** The state of the list of a client's runners. */
 export interface RunnersView {
   /**
-   * The runners in order of creation; `undefined` before the first response. The array is the same as
+   * The runners, the newest first; `undefined` before the first response. The array is the same as
    * long as nothing in it has changed.
    */
   readonly runners: readonly RunnerState[] | undefined;

@@ -132,9 +132,11 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
       if (this.snapshot().isRunning) this.#follow(this.#follower);
     } else if ("create" in target) {
       if (!this.#isStarted && !this.#join() && target.start !== "manual") this.start();
-    } else if (target.key) {
+    } else {
+      const runner = "label" in target ? target : target.key;
+      if (!runner) return;
       this.show(starting);
-      this.#follow(this.#client.follow<T>(target.key, { ...this.#followOptions, offset: this.#options.offset }));
+      this.#follow(this.#client.follow<T>(runner, { ...this.#followOptions, offset: this.#options.offset }));
     }
   }
 
@@ -274,7 +276,7 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
   /** Follows after the loop under way has been left. */
   #follow(follower: RunnerFollower<T>): void {
     this.#follower = follower;
-    this.show({ key: follower.key });
+    this.show({ key: follower.key || undefined });
     this.#following = this.#following.then(() => this.#takeAll(follower));
   }
 
@@ -291,8 +293,18 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
         if (this.#waiting.length >= waitingAtMost) await new Promise<void>((resolve) => this.#onFlushed.push(resolve));
       }
     } catch (error) {
-      if (this.#follower === follower) this.#end({ error });
+      if (this.#follower !== follower) return;
+      // There is no runner with the label, or none yet: nothing to show, and no failure.
+      if (follower.key === "" && (error as CodedError).code === "RUNNER_GONE") this.#showNothing();
+      else this.#end({ error });
     }
+  }
+
+  /** The view before the start; the next render that wakes the store looks again. */
+  #showNothing(): void {
+    this.#forget();
+    this.show(nothing);
+    this.remind();
   }
 
   /**
@@ -304,7 +316,7 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
     const known = this.#changes.progress ?? this.snapshot().progress;
     const isKnown = known?.current === progress.current && known.estimatedEnd === progress.estimatedEnd;
     this.#changes = {
-      ...{ connection: this.#connection, status, phase, paused },
+      ...{ key: this.#follower?.key, connection: this.#connection, status, phase, paused },
       ...{ progress: isKnown ? known : progress, error, abortReason, isRunning: !closed },
     };
     if (closed) this.#stopping?.abort();

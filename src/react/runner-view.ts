@@ -62,8 +62,8 @@ export interface Creation {
   readonly resume?: string | undefined;
 }
 
-/** The runner of a component: one that exists, by its key, or one to create. */
-export type Target = { readonly key: string | null | undefined } | Creation;
+/** The runner of a component: one that exists, by its key or label, or one to create. */
+export type Target = { readonly key: string | null | undefined } | { readonly label: string } | Creation;
 
 /** The view before the start. */
 export const nothing: RunnerView<never> = {

@@ -32,7 +32,7 @@ function open(first: readonly Target[], options: UseRunnerOptions = {}) {
   let renders = 0;
   function One({ target, index }: { readonly target: Target; readonly index: number }) {
     renders++;
-    const runner = useRunner(("create" in target ? target : target.key) as string, { suspense: true, ...options });
+    const runner = useRunner(("key" in target ? target.key : target) as string, { suspense: true, ...options });
     handles[index] = runner as RunnerHandle<unknown, unknown>;
     const { items, status, isRunning } = runner;
     return <b>{[items.join(), status, isRunning && "running"].filter(Boolean).join(" ")}</b>;

@@ -24,7 +24,7 @@ function open(first: Target, options: UseRunnerOptions = {}, client?: Partial<Ru
     readonly isVisible: boolean;
   }
   function One({ target, options }: Omit<Props, "isVisible">) {
-    const runner = useRunner(("create" in target ? target : target.key) as string, options);
+    const runner = useRunner(("key" in target ? target.key : target) as string, options);
     seen.push(runner as RunnerHandle<unknown, unknown>);
     return null;
   }

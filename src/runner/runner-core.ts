@@ -89,6 +89,10 @@ export abstract class RunnerCore<R = unknown> implements Runner<R>, PartEvents {
     return this.#parts.settings.definition;
   }
 
+  get label(): string | undefined {
+    return this.#parts.settings.label;
+  }
+
   get status(): RunnerStatus {
     return this.#log.status;
   }
@@ -132,6 +136,7 @@ export abstract class RunnerCore<R = unknown> implements Runner<R>, PartEvents {
     return {
       key: this.key,
       ...(this.definition && { name: this.definition.name }),
+      ...(this.label !== undefined && { label: this.label }),
       kind: this.kind,
       status: state.status,
       position: state.position,

@@ -6,7 +6,7 @@ import type { ItemTally, LogState } from "../log/result-log.js";
 import type { RunnerDefinition } from "./definition.js";
 import type { Runner } from "./runner.js";
 
-/** Receives what happens to runners, in this order: started, ended, removed, cleaned up. A failed start begins again. */
+/** Receives what happens to runners. */
 export interface RunnerObserver {
   /** The background has started. */
   started(runner: Runner): void;
@@ -57,4 +57,6 @@ export interface RunnerSettings {
   readonly data: unknown;
   /** The definition that the runner is made from, if any. */
   readonly definition: RunnerDefinition | undefined;
+  /** What the application knows the work by, if it has said so. */
+  readonly label: string | undefined;
 }

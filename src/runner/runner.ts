@@ -34,6 +34,8 @@ export interface Runner<R = unknown> extends AsyncDisposable {
   readonly number: number;
   /** The definition that the runner was created from, if any. */
   readonly definition: RunnerDefinition | undefined;
+  /** What the application knows the work by, see the option `label`. */
+  readonly label: string | undefined;
   /** The last known status; {@link state} returns the exact one. */
   readonly status: RunnerStatus;
   /** How far the work itself is, also if its results have not been read: `starting`, `running`, or how it ended. */

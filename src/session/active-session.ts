@@ -148,11 +148,14 @@ export interface ActiveSession<Services = unknown> {
   /**
    * Finds a runner of this session. Restarts the idle timers of the runner and the session.
    * @param key the runner's key, or its number within the session; with a definition as the first argument, only a runner
-   *   created from that definition is found, and has its type
+   *   created from that definition is found, and has its type; `{ label }` finds the newest runner with that label
    * @returns `undefined` if there is none, or the key belongs to another session or generation
-   * @throws `SESSION_ENDED`, `INVALID_ARGUMENT` (no definition)
+   * @throws `SESSION_ENDED`, `INVALID_ARGUMENT` (no definition, no label)
+   * @example
+   * const answer = await session.findRunner({ label: "chat-7" });
    */
   findRunner(key: string | number): Promise<Runner | undefined>;
+  findRunner(by: { readonly label: string }): Promise<Runner | undefined>;
   findRunner<T>(definition: SequenceDefinition<T, never>, key: string | number): Promise<SequenceRunner<T> | undefined>;
   findRunner<T>(definition: ProcessDefinition<T, never>, key: string | number): Promise<ProcessRunner<T> | undefined>;
 

@@ -22,7 +22,7 @@ export interface Directory {
    * @param text the key as received; may be anything
    */
   locate(identity: TaggedIdentity, text: string): Located | Promise<Located>;
-  /** The runners of all live sessions of an identity, in order of creation within each. */
+  /** The runners of all live sessions of an identity, the newest first. */
   runnersOf(identity: TaggedIdentity): readonly RunnerCore[] | Promise<readonly RunnerCore[]>;
   /**
    * Moves all sessions of one identity to another one, at login or logout. The other identity keeps what it has: where both have
@@ -70,7 +70,8 @@ export class LocalDirectory implements Directory {
   }
 
   runnersOf(identity: TaggedIdentity): RunnerCore[] {
-    return this.#registry.of(identity).flatMap((session) => session.allRunners());
+    const entries = this.#registry.of(identity).flatMap((session) => [...session.runnerEntries()]);
+    return entries.sort((one, other) => other.order - one.order).map(({ runner }) => runner);
   }
 
   move(from: TaggedIdentity, to: TaggedIdentity): void {

@@ -76,6 +76,11 @@ export interface RunnerOptions {
    * runner's clean-up, also if the creation fails.
    */
   readonly holds?: Iterable<Resource> | undefined;
+  /**
+   * What the application knows the work by, such as the id of a chat: a text of 1 to 128 characters. It is in the runner's state, in
+   * lists and in their filter, and `findRunner({ label })` finds the newest runner with it. Several may have the same. Default: none.
+   */
+  readonly label?: string | undefined;
   /** Any value of the application's; becomes `runner.data`. The library does not use it. */
   readonly data?: unknown | undefined;
 }
@@ -143,10 +148,11 @@ export interface RunnerChoices {
   readonly idleTimeout: number;
   readonly signal: AbortSignal | undefined;
   readonly data: unknown;
+  readonly label: string | undefined;
 }
 
 const runnerOptionNames = [
-  ...["start", "aheadLimit", "retain", "defaultAdvance", "idleTimeout", "signal", "holds", "data"],
+  ...["start", "aheadLimit", "retain", "defaultAdvance", "idleTimeout", "signal", "holds", "data", "label"],
 ] as const;
 
 /**
@@ -163,7 +169,7 @@ export function resolveRunnerOptions(
   defaults: HostSettings,
 ): RunnerChoices {
   checkOptions(action, options, runnerOptionNames);
-  const { start = "now", signal, data, idleTimeout = defaults.runnerIdleTimeout } = options;
+  const { start = "now", signal, data, label, idleTimeout = defaults.runnerIdleTimeout } = options;
   const { aheadLimit = defaults.aheadLimit, retain = defaults.retain } = options;
   const { defaultAdvance = defaults.defaultAdvance } = options;
   if (start !== "now" && start !== "on-first-read") {
@@ -174,13 +180,25 @@ export function resolveRunnerOptions(
   }
   if (isInvalid) throw invalid(action, "holds must be disposables or functions", options.holds);
   if (isReleased) throw invalid(action, "holds must not have been released", "a lock that was, with its request say");
+  if (label !== undefined && !isLabel(label)) throw invalid(action, labelRequirement, label);
   checkDuration(action, "idleTimeout", idleTimeout);
   checkReading(action, { aheadLimit, retain, defaultAdvance });
-  return { start, aheadLimit, retain, defaultAdvance, idleTimeout, signal, data };
+  return { start, aheadLimit, retain, defaultAdvance, idleTimeout, signal, data, label };
+}
+
+/** Maximum length of a label, in UTF-16 code units. */
+const longestLabel = 128;
+
+/** For error messages. */
+export const labelRequirement = `a label must be a text of 1 to ${longestLabel} characters`;
+
+/** True for a text that may be a label. */
+export function isLabel(value: unknown): value is string {
+  return typeof value === "string" && value.length > 0 && value.length <= longestLabel;
 }
 
 /**
- * Validates the options of a definition. `start`, `signal`, `holds` and `data` belong to a single runner and are refused.
+ * Validates the options of a definition. `start`, `signal`, `holds`, `data` and `label` belong to a single runner and are refused.
  * @throws `INVALID_OPTION` for an unknown option or an invalid value
  */
 export function checkDefinitionOptions(options: RunnerOptions = {}): void {

@@ -5,6 +5,9 @@ import type { RecencyList, Recent } from "../base/recency-list.js";
 import type { Runner } from "../runner/runner.js";
 import type { RunnerCore } from "../runner/runner-core.js";
 
+/** Number of entries made so far. */
+let created = 0;
+
 /** A runner with its place in the idle list and in the host's list of unused runners. */
 export class RunnerEntry extends IdleEntry implements Recent<RunnerEntry> {
   /** Link maintained by {@link RecencyList}. */
@@ -17,6 +20,8 @@ export class RunnerEntry extends IdleEntry implements Recent<RunnerEntry> {
   holders = 0;
   /** Time of the last use, in ms of the monotonic clock. */
   usedAt = performance.now();
+  /** Its place among all runners of the process, in order of creation. */
+  readonly order = created++;
 
   /**
    * @param idleTimeout in ms; `Infinity`: the runner never idles out
@@ -58,6 +63,11 @@ export class RunnerTable {
   /** A snapshot of the runners in order of creation. */
   all(): RunnerCore[] {
     return [...this.#entries.values()].map((entry) => entry.runner);
+  }
+
+  /** All entries in order of creation. */
+  entries(): IterableIterator<RunnerEntry> {
+    return this.#entries.values();
   }
 
   /** Returns the runner with this number without counting as a use. */
@@ -114,11 +124,14 @@ export class RunnerTable {
     this.#unused.remove(entry);
   }
 
-  /** Undoes one {@link hold}. The last release starts the idle time. Ignores a removed runner. */
-  release(runner: Runner): void {
+  /**
+   * Undoes one {@link hold}. The last release starts the idle time. Ignores a removed runner.
+   * @param now monotonic clock, ms
+   */
+  release(runner: Runner, now: number): void {
     const entry = this.#entries.get(runner.number);
     if (!entry) return;
-    entry.usedAt = performance.now();
+    entry.usedAt = now;
     if (--entry.holders > 0) return;
     entry.idle.touch(entry, entry.usedAt);
     this.#unused.use(entry);

@@ -38,8 +38,8 @@ export interface RunnersOwner {
     readonly signal: AbortSignal;
     /** Keeps the session from idling out until `release` has been called as often. */
     hold(): void;
-    /** Undoes one `hold`. */
-    release(): void;
+    /** Undoes one `hold`, at this moment of the monotonic clock, ms. */
+    release(now: number): void;
     /** Counts the items of the session's runners; changes when the client is confirmed. */
     readonly items: ItemTally;
   };

@@ -98,6 +98,12 @@ export abstract class SessionCore<Services = unknown> extends IdleEntry {
 
   // --- runners -----------------------------------------------------------------------------------------------------
 
+  /** Looks up and uses the newest runner with a label. */
+  protected findLabelled(label: string): Runner | undefined {
+    this.checkAvailable("find a runner");
+    return this.#runners?.find(this.#runners.newestWith(label), () => true);
+  }
+
   /** Looks up and uses a runner; one that does not fit is not used. */
   protected find(key: string | number, fits: (runner: Runner) => boolean): Runner | undefined {
     this.checkAvailable("find a runner");
@@ -107,6 +113,11 @@ export abstract class SessionCore<Services = unknown> extends IdleEntry {
   /** In order of creation. Listing does not reset idle timers. */
   allRunners(): RunnerCore[] {
     return this.#runners?.all() ?? [];
+  }
+
+  /** The runners with their uses, in order of creation. */
+  runnerEntries(): Iterable<RunnerEntry> {
+    return this.#runners?.entries() ?? [];
   }
 
   /** True if this number has been given to a runner, present or removed. */
@@ -164,7 +175,9 @@ export abstract class SessionCore<Services = unknown> extends IdleEntry {
     const { group } = this.#extras ?? {};
     if (group) return group;
     this.checkAvailable("look at the group");
-    return this.#host.groupOf(this.identity); // which lets this session join
+    const own = this.#host.groupOf(this.identity);
+    this.join(own); // a new group has let it join; one that is there may be about to
+    return own;
   }
 
   /** Joins the client's group and holds it until this session is cleaned up. Has no effect if it is already in one. */
@@ -206,7 +219,7 @@ export abstract class SessionCore<Services = unknown> extends IdleEntry {
    */
   visit(): Lease {
     this.#visitors++;
-    return new Lease(() => {
+    return Lease.of(() => {
       this.#visitors--;
       this.#leaveGroup();
     });
@@ -251,9 +264,12 @@ export abstract class SessionCore<Services = unknown> extends IdleEntry {
     return this.#isConfirmed ? this.#host.idleSessions : this.#host.idleUnconfirmed;
   }
 
-  /** Restarts the idle timer, unless something holds the session. */
-  touch(): void {
-    if (this.#holders === 0 && this.isAvailable) this.#idleList.touch(this);
+  /**
+   * Restarts the idle timer, unless something holds the session.
+   * @param now monotonic clock, ms
+   */
+  touch(now = performance.now()): void {
+    if (this.#holders === 0 && this.isAvailable) this.#idleList.touch(this, now);
   }
 
   /** Suspends the idle timer until {@link release} has been called as often. */
@@ -262,9 +278,9 @@ export abstract class SessionCore<Services = unknown> extends IdleEntry {
   }
 
   /** Undoes one {@link hold}. Counts as a use: the idle timer starts from now. */
-  release(): void {
+  release(now = performance.now()): void {
     this.#holders--;
-    this.touch();
+    this.touch(now);
   }
 
   /** Ends the session and returns the promise of {@link cleanup}. Idempotent; the first reason wins. */
@@ -351,6 +367,11 @@ export abstract class SessionCore<Services = unknown> extends IdleEntry {
   protected ensureExtras(): SessionExtras<Services, ActiveSession> {
     this.#extras ??= new SessionExtras();
     return this.#extras;
+  }
+
+  /** The runners, if there have been any. */
+  protected get runnersSoFar(): SessionRunners | undefined {
+    return this.#runners;
   }
 
   /** @throws `SESSION_ENDED` */

@@ -124,7 +124,7 @@ export class GroupCore<Session = unknown> implements SessionGroup<Session> {
    */
   hold(): Lease {
     this.#holders++;
-    return new Lease(() => {
+    return Lease.of(() => {
       if (--this.#holders === 0) void this.end();
     });
   }

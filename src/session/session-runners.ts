@@ -55,6 +55,13 @@ export class SessionRunners implements RunnerOwner {
   /** Open reads of this session, for its client's limit. The host's tally counts them for the whole process. */
   #openReads = 0;
   #isFresh = true;
+  /** The ends of leases: one function for all, since each page that is read has a lease. */
+  readonly #letGo = (runner: Runner): void => this.#release(runner);
+  readonly #closeRead = (runner: Runner): void => {
+    this.#openReads--;
+    this.#counts.openReads--;
+    this.#release(runner);
+  };
 
   /** @param owner the session; holds its host, too */
   constructor(owner: RunnersOwner) {
@@ -104,6 +111,11 @@ export class SessionRunners implements RunnerOwner {
     return this.#table.all();
   }
 
+  /** The runners with their uses, in order of creation. */
+  entries(): IterableIterator<RunnerEntry> {
+    return this.#table.entries();
+  }
+
   /** True if this number has been taken, whether the runner still exists, was removed, or failed to be created. */
   hasIssued(number: number): boolean {
     return number < this.#nextNumber;
@@ -143,7 +155,7 @@ export class SessionRunners implements RunnerOwner {
       const holds = takeHolds(options, taken); // first: from here on a failure releases them
       this.#owner.checkAvailable(action);
       const choices = resolveRunnerOptions(action, options, holds, host.settings);
-      const { data, aheadLimit, retain } = choices;
+      const { data, label, aheadLimit, retain } = choices;
       // Awaited only if it is asynchronous: otherwise the runner is made before the call returns.
       const checking = check?.();
       if (checking instanceof Promise) await this.#pinned(checking);
@@ -157,6 +169,7 @@ export class SessionRunners implements RunnerOwner {
         holds: taken,
         data,
         definition,
+        label,
         aheadLimit,
         retain,
         mostItems,
@@ -164,8 +177,7 @@ export class SessionRunners implements RunnerOwner {
       runner = make(this, settings);
       this.#add(runner, choices);
       this.#owner.checkAvailable(action); // making room, `make` or a listener may have ended the session
-      const launching = this.#launch(runner, choices);
-      if (launching !== undefined) await launching;
+      await this.#launch(runner, choices);
       this.#owner.checkAvailable(action);
       this.#isFresh = false;
       return runner;
@@ -191,21 +203,19 @@ export class SessionRunners implements RunnerOwner {
   }
 
   /**
-   * Starts the runner if it is to start now, and waits until the client's identity is saved. Held meanwhile, so that it cannot idle
-   * out; the release starts its idle time.
-   * @returns `undefined` if there is nothing to wait for
+   * Starts the runner if it is to start now, and waits until the client's identity is saved. Held meanwhile, for a turn of the microtasks
+   * at least: it must neither idle out nor make room for another one before its creator has it. The release starts its idle time.
    */
-  #launch(runner: RunnerCore, { start, signal }: RunnerChoices): Promise<void> | undefined {
-    let waiting: Promise<void> | undefined;
+  async #launch(runner: RunnerCore, { start, signal }: RunnerChoices): Promise<void> {
     this.#hold(runner);
     try {
       runner.follow(signal);
-      const starting = start === "now" ? runner.start() : undefined;
-      waiting = starting === undefined ? this.#owner.published() : starting.then(() => this.#owner.published());
+      await (start === "now" ? runner.start() : undefined);
+      const saving = this.#owner.published();
+      if (saving !== undefined) await saving;
     } finally {
-      if (waiting === undefined) this.#release(runner);
+      this.#release(runner);
     }
-    return waiting?.finally(() => this.#release(runner));
   }
 
   /** Waits for application code, at most until the session ends. The session does not idle out meanwhile. */
@@ -214,7 +224,7 @@ export class SessionRunners implements RunnerOwner {
     try {
       return await abortable(promise, this.#owner.session.signal);
     } finally {
-      this.#owner.session.release();
+      this.#owner.session.release(performance.now());
     }
   }
 
@@ -245,6 +255,11 @@ export class SessionRunners implements RunnerOwner {
     this.#hold(runner);
     this.#release(runner);
     return runner;
+  }
+
+  /** The key's number of the newest runner with a label; -1 without one, which no runner has. */
+  newestWith(label: string): number {
+    return this.all().findLast((runner) => runner.label === label)?.number ?? -1;
   }
 
   /** The number in a key of this session and generation. Any other text gives -1, which no runner has. */
@@ -322,7 +337,7 @@ export class SessionRunners implements RunnerOwner {
    */
   hold(runner: Runner): Lease {
     this.#hold(runner);
-    return new Lease(() => this.#release(runner));
+    return new RunnerLease(runner, this.#letGo);
   }
 
   #hold(runner: Runner): void {
@@ -332,8 +347,9 @@ export class SessionRunners implements RunnerOwner {
 
   /** Counts as a use of runner and session. */
   #release(runner: Runner): void {
-    this.#table.release(runner);
-    this.#owner.session.release();
+    const now = performance.now();
+    this.#table.release(runner, now);
+    this.#owner.session.release(now);
   }
 
   /**
@@ -345,11 +361,7 @@ export class SessionRunners implements RunnerOwner {
     this.#openReads++;
     this.#counts.openReads++;
     this.#hold(runner);
-    return new Lease(() => {
-      this.#openReads--;
-      this.#counts.openReads--;
-      this.#release(runner);
-    });
+    return new RunnerLease(runner, this.#closeRead);
   }
 
   /** Removes a runner that is being disposed. Idempotent: no effect if it is not in the table. */
@@ -384,5 +396,19 @@ export class SessionRunners implements RunnerOwner {
   /** Publishes an event whose payload is just the runner's names. */
   #tell(name: "runner.created" | "runner.started" | "runner.removed", runner: Runner): void {
     this.#owner.host.events.emit(name, () => namesOf(runner));
+  }
+}
+
+/** A lease of a runner and its session. */
+class RunnerLease extends Lease {
+  constructor(
+    readonly runner: Runner,
+    readonly letGo: (runner: Runner) => void,
+  ) {
+    super();
+  }
+
+  protected end(): void {
+    this.letGo(this.runner);
   }
 }

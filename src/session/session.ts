@@ -1,6 +1,7 @@
 import { noop } from "../base/async.js";
 import { checkOptions } from "../base/check.js";
 import type { CleanupSummary, Resource } from "../base/dispose.js";
+import { ActiveSessionError, describe } from "../base/error.js";
 import {
   checkDefinition,
   type ProcessDefinition,
@@ -16,7 +17,7 @@ import type { SequenceContext, SequenceSource } from "../runner/source.js";
 import type { Measurement, TimeSeries } from "../runner/time-series.js";
 import type { ActiveSession } from "./active-session.js";
 import type { Idempotency } from "./idempotency.js";
-import { type RunnerOptions, withDefaults } from "./options.js";
+import { isLabel, labelRequirement, type RunnerOptions, withDefaults } from "./options.js";
 import type { Ownership } from "./ownership.js";
 import type { Properties } from "./properties.js";
 import { checkedRecipe, definedRecipe, processRecipe, sequenceRecipe, timeSeriesRecipe } from "./recipes.js";
@@ -71,9 +72,14 @@ export class Session<Services = unknown> extends SessionCore<Services> implement
    * @throws as {@link createRunner}; with `once` also `IDEMPOTENCY_KEY_REUSED`, `RUNNER_GONE`, and `RUNNER_ABORTED` if the
    *   key was stopped before
    */
-  createChecked(definition: RunnerDefinition, checked: unknown, once?: Idempotency): Promise<RunnerCore> {
+  createChecked(
+    definition: RunnerDefinition,
+    checked: unknown,
+    once?: Idempotency,
+    label?: string,
+  ): Promise<RunnerCore> {
     const runners = this.ensureRunners();
-    const options = withDefaults({}, definition);
+    const options = withDefaults({ label }, definition);
     const create = (onMade: (runner: RunnerCore) => void) =>
       runners.create(checkedRecipe(definition, checked, onMade), options);
     if (!once) return create(noop);
@@ -86,7 +92,7 @@ export class Session<Services = unknown> extends SessionCore<Services> implement
    * @returns `undefined` if the key is unknown or forgotten
    */
   findCreated(once: Idempotency): Promise<RunnerCore> | undefined {
-    return this.ensureRunners().once.find(once);
+    return this.runnersSoFar?.once.find(once);
   }
 
   /**
@@ -100,6 +106,7 @@ export class Session<Services = unknown> extends SessionCore<Services> implement
   }
 
   async findRunner(key: string | number): Promise<Runner | undefined>;
+  async findRunner(by: { readonly label: string }): Promise<Runner | undefined>;
   async findRunner<T>(
     definition: SequenceDefinition<T, never>,
     key: string | number,
@@ -108,7 +115,12 @@ export class Session<Services = unknown> extends SessionCore<Services> implement
     definition: ProcessDefinition<T, never>,
     key: string | number,
   ): Promise<ProcessRunner<T> | undefined>;
-  async findRunner(first: RunnerDefinition | string | number, second?: string | number): Promise<Runner | undefined> {
+  async findRunner(
+    first: RunnerDefinition | { readonly label: string } | string | number,
+    second?: string | number,
+  ): Promise<Runner | undefined> {
+    if (typeof first === "object" && first !== null && "label" in first)
+      return this.findLabelled(checkLabel(first.label));
     const definition = typeof first === "object" ? first : undefined;
     if (definition !== undefined) checkDefinition(definition);
     const key = typeof first === "object" ? second! : first;
@@ -147,4 +159,13 @@ export class Session<Services = unknown> extends SessionCore<Services> implement
   terminate(): Promise<CleanupSummary> {
     return this.end("session-ended");
   }
+}
+
+/** @throws `INVALID_ARGUMENT` unless it may be a label */
+function checkLabel(label: unknown): string {
+  if (isLabel(label)) return label;
+  throw new ActiveSessionError(
+    "INVALID_ARGUMENT",
+    `Cannot find a runner: ${labelRequirement}, received ${describe(label)}`,
+  );
 }

@@ -93,7 +93,8 @@ class SlowLog<R> implements ResultLog<R> {
   }
 
   read(request: ReadRequest): PendingRead<R> {
-    const position = this.#log as Partial<DefaultPosition<R>>;
+    // Of a log in memory: protected there, since only its own reads use it.
+    const { handedOut: position = {} } = this.#log as { readonly handedOut?: DefaultPosition<R> };
     const isAtTail = request.start === "tail";
     return new SlowRead(
       () => this.#log.read(request),

@@ -42,14 +42,18 @@ export function wireRequest(
 /** A request that asks for nothing, as an adapter presents it, and the function that ends it. */
 export function openPort(): { port: RequestPort; over: (() => void)[]; end: () => void } {
   const over: (() => void)[] = [];
-  const { signal } = new AbortController();
   const port: RequestPort = {
-    ...{ method: "GET", path: "/", query: new URLSearchParams(), headers: {}, over: endingOf(signal), signal },
-    ...{ isSecure: false, cookies: undefined, headersSent: false, frameworkSession: undefined },
+    ...{
+      path: "/",
+      signal: new AbortController().signal,
+      isSecure: false,
+      cookies: undefined,
+      headersSent: false,
+      frameworkSession: undefined,
+    },
     setCookie: () => {},
     forbidSharing: () => {},
     onOver: (callback) => void over.push(callback),
-    readBody: async () => ({ text: "" }),
   };
   return { port, over, end: () => over.splice(0).forEach((callback) => void callback()) };
 }

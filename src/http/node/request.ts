@@ -1,9 +1,10 @@
 /** Shared by the adapters for `node:http` and for frameworks built on it: attaching sessions to requests, serving runners. */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Ending } from "../../base/async.js";
 import type { ActiveSessions } from "../../session/active-sessions.js";
 import { createInstaller, type IdentityOptions, installedFor, pathOf, queryOf } from "../middleware.js";
 import { addressOf } from "../path.js";
-import type { FrameworkSession, RequestBody, RequestPort } from "../request-port.js";
+import type { FrameworkSession, RequestBody, RequestPort, RoutePort } from "../request-port.js";
 import type { RunnerHandler } from "../router.js";
 import { forbidSharing } from "../sharing.js";
 import type { WireResponse } from "../wire-response.js";
@@ -49,24 +50,6 @@ class NodePort<Request> implements RequestPort {
     this.#response = response;
   }
 
-  get method(): string {
-    return this.#raw.method ?? "GET";
-  }
-
-  get query(): URLSearchParams {
-    return queryOf(this.#raw.url ?? "");
-  }
-
-  /** Parsed by Node at first access. */
-  get headers(): RequestPort["headers"] {
-    return this.#raw.headers;
-  }
-
-  /** See {@link readBody}. */
-  readBody(limit: number): Promise<RequestBody> {
-    return readBody(this.#raw, limit);
-  }
-
   /** See {@link RequestPort.path}. */
   get path(): string {
     return pathOf(this.#framework.urlOf(this.#request));
@@ -105,12 +88,8 @@ class NodePort<Request> implements RequestPort {
 
   /** See {@link RequestPort.signal}. */
   get signal(): AbortSignal {
-    return this.over.signal;
-  }
-
-  get over(): ResponseEnding {
     this.#over ??= new ResponseEnding(this.#response);
-    return this.#over;
+    return this.#over.signal;
   }
 
   /** Also where the response waits behind another on its connection; see {@link onResponseOver}. */
@@ -161,6 +140,35 @@ export function sessionInstaller<Request extends object>(
   };
 }
 
+/** What a route is asked. Members that few routes need are computed on access. */
+class NodeRoute implements RoutePort {
+  readonly #raw: IncomingMessage;
+  readonly over: Ending;
+
+  constructor(raw: IncomingMessage, response: ServerResponse) {
+    this.#raw = raw;
+    this.over = new ResponseEnding(response);
+  }
+
+  get method(): string {
+    return this.#raw.method ?? "GET";
+  }
+
+  get query(): URLSearchParams {
+    return queryOf(this.#raw.url ?? "");
+  }
+
+  /** Parsed by Node at first access. */
+  get headers(): RoutePort["headers"] {
+    return this.#raw.headers;
+  }
+
+  /** See {@link readBody}. */
+  readBody(limit: number): Promise<RequestBody> {
+    return readBody(this.#raw, limit);
+  }
+}
+
 /**
  * Answers a request below the mount of the routes of runners, for frameworks that write responses themselves.
  * @param handle made by `createRunnerHandler`
@@ -182,7 +190,7 @@ export async function answerFor(
   // Express strips the mount from `url`; the original tells whether this is the application's home page.
   const address = addressOf(path, method, pathOf(raw.originalUrl ?? raw.url ?? "") === "/");
   if (!address) return undefined;
-  const wire = await handle(await installedFor(request, sessions).routeTo(address));
+  const wire = await handle(await installedFor(request, sessions).routeTo(address, new NodeRoute(raw, response)));
   if (wire.status === 413) response.shouldKeepAlive = false; // do not read the rest of the body for the sake of the connection
   return wire;
 }

@@ -1,21 +1,49 @@
 /** The routes that list runners, give their state, acknowledge, stop and remove. */
+import { ActiveSessionError, describe } from "../../base/error.js";
 import type { AbortReason } from "../../protocol/types.js";
 import type { RunnerCore } from "../../runner/runner-core.js";
 import type { Host } from "../../session/host.js";
-import { parseAcknowledgement } from "../query.js";
+import { parseRunnerKey } from "../../session/runner-key.js";
+import { parseAcknowledgement, parseListQuery } from "../query.js";
 import type { RouteRequest } from "../request-context.js";
 import { addAheadLimit, addHeadHeaders } from "../response-headers.js";
 import { jsonHeaders, noContent, type WireResponse } from "../wire-response.js";
 import type { Target } from "./route.js";
 
 /**
- * `GET {mount}`: the states of all runners of the client, in order of creation. An unknown client gets an empty list.
+ * `GET {mount}`: the states of the client's runners, the newest first. An unknown client gets an empty list.
  * Listing does not reset idle timers.
+ * @throws `INVALID_ARGUMENT`
  */
-export async function list(sessions: Host, { identity }: RouteRequest): Promise<WireResponse> {
-  const runners = identity === undefined ? [] : await sessions.directory.runnersOf(identity);
-  const states = await Promise.all(runners.map((runner) => runner.state()));
+export async function list(sessions: Host, { identity, query }: RouteRequest): Promise<WireResponse> {
+  const { label, name, status, before, limit } = parseListQuery(query);
+  const all = identity === undefined ? [] : await sessions.directory.runnersOf(identity);
+  const wanted = (before === undefined ? all : all.slice(placeBehind(all, before))).filter(
+    (runner) =>
+      (label === undefined || runner.label === label) && (name === undefined || runner.definition?.name === name),
+  );
+  // The status is that of the moment at which it is told.
+  const known = await Promise.all(wanted.map((runner) => runner.state()));
+  const states = known.filter((state) => status === undefined || state.status === status).slice(0, limit);
   return { status: 200, headers: jsonHeaders(), body: JSON.stringify(states) };
+}
+
+/**
+ * The place in a list, the newest first, behind the runner with this key. If that has been removed, the place where it was among the runners
+ * of its session: a list that is read page by page must not begin again.
+ * @throws `INVALID_ARGUMENT` if it is no key
+ */
+function placeBehind(all: readonly RunnerCore[], before: string): number {
+  const at = all.findIndex(({ key }) => key === before);
+  if (at >= 0) return at + 1;
+  const key = parseRunnerKey(before);
+  if (!key)
+    throw new ActiveSessionError("INVALID_ARGUMENT", `Cannot list: before must be a key, received ${describe(before)}`);
+  const next = all.findIndex(
+    ({ id: { sessionId, generation, number } }) =>
+      sessionId === key.sessionId && generation === key.generation && number < key.number,
+  );
+  return next < 0 ? all.length : next;
 }
 
 /** `HEAD {mount}/{key}`: the state in headers. Does not reset idle timers, and counts nothing as read. */

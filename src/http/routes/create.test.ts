@@ -1242,16 +1242,102 @@ describe("the list of runners", () => {
     expect([response.status, response.headers["Content-Type"]]).toEqual([200, "application/json"]);
     expect(bodyOf(response)).toEqual([
       {
-        ...{ key, name: "count", kind: "sequence", status: "completed", position: 3 },
-        ...{ progress: { current: 3, estimatedEnd: 3 }, isBackgroundCompleted: true, phase: "completed" },
-      },
-      {
         ...{ key: other.key, kind: "process", status: "stalled", position: 0 },
         ...{ progress: { current: 0 }, isBackgroundCompleted: false, phase: "running" },
+      },
+      {
+        ...{ key, name: "count", kind: "sequence", status: "completed", position: 3 },
+        ...{ progress: { current: 3, estimatedEnd: 3 }, isBackgroundCompleted: true, phase: "completed" },
       },
     ]);
     gate.resolve();
   });
+
+  /** Three of `count`, two of them with labels, and one of `other`; the keys in order of creation. */
+  async function openList() {
+    const opened = open([count, named("other")]);
+    let made = 0;
+    const create = async (name: string, label?: string) => {
+      const headers = { ...jsonType, ...(label !== undefined && { "runner-label": encodeURIComponent(label) }) };
+      const query = "max-items=1"; // so that they are kept
+      return bodyOf(await opened.ask(name, { once: `key-${made++}`, headers, query })).key as string;
+    };
+    const keys = [await create("count", "chat 7"), await create("count"), await create("other", "Zürich & 東京")];
+    const list = async (query = "") => {
+      const response = await opened.get("", query);
+      return response.status === 200 ? bodyOf(response).map(({ key }: { key: string }) => keys.indexOf(key)) : response;
+    };
+    return { ...opened, keys, create, list };
+  }
+
+  test("tells labels, and selects by label, by name and by status", async () => {
+    const { list, get, keys } = await openList();
+    expect(bodyOf(await get("")).map(({ label }: { label?: string }) => label)).toEqual([
+      "Zürich & 東京",
+      undefined,
+      "chat 7",
+    ]);
+    expect(bodyOf(await get(`${keys[0]}/state`)).label).toBe("chat 7");
+    const label = encodeURIComponent("Zürich & 東京");
+    expect([await list(`label=${label}`), await list("label=chat+7"), await list("label=chat")]).toEqual([
+      [2],
+      [0],
+      [],
+    ]);
+    expect([await list("name=count"), await list("name=count&label=chat+7"), await list("name=none")]).toEqual([
+      [1, 0],
+      [0],
+      [],
+    ]);
+    expect([await list("status=progressed"), await list("status=completed")]).toEqual([[2, 1, 0], []]);
+  });
+
+  test("has the newest first, at most so many, and goes on before one of them, also if that has been removed", async () => {
+    const { list, keys, ask } = await openList();
+    expect([await list(), await list("limit=2"), await list(`limit=1&before=${keys[2]}`)]).toEqual([
+      [2, 1, 0],
+      [2, 1],
+      [1],
+    ]);
+    await ask(keys[1]!, { method: "DELETE" });
+    expect([await list(`before=${keys[1]}`), await list(`before=${keys[0]}`)]).toEqual([[0], []]);
+  });
+
+  test("finds the newest of several with one label", async () => {
+    const { create, session, get } = await openList();
+    const key = await create("other", "chat 7");
+    expect((await (await session()).findRunner({ label: "chat 7" }))?.key).toBe(key);
+    expect(bodyOf(await get("", "label=chat+7&limit=1"))).toMatchObject([{ key }]);
+    expect(await (await session()).findRunner({ label: "none" })).toBeUndefined();
+  });
+
+  test.each(["status=finished", "limit=0", "limit=1001", "limit=2&limit=3", "before=x", "label=a&label=b"])(
+    "refuses %s with 400",
+    async (query) => {
+      const { list } = await openList();
+      expect(outcome(await list(query))).toEqual([400, "INVALID_ARGUMENT"]);
+    },
+  );
+
+  test.each(["", "%", "%E0%A4%A", "x".repeat(129)])(
+    "refuses the label %j with 400, and makes no session",
+    async (label) => {
+      const { ask, sessions } = open([count]);
+      const response = await ask("count", { headers: { ...jsonType, "runner-label": label } });
+      expect([outcome(response), sessions.stats().sessions]).toEqual([[400, "INVALID_ARGUMENT"], 0]);
+    },
+  );
+
+  test.each([null, 7, "", "x".repeat(129)])(
+    "a label %j is no option of a runner, and nothing to find one by",
+    async (label) => {
+      const session = await open([]).session();
+      await expect(session.createSequenceRunner([1], { label: label as string })).rejects.toMatchObject({
+        code: "INVALID_OPTION",
+      });
+      await expect(session.findRunner({ label: label as string })).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
+    },
+  );
 
   test("has what became of a runner, and not what its work threw", async () => {
     const { run, work } = pushed();

@@ -3,9 +3,11 @@ import { unlessEnded } from "../../base/async.js";
 import { ActiveSessionError, describe } from "../../base/error.js";
 import { type JsonLimits, noItems } from "../../log/codec.js";
 import type { Slice } from "../../log/result-log.js";
+import { labelHeader } from "../../protocol/headers.js";
 import { isDefinition, type RunnerDefinition, validateInput } from "../../runner/definition.js";
 import type { RunnerCore } from "../../runner/runner-core.js";
 import type { Idempotency } from "../../session/idempotency.js";
+import { isLabel } from "../../session/options.js";
 import type { Session } from "../../session/session.js";
 import { nextCursor } from "../cursor.js";
 import { boundedMinimum, type FirstPageQuery, parseFirstPageQuery } from "../query.js";
@@ -76,9 +78,10 @@ export async function create(
   checkContentType(headers);
   const query = parseFirstPageQuery(request.query, settings);
   const key = idempotencyKey(headers);
+  const label = labelOf(headers);
   const { input, text } = await readInput(definition, request, settings.bodyLimit);
   const once = key === undefined ? undefined : { key: scoped(definition, key), fingerprint: fingerprintOf(text) };
-  const { session, creating } = known(request, once) ?? (await createNew(definition, request, input, once));
+  const { session, creating } = known(request, once) ?? (await createNew(definition, request, { input, once, label }));
   const { handover } = session; // taken before the await: the next owner has another
   // A client that gets its identity with this answer cannot repeat or stop the request if the answer is lost.
   const isNew = session.identity !== former;
@@ -124,17 +127,23 @@ function known(request: RouteRequest, once: Idempotency | undefined): Creating |
   return session && creating && { session, creating };
 }
 
+/** What a request wants to create. */
+interface NewRunner {
+  readonly input: unknown;
+  readonly once: Idempotency | undefined;
+  readonly label: string | undefined;
+}
+
 /** Validates the input, then opens the session and begins the creation. */
 async function createNew(
   definition: RunnerDefinition,
   request: RouteRequest,
-  input: unknown,
-  once: Idempotency | undefined,
+  { input, once, label }: NewRunner,
 ): Promise<Creating> {
   const checked = await validateInput(definition, input);
   if (!once && request.over.aborted) throw request.over.reason; // without a key no later request could find the runner
   const session = request.session;
-  return { session, creating: session.createChecked(definition, checked, once) };
+  return { session, creating: session.createChecked(definition, checked, once, label) };
 }
 
 // --- the answer ------------------------------------------------------------------------------------------------------
@@ -247,6 +256,27 @@ function idempotencyKey(headers: Headers): string | undefined {
   const key = quoted ?? plain;
   if (key === undefined) throw invalid("Idempotency-Key", "1 to 255 visible characters", text);
   return key;
+}
+
+/**
+ * Reads the header `Runner-Label`, percent-encoded as UTF-8.
+ * @throws `INVALID_ARGUMENT`
+ */
+function labelOf(headers: Headers): string | undefined {
+  const text = headers[labelHeader.toLowerCase()];
+  if (text === undefined) return undefined;
+  const label = decoded(String(text));
+  if (!isLabel(label)) throw invalid(labelHeader, "1 to 128 characters, percent-encoded as UTF-8", text);
+  return label;
+}
+
+/** Decodes percent-encoding; `undefined` if it is malformed. */
+function decoded(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Scopes a key to its definition: the same key may be used with another definition. A name has no space. */

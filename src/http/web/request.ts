@@ -7,7 +7,7 @@ import type { ActiveSessions } from "../../session/active-sessions.js";
 import { createInstaller, type IdentityOptions, installedFor } from "../middleware.js";
 import { destroyUndrained, isOver, onResponseOver } from "../node/response.js";
 import { addressOf } from "../path.js";
-import type { FrameworkSession, RequestPort } from "../request-port.js";
+import type { FrameworkSession, RequestPort, RoutePort } from "../request-port.js";
 import { checkEncoding, type RequestBody, requestIsOver, tooLarge } from "../request-port.js";
 import type { RunnerHandler } from "../router.js";
 import { unsharedCacheControl } from "../sharing.js";
@@ -21,16 +21,6 @@ interface NodeEnvironment {
   readonly outgoing: ServerResponse;
 }
 
-/** Reads the requests of one framework. */
-export interface WebFramework<Request> {
-  /** The framework's own session of a request. Default: there are none. */
-  frameworkSession?(request: Request): FrameworkSession | undefined;
-  /** The web request, where a middleware may replace it. Default: the one that the adapter has received. */
-  webOf?(request: Request): globalThis.Request;
-  /** Returns a function that reads the body again, where the framework keeps a copy of it. */
-  readAgain?(request: Request): (() => Promise<string>) | undefined;
-}
-
 /**
  * A web request while it is being answered. Headers of ours are collected here and added when the response is known, in
  * {@link finish}. Members are computed on access, because servers build the parts of a `Request` lazily: each property that is read
@@ -39,19 +29,15 @@ export interface WebFramework<Request> {
  */
 export class WebRequestPort<Request> implements RequestPort {
   readonly #request: Request;
-  readonly #received: globalThis.Request;
+  readonly #web: globalThis.Request;
   readonly #env: unknown;
-  readonly #framework: WebFramework<Request>;
+  readonly #frameworkSession: (request: Request) => FrameworkSession | undefined;
   /** `Set-Cookie` headers for the response. */
   #cookies: string[] | undefined;
   /** True if the response must not be stored by shared caches. Set with every cookie. */
   #isUnshared = false;
   /** Callbacks of {@link onOver}. */
   #whenOver: (() => void)[] | undefined;
-  /** Made at first access. */
-  #headers: RequestPort["headers"] | undefined;
-  /** Absent until {@link over} is read. */
-  #client: Ending | undefined;
   /** Absent until {@link signal} is read. */
   #over: LazySignal | undefined;
   /** Removes the listener of the request's own signal. */
@@ -63,42 +49,18 @@ export class WebRequestPort<Request> implements RequestPort {
    * @param request the framework's request or context; the web request itself if there is no other
    * @param web the web request
    * @param env the server's second argument, of unknown shape; see {@link nodeResponse}
+   * @param frameworkSession reads the framework's own session of a request
    */
-  constructor(request: Request, web: globalThis.Request, env: unknown, framework: WebFramework<Request>) {
+  constructor(
+    request: Request,
+    web: globalThis.Request,
+    env: unknown,
+    frameworkSession: (request: Request) => FrameworkSession | undefined,
+  ) {
     this.#request = request;
-    this.#received = web;
+    this.#web = web;
     this.#env = env;
-    this.#framework = framework;
-  }
-
-  get #web(): globalThis.Request {
-    return this.#framework.webOf?.(this.#request) ?? this.#received;
-  }
-
-  get method(): string {
-    return this.#web.method;
-  }
-
-  get query(): URLSearchParams {
-    return new URL(this.#web.url).searchParams;
-  }
-
-  /** HTTP/2 has no `Host` header; the URL has the host. */
-  get headers(): RequestPort["headers"] {
-    this.#headers ??= { host: new URL(this.#web.url).host, ...Object.fromEntries(this.#web.headers) };
-    return this.#headers;
-  }
-
-  /** Ends when the client has disconnected: a body may be sent after the response has been returned. */
-  get over(): Ending {
-    this.#client ??= endingOf(clientSignal(this.#web, this.nodeResponse));
-    return this.#client;
-  }
-
-  /** From the framework's copy, where a middleware has read the body before. */
-  readBody(limit: number): Promise<RequestBody> {
-    const readAgain = this.#web.bodyUsed ? this.#framework.readAgain?.(this.#request) : undefined;
-    return readAgain ? textWithin(limit, readAgain) : readWebBody(this.#web, limit);
+    this.#frameworkSession = frameworkSession;
   }
 
   /** See {@link RequestPort.path}. */
@@ -167,7 +129,7 @@ export class WebRequestPort<Request> implements RequestPort {
 
   /** Read again at each access: a login may replace the framework's session within the request. */
   get frameworkSession(): FrameworkSession | undefined {
-    return this.#framework.frameworkSession?.(this.#request);
+    return this.#frameworkSession(this.#request);
   }
 
   /**
@@ -227,16 +189,17 @@ export type WebInstaller<Request> = (
 /**
  * Makes the function that attaches a session to requests, for an adapter's `activeSession`.
  * @param options given by the application, not checked yet
+ * @param frameworkSession reads the framework's own session of a request. Default: there are none
  * @throws `INVALID_OPTION`
  */
 export function webInstaller<Request extends object>(
   sessions: ActiveSessions<unknown>,
   options: IdentityOptions<Request>,
-  framework: WebFramework<Request> = {},
+  frameworkSession: (request: Request) => FrameworkSession | undefined = () => undefined,
 ): WebInstaller<Request> {
   const install = createInstaller(sessions, options);
   return (request, web, env) => {
-    const port = new WebRequestPort(request, web, env, framework);
+    const port = new WebRequestPort(request, web, env, frameworkSession);
     const own = install(request, port);
     // A synchronous result is attached to the request; the adapter needs no more of it.
     return { port, pending: own instanceof Promise ? own : undefined };
@@ -275,6 +238,7 @@ function unshared(response: Response, cookies: readonly string[]): Response {
  * @param path the part of the path below the mount, with its leading slash
  * @param request the framework's request or context, which passed `activeSession`
  * @param web the web request
+ * @param readText reads the body again from the framework's copy, where a middleware has consumed it before
  * @returns the response; `undefined` if the path is no route of runners: nothing has been done then
  * @throws `NOT_INSTALLED`, and errors that are no fault of the request
  */
@@ -284,12 +248,20 @@ export async function webAnswerFor(
   path: string,
   request: object,
   web: Request,
+  readText?: () => Promise<string>,
 ): Promise<Response | undefined> {
   // The framework's path may be relative to a router, or decoded: the URL is not.
-  const address = addressOf(path, web.method, new URL(web.url).pathname === "/");
+  const url = new URL(web.url);
+  const address = addressOf(path, web.method, url.pathname === "/");
   if (!address) return undefined;
   const context = installedFor(request, sessions);
-  return toResponse(await handle(await context.routeTo(address)), context.nodeResponse);
+  const port: RoutePort = {
+    ...{ method: web.method, query: url.searchParams },
+    headers: { host: url.host, ...Object.fromEntries(web.headers) }, // HTTP/2 has no `Host` header; the URL has the host
+    over: endingOf(clientSignal(web, context.nodeResponse)),
+    readBody: (limit) => (web.bodyUsed && readText ? textWithin(limit, readText) : readWebBody(web, limit)),
+  };
+  return toResponse(await handle(await context.routeTo(address, port)), context.nodeResponse);
 }
 
 /**
