@@ -143,6 +143,7 @@ const expected: Record<string, readonly string[]> = {
     "type Definitions",
     "type ErrorCode",
     "type FollowOptions",
+    "type ListOptions",
     "type PageOptions",
     "type RequestOptions",
     "type RunnerClient",

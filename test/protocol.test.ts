@@ -15,7 +15,7 @@ import { createClient } from "../src/client.js";
 import { runnerRouter } from "../src/express.js";
 import { createRunnerHandler } from "../src/http/router.js";
 import { defineProcessRunner, defineSequenceRunner } from "../src/index.js";
-import { headerNames } from "../src/protocol/headers.js";
+import { headerNames, labelHeader } from "../src/protocol/headers.js";
 import type { ActiveSessionsOptions } from "../src/session/options.js";
 import { atEnd } from "./support/cleanup.js";
 import { isPending, openHost, PushSource, turns } from "./support/control.js";
@@ -143,18 +143,21 @@ describe("the document", () => {
     for (const name of exposed) expect(text).toContain(`\`${name}`);
     const named = new Set([...text.matchAll(/`((?:Stream|Runner)-[A-Z][A-Za-z-]+)/g)].map(([, name]) => name!));
     const ofTheWritePath = ["Stream-TTL", "Stream-Expires-At", "Stream-Seq", "Stream-Forked-From"];
-    expect([...named].filter((name) => !exposed.includes(name)).sort()).toEqual(ofTheWritePath.sort());
+    const ofRequests = [labelHeader];
+    expect([...named].filter((name) => !exposed.includes(name)).sort()).toEqual(
+      [...ofTheWritePath, ...ofRequests].sort(),
+    );
   });
 });
 
 describe("addresses", () => {
-  test("P1, P122: the mount itself lists the client's runners, in order of creation", async () => {
+  test("P1, P122: the mount itself lists the client's runners, the newest first", async () => {
     const { ann, bob, create } = await open();
     const keys = [await create("/live?timeout=0"), await create("/count?max-items=1", { to: 5 })].map(
       (it) => it.body.key,
     );
     const { status, body } = await ann("GET", "");
-    expect([status, body.map(({ key }: { key: string }) => key)]).toEqual([200, keys]);
+    expect([status, body.map(({ key }: { key: string }) => key)]).toEqual([200, keys.reverse()]);
     for (const state of body) expect(state).toEqual((await ann("GET", `/${state.key}/state`)).body);
     expect((await ann("GET", "/")).body).toEqual(body);
     expect(await bob("GET", "")).toMatchObject({ status: 200, body: [] });

@@ -13,11 +13,11 @@ interface Asked {
 }
 
 /** A client whose requests are all answered by `answer`; tells what was asked. */
-function clientOf(answer: () => Response, options: ClientOptions = {}) {
+function clientOf(answer: (url: string) => Response, options: ClientOptions = {}) {
   const asked: Asked[] = [];
   const send: typeof fetch = async (url, init = {}) => {
     asked.push({ url: String(url), init });
-    return answer();
+    return answer(String(url));
   };
   return { asked, client: createClient("http://server.test/runners", { fetch: send, ...options }) };
 }
@@ -306,6 +306,16 @@ describe("list", () => {
     expect(asked.map(({ url, init }) => `${init.method ?? "GET"} ${url}`)).toEqual(["GET http://server.test/runners"]);
   });
 
+  test("asks for those that are wanted", async () => {
+    const { client, asked } = clientOf(() => Response.json([]));
+    await client.list({ label: "Zürich & 東京", name: "search", status: "completed", limit: 5, before: "3-1-x" });
+    const { pathname, searchParams } = new URL(asked[0]!.url);
+    expect([pathname, Object.fromEntries(searchParams)]).toEqual([
+      "/runners",
+      { label: "Zürich & 東京", name: "search", status: "completed", limit: "5", before: "3-1-x" },
+    ]);
+  });
+
   test.each([
     [503, "busy", "SERVER_UNAVAILABLE"],
     [200, "<h1>Please log in</h1>", "UNEXPECTED_RESPONSE"],
@@ -460,5 +470,73 @@ describe("follow", () => {
     expect(items).toEqual([1, 2, 3]);
     const sent = asked.map(({ init }) => new Headers(init.headers).get("authorization"));
     expect(sent).toEqual(["token 1", "token 2", "token 3"]);
+  });
+});
+
+describe("a runner that is followed by its label", () => {
+  const lastPage = () =>
+    page(["a"], {
+      [headerNames.nextOffset]: "0000000000000001",
+      [headerNames.closed]: "true",
+      [headerNames.status]: "completed",
+    });
+  /** All items that it gives. */
+  async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+    const all: T[] = [];
+    for await (const item of items) all.push(item);
+    return all;
+  }
+  const isList = (url: string) => url.includes("?label=");
+
+  test("is the newest one, found with the first iteration only", async () => {
+    const { client, asked } = clientOf((url) =>
+      isList(url) ? Response.json([{ ...state, key: "7-1-x" }]) : lastPage(),
+    );
+    const follower = client.follow<string>({ label: "chat 7" }, { live: "long-poll" });
+    expect([follower.key, asked.length]).toEqual(["", 0]);
+    expect(await collect(follower)).toEqual(["a"]);
+    expect(follower.key).toBe("7-1-x");
+    expect(asked.map(({ url }) => url.slice("http://server.test/runners".length).split("&live")[0])).toEqual([
+      "?label=chat+7&limit=1",
+      "/7-1-x?offset=-1",
+    ]);
+  });
+
+  test("is gone if there is none", async () => {
+    const { client, asked } = clientOf(() => Response.json([]));
+    const follower = client.follow({ label: "chat 7" });
+    await expect(follower.forEach(() => {})).rejects.toMatchObject({ code: "RUNNER_GONE" });
+    expect([asked.length, follower.connection]).toEqual([1, "closed"]);
+  });
+
+  test("is looked for again while the server cannot be reached", async () => {
+    vi.useFakeTimers();
+    let isDown = true;
+    const { client, asked } = clientOf((url) => {
+      if (isDown) return new Response("", { status: 503 });
+      return isList(url) ? Response.json([{ ...state, key: "7-1-x" }]) : lastPage();
+    });
+    const states: string[] = [];
+    const follower = client.follow<string>(
+      { label: "chat 7" },
+      { live: "long-poll", onConnection: (connection) => states.push(connection) },
+    );
+    const items = collect(follower);
+    await vi.advanceTimersByTimeAsync(100);
+    isDown = false;
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(await items).toEqual(["a"]);
+    expect([states.slice(0, 3), asked.filter(({ url }) => isList(url)).length]).toEqual([
+      ["connecting", "retrying", "connecting"],
+      2,
+    ]);
+    vi.useRealTimers();
+  });
+
+  test.each([undefined, "", 7])("must have a label, not %j", async (label) => {
+    const { client } = clientOf(() => Response.json([]));
+    expect(() => client.follow({ label: label as string })).toThrow(
+      expect.objectContaining({ code: "INVALID_ARGUMENT" }),
+    );
   });
 });

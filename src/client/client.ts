@@ -201,11 +201,10 @@ export class RunnerClient<D extends Definitions = Untyped> {
    *   error `RUNNER_GONE`
    * @param options see {@link FollowOptions}
    * @typeParam T type of an item, or of a process's value
-   * @example
-   * for await (const text of client.follow<string>({ label: "chat-7" }, { offset: "earliest" })) show(text);
    */
   follow<T>(runner: string | { readonly label: string }, options: FollowOptions = {}): RunnerFollower<T> {
-    if (typeof runner !== "object") return new RunnerFollower<T>(this.#urlOf(runner), runner, this.#options, options);
+    if (typeof runner !== "object" || runner === null)
+      return new RunnerFollower<T>(this.#urlOf(runner), runner, this.#options, options);
     const { label } = runner;
     checkText("a label", label);
     const find = async (signal: AbortSignal) => {

@@ -70,6 +70,37 @@ function open(first: Target, options: UseRunnerOptions = {}, client?: Partial<Ru
 const search = (word: string) => ({ create: "search", input: { word } }) as const;
 const manual = { create: "search", start: "manual" } as const;
 
+describe("a runner that is known by its label", () => {
+  const byLabel = { label: "chat 7" } as const;
+  const list = "GET ?label=chat+7&limit=1";
+  const found = [{ key: "7-1-x", kind: "sequence", status: "stalled", position: 0, progress: { current: 0 } }];
+
+  test("is found, and followed under its key", async () => {
+    const it = open(byLabel);
+    expect(it.now).toMatchObject({ phase: "starting", key: undefined });
+    await it.answer(list, found);
+    await it.send(piece(["a"], 1));
+    expect(it.now).toMatchObject({ items: ["a"], phase: "running", key: "7-1-x" });
+    await it.do(() => it.now.stop());
+    expect(it.server.asked.at(-1)).toBe("POST /7-1-x/abort");
+  });
+
+  test("shows nothing while there is none, and no error", async () => {
+    const it = open(byLabel);
+    await it.answer(list, []);
+    expect(it.now).toMatchObject({ items: [], phase: undefined, error: undefined, isRunning: false, key: undefined });
+  });
+
+  test("is another one with another label", async () => {
+    const it = open(byLabel);
+    await it.answer(list, found);
+    await it.send(piece(["a"], 1));
+    await it.change({ target: { label: "chat 8" } });
+    expect(it.now).toMatchObject({ items: [], phase: "starting" });
+    expect(it.server.asked.at(-1)).toBe("GET ?label=chat+8&limit=1");
+  });
+});
+
 describe("a component that goes", () => {
   test("and comes back in the same place starts again, and shows nothing of before", async () => {
     const it = open(search("a"), { onUnmount: "stop" });

@@ -54,7 +54,8 @@ export class RunnerReader<R> {
     const timeout = checkTimeout(options.timeout);
     const request = { start, min: max, max };
     if (signal?.aborted) return toResult(await this.#readUnlessWaiting(request, signal));
-    if (signal || timeout !== undefined) {
+    const isStarting = this.#runner.needsStart;
+    if (signal || timeout !== undefined || (isStarting && this.#mayBeAhead(request))) {
       const read = this.read(request);
       if (!isPending(read)) return toResult(read);
       return toResult(await settledWithin(read, signal ? [endingOf(signal)] : [], timeout));
@@ -63,7 +64,7 @@ export class RunnerReader<R> {
     this.#runner.checkReadable();
     const lease = this.#runner.openRead();
     try {
-      const read = this.#begin(request, this.#runner.needsStart);
+      const read = this.#begin(request, isStarting);
       if (!isPending(read)) return toResult(read);
       const slice = await read.settled;
       read.take();
@@ -97,8 +98,9 @@ export class RunnerReader<R> {
   read(request: ReadRequest): Slice<R> | PendingRead<R> {
     this.#runner.checkReadable();
     if (!this.#runner.needsStart) return this.#readHeld(request);
-    if (request.min !== undefined) return this.#readHeld(request, true);
-    // Even a read that does not wait for items waits for the start: before it there is nothing to read.
+    if (request.min !== undefined && !this.#mayBeAhead(request)) return this.#readHeld(request, true);
+    // Even a read that does not wait for items waits for the start: before it there is nothing to read. One that may be refused waits for
+    // the log to say so, and then starts nothing.
     return new StartingRead(this.#startFor(request), this.#runner.hold(), () => {
       this.#runner.checkReadable();
       return this.#readHeld(request);
@@ -137,13 +139,11 @@ export class RunnerReader<R> {
    *   rejects it
    */
   #begin(request: ReadRequest, isStarting: boolean): Slice<R> | PendingRead<R> {
-    const mayBeRefused = this.#mayBeAhead(request);
-    if (isStarting && !mayBeRefused) {
+    if (isStarting) {
       this.#runner.start()?.catch(noop); // the error rejects the read
       this.#runner.checkReadable();
     }
     const read = this.#log.read(request);
-    if (isStarting && mayBeRefused) this.#runner.start()?.catch(noop);
     if (isPending(read) && request.min !== undefined) this.#execution.readWaits(read);
     return read;
   }

@@ -82,10 +82,10 @@ export class IdempotentCreations {
 
   /**
    * Stops the runner of the key. If there is none yet, a creation that arrives later fails with `RUNNER_ABORTED`.
-   * @returns the stopped runner, or `undefined` if there is none yet
+   * @returns the runner, once it has been stopped; `undefined` if there is none yet
    * @throws `RUNNER_GONE` if the runner is removed
    */
-  stop(key: string): RunnerCore | undefined {
+  async stop(key: string): Promise<RunnerCore | undefined> {
     const entry = this.#entries.get(key);
     if (!entry) {
       this.#makeRoom();
@@ -94,8 +94,9 @@ export class IdempotentCreations {
     }
     if (isOver(entry) && entry.fingerprint !== undefined) throw runnerGone();
     entry.isStopped = true;
-    void entry.runner?.abortFor("stopped");
-    return entry.runner;
+    const { runner } = entry;
+    await runner?.abortFor("stopped");
+    return runner;
   }
 
   /**

@@ -100,7 +100,7 @@ export class Session<Services = unknown> extends SessionCore<Services> implement
    * @returns the stopped runner, or `undefined` if there is none yet
    * @throws `RUNNER_GONE`, `SESSION_ENDED`
    */
-  stopCreated(key: string): RunnerCore | undefined {
+  async stopCreated(key: string): Promise<RunnerCore | undefined> {
     this.checkAvailable("stop a runner");
     return this.ensureRunners().once.stop(key);
   }

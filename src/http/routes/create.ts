@@ -113,7 +113,7 @@ export async function stopCreation(
   if (key === undefined) throw invalid("Idempotency-Key", "there", undefined);
   // Keys belong to a client: without an identity no creation can match.
   if (request.identity === undefined) throw new ActiveSessionError("RUNNER_NOT_FOUND", "There is no such runner");
-  const runner = request.session.stopCreated(scoped(definition, key));
+  const runner = await request.session.stopCreated(scoped(definition, key));
   return runner ? answer(runner) : noContent();
 }
 
