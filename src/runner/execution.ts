@@ -72,6 +72,11 @@ export class Execution {
     return this.#starting !== undefined || !this.#isBegun;
   }
 
+  /** True while a start is pending. */
+  get isStarting(): boolean {
+    return this.#starting !== undefined;
+  }
+
   /** True if the work has ended and its source is closed. Unlike {@link closed}, not set by a time-out. */
   get isClosed(): boolean {
     return this.#isClosed;

@@ -55,7 +55,7 @@ export class RunnerReader<R> {
     const request = { start, min: max, max };
     if (signal?.aborted) return toResult(await this.#readUnlessWaiting(request, signal));
     const isStarting = this.#runner.needsStart;
-    if (signal || timeout !== undefined || (isStarting && this.#mayBeAhead(request))) {
+    if (signal || timeout !== undefined || (isStarting && this.#mayBeRefused(request))) {
       const read = this.read(request);
       if (!isPending(read)) return toResult(read);
       return toResult(await settledWithin(read, signal ? [endingOf(signal)] : [], timeout));
@@ -98,7 +98,7 @@ export class RunnerReader<R> {
   read(request: ReadRequest): Slice<R> | PendingRead<R> {
     this.#runner.checkReadable();
     if (!this.#runner.needsStart) return this.#readHeld(request);
-    if (request.min !== undefined && !this.#mayBeAhead(request)) return this.#readHeld(request, true);
+    if (request.min !== undefined && !this.#mayBeRefused(request)) return this.#readHeld(request, true);
     // Even a read that does not wait for items waits for the start: before it there is nothing to read. One that may be refused waits for
     // the log to say so, and then starts nothing.
     return new StartingRead(this.#startFor(request), this.#runner.hold(), () => {
@@ -116,7 +116,12 @@ export class RunnerReader<R> {
     await this.#runner.start();
   }
 
-  /** True if the log may refuse the read with `POSITION_AHEAD`: then the work is not started for it. */
+  /** True if the work is not to be started for the read before the log has said that it is not ahead. A pending start goes on anyway. */
+  #mayBeRefused(request: ReadRequest): boolean {
+    return !this.#execution.isStarting && this.#mayBeAhead(request);
+  }
+
+  /** True if the log may refuse the read with `POSITION_AHEAD`. */
   #mayBeAhead({ start }: ReadRequest): boolean {
     return this.#runner.kind === "sequence" && typeof start === "number" && start > 0;
   }
