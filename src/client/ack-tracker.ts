@@ -56,13 +56,13 @@ export class AckTracker {
   /** Acknowledges until it is no longer due. */
   async #sendAll(): Promise<void> {
     this.#isSending = true;
-    let isSent: boolean;
+    let position: number;
     do {
-      const position = this.#taken;
+      position = this.#taken;
       this.#sentAt = Date.now();
-      isSent = await this.#send(position);
-      if (isSent) this.#acknowledged = position;
-    } while (isSent && this.#isDue);
+      if (!(await this.#send(position))) break;
+      this.#acknowledged = position;
+    } while (this.#isDue);
     this.#isSending = false;
   }
 }

@@ -121,12 +121,13 @@ export class RunnerClient<D extends Definitions = Untyped> {
    * A creation whose response is lost is repeated and still creates one runner. If `signal` aborts before the response, the runner
    * is stopped, even if the server has not created it yet. Concurrent creations wait for the client's first one, 5 s at most,
    * because a new user has no session before that. A runner that ends within its first page is removed once that has been taken,
-   * unless `idempotencyKey` or `onPlace` is given.
+   * unless `idempotencyKey`, `label` or `onPlace` is given.
    * @param name the definition's name
    * @param input the definition's input, sent as JSON
    * @param options see {@link CreateOptions}
    * @throws `INVALID_INPUT`, `CLIENT_LIMIT_REACHED` and other codes of the server; `IDEMPOTENCY_KEY_REUSED` with another input;
-   *   `RUNNER_ABORTED` if the creation with this key was stopped before; the reason of `signal`
+   *   `RUNNER_ABORTED` if the creation with this key was stopped before; the reason of `signal`; a `URIError` for a label that ends within
+   *   a character
    * @example
    * const report = await client.create("report", { year: 2025 }, { idempotencyKey: "report-2025" });
    * await report.forEach(({ items, progress }) => console.log(progress.current, items));
@@ -164,7 +165,7 @@ export class RunnerClient<D extends Definitions = Untyped> {
     });
     // All items have been taken and the place was not kept: free the server's memory.
     const onTaken = () => {
-      if (!idempotencyKey && !following.onPlace) this.#remove(body.key, {}).catch(noop);
+      if (!idempotencyKey && label === undefined && !following.onPlace) this.#remove(body.key, {}).catch(noop);
     };
     const created = { first: toUpdate(body?.items, control, url), offset: body.offset, onTaken };
     return new RunnerFollower(this.#urlOf(body.key), body.key, this.#options, following, created);
@@ -199,7 +200,7 @@ export class RunnerClient<D extends Definitions = Untyped> {
    * Follows a runner. Nothing is requested before the follower is iterated.
    * @param runner the runner's key, or the label of it: the newest runner with that label is followed then, and there being none is the
    *   error `RUNNER_GONE`
-   * @param options see {@link FollowOptions}
+   * @param options see {@link FollowOptions}; by a label `offset` is `"earliest"` by default, since the page has none
    * @typeParam T type of an item, or of a process's value
    */
   follow<T>(runner: string | { readonly label: string }, options: FollowOptions = {}): RunnerFollower<T> {
@@ -209,10 +210,11 @@ export class RunnerClient<D extends Definitions = Untyped> {
     checkText("a label", label);
     const find = async (signal: AbortSignal) => {
       const [found] = await this.list({ label, limit: 1, signal });
-      if (!found) throw new CodedError("RUNNER_GONE", 410, "There is no runner with this label");
+      if (!found) throw new CodedError("RUNNER_GONE", 410, "No such label");
       return { key: found.key, url: this.#urlOf(found.key) };
     };
-    return new RunnerFollower<T>("", "", this.#options, options, undefined, find);
+    const { offset = "earliest" } = options;
+    return new RunnerFollower<T>("", "", this.#options, { ...options, offset }, undefined, find);
   }
 
   /**
@@ -236,8 +238,7 @@ export class RunnerClient<D extends Definitions = Untyped> {
 
   /** Lists the client's runners, the newest first. Does not reset their idle timers. */
   list({ signal, ...which }: ListOptions = {}): Promise<RunnerState[]> {
-    const query = queryOf(which);
-    return requestJson(query === "?" ? this.#url : this.#url + query, this.#options, { signal });
+    return requestJson(this.#url + queryOf(which).replace(/^\?$/, ""), this.#options, { signal });
   }
 
   /** Returns the state of a runner. Does not reset its idle timer. */

@@ -17,6 +17,8 @@ const turnEvery = 1000;
  * the former cookie; the new cookie arrives with the login's response.
  */
 const goneRetryAfter = 2000;
+/** Time-out of the search for a runner by its label, ms. */
+const longestSearch = 10_000;
 /** The reason of a round that `close` ends; the iteration returns instead of throwing it. */
 const closed = new Error("closed");
 
@@ -234,10 +236,11 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
         while (this.#isUnseen) {
           const { signal } = this.#begin();
           this.#setConnection("closed");
-          this.#acks.take(this.position);
+          if (!this.#find) this.#acks.take(this.position);
           await pause(signOfLifeEvery, signal);
         }
         await this.#locate();
+        if (this.#isUnseen) continue; // the page was hidden meanwhile
         // Taken for each connection and given back after it, so that followers without a place get a turn.
         place = await takePlace(this.#client.connections);
         // Between two updates the application has the turn; the place is reported once it has asked for more.
@@ -285,8 +288,10 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
   /** Finds the runner, once, where it is followed by its label. */
   async #locate(): Promise<void> {
     if (!this.#find) return;
+    const cut = this.#begin();
     this.#setConnection("connecting");
-    const { key, url } = await this.#find(this.#begin().signal);
+    const late = setTimeout(() => cut.abort(temporary("Late")), longestSearch);
+    const { key, url } = await this.#find(cut.signal).finally(() => clearTimeout(late));
     this.#key = key;
     this.#url = url;
     this.#find = undefined;
@@ -363,7 +368,8 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
 
   /** Reports the place to `onPlace`, always before any request that lets the server drop what lies before. */
   #tellPlace(offset: number): void {
-    if (this.#from === "now") return; // the position is unknown until the first response
+    // The position, or the key, is unknown until the first response.
+    if (this.#from === "now" || this.#find) return;
     this.#options.onPlace?.({ key: this.key, offset });
   }
 

@@ -7,7 +7,12 @@ import type { FollowOptions, RunnerPlace } from "./types.js";
 /** What a tab keeps under a name, as JSON in its `sessionStorage`. */
 interface Entry extends Partial<RunnerPlace> {
   /** The creation, stored before it is sent: repeated with the same idempotency key it leads to the same runner. */
-  readonly creation: { readonly definition: string; readonly input: unknown; readonly idempotencyKey: string };
+  readonly creation: {
+    readonly definition: string;
+    readonly input: unknown;
+    readonly idempotencyKey: string;
+    readonly label?: string | undefined;
+  };
 }
 
 /**
@@ -56,8 +61,8 @@ export class SavedRunner<D extends Definitions = Untyped> {
       ? [input?: InputOf<D, N>, options?: CreateOptions]
       : [input: InputOf<D, N>, options?: CreateOptions]
   ): Promise<RunnerFollower<ResultOf<D, N>>> {
-    const { idempotencyKey = randomKey() } = options;
-    const creation = { definition, input, idempotencyKey };
+    const { idempotencyKey = randomKey(), label } = options;
+    const creation = { definition, input, idempotencyKey, label };
     this.#store({ creation });
     const create = this.#client.create as (...args: unknown[]) => Promise<RunnerFollower<ResultOf<D, N>>>;
     try {
@@ -85,12 +90,12 @@ export class SavedRunner<D extends Definitions = Untyped> {
   async resume<T = ResultOf<D, NameOf<D>>>(options: FollowOptions = {}): Promise<RunnerFollower<T> | undefined> {
     const entry = this.#entry;
     if (!entry) return undefined;
-    const { definition, input, idempotencyKey } = entry.creation;
+    const { definition, input, idempotencyKey, label } = entry.creation;
     const { offset = entry.offset, signal, onPlace } = options;
     try {
       if (entry.key === undefined) {
         const again = this.create as (...args: unknown[]) => Promise<RunnerFollower<T>>;
-        return await again.call(this, definition, input, { ...options, idempotencyKey });
+        return await again.call(this, definition, input, { ...options, idempotencyKey, label });
       }
       // Only whether it is gone matters: a follower deals with all other errors.
       await this.#client.state(entry.key, { signal }).catch((error) => {

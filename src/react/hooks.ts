@@ -26,6 +26,8 @@ interface Creation<Name, Input> {
    * `retain: "all"`. Default: none, a component that is mounted again creates another runner.
    */
   readonly resume?: string | undefined;
+  /** What the application knows the runner by, as in `client.create`. Default: none. */
+  readonly label?: string | undefined;
 }
 
 /** Options of `useRunner`. */
@@ -41,7 +43,8 @@ export interface UseRunnerOptions extends RunnerHookOptions {
 export interface RunnerHandle<T, Input = never> extends RunnerView<T> {
   /**
    * Creates the runner with this input, or else with that of the component. The previous runner is stopped and its items are
-   * dropped. Does nothing for a runner that is followed by its key, or after the component was unmounted.
+   * dropped. Does nothing for a runner that is followed by its key, or after the component was unmounted. By a label it looks again where
+   * there was no runner.
    */
   readonly start: (input?: Input) => void;
   /** Stops the work; the items stay. A failure to stop is shown as `error`. */
@@ -58,7 +61,10 @@ export interface RunnersHandle extends RunnersView {
 export interface RunnerHooks<D extends Definitions> {
   /** Follows the runner with this key. Without a key it does nothing. */
   useRunner<T>(key: string | null | undefined, options?: UseRunnerOptions): RunnerHandle<T>;
-  /** Follows the newest runner with this label, so that a page needs no stored key. Shows nothing while there is none. */
+  /**
+   * Follows the newest runner with this label, so that a page needs no stored key. Shows nothing if there is none; `start` then looks
+   * again, for one that has been created meanwhile.
+   */
   useRunner<T>(by: { readonly label: string }, options?: UseRunnerOptions): RunnerHandle<T>;
   /**
    * Creates a runner when the component is mounted, and follows it. It goes on when the component is unmounted, for as long as the
@@ -138,10 +144,9 @@ export function createRunnerHooks<D extends Definitions>(client: RunnerClient<D>
  * because `start` may receive another one.
  */
 function idOf(target: Target): string {
-  if ("label" in target) return `label ${target.label}`;
-  if (!("create" in target)) return `key ${target.key ?? ""}`;
-  const { create, start, input } = target;
-  return start === "manual" ? `manual ${create}` : `create ${create} ${JSON.stringify(input)}`;
+  if (!("create" in target)) return "label" in target ? `label ${target.label}` : `key ${target.key ?? ""}`;
+  const { create, start, input, label = "" } = target;
+  return start === "manual" ? `manual ${create} ${label}` : `create ${create} ${label} ${JSON.stringify(input)}`;
 }
 
 /**
@@ -165,7 +170,7 @@ function sharedStore(
 function hasFirstAnswer(target: Target): boolean {
   if (typeof document === "undefined") return false;
   if ("create" in target) return target.start !== "manual";
-  return "label" in target || Boolean(target.key);
+  return Boolean("label" in target ? target.label : target.key);
 }
 
 /**

@@ -1,6 +1,6 @@
 import { createDeferred, type Deferred, noop } from "../base/async.js";
 import type { CodedError } from "../base/coded-error.js";
-import type { RunnerClient } from "../client/client.js";
+import type { CreateOptions, RunnerClient } from "../client/client.js";
 import type { Definitions } from "../client/definitions.js";
 import type { RunnerFollower } from "../client/follower.js";
 import { savedRunner } from "../client/saved-runner.js";
@@ -65,6 +65,8 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
   #turn = 0;
   /** True if the component that used the store has another one now, because its input has changed. */
   #isReplaced = false;
+  /** True once a runner is to be stopped that is still being looked for by its label. */
+  #stopsWhenFound = false;
   /** Exists only while a component is suspended. */
   #firstAnswer: Deferred<void> | undefined;
   /** Called when the store falls asleep. */
@@ -103,7 +105,11 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
    * unmounted.
    */
   readonly start = (input?: unknown): void => {
-    if (!("create" in this.#target) || this.#isLeft) return;
+    if (this.#isLeft) return;
+    if (!("create" in this.#target)) {
+      if ("label" in this.#target && !this.#follower) this.wake(); // there may be one now
+      return;
+    }
     this.stop();
     this.#forget();
     this.#isStarted = true;
@@ -117,8 +123,9 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
    * the runner is not running.
    */
   readonly stop = (): void => {
-    const { key, isRunning } = this.snapshot();
+    const { key = this.#follower?.key || undefined, isRunning } = this.snapshot();
     if (!isRunning) return;
+    this.#stopsWhenFound = key === undefined && this.#follower !== undefined;
     if (key === undefined) this.#creation?.abort(new DOMException("The runner was stopped", "AbortError"));
     else this.#stopRunner(key);
   };
@@ -133,7 +140,7 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
     } else if ("create" in target) {
       if (!this.#isStarted && !this.#join() && target.start !== "manual") this.start();
     } else {
-      const runner = "label" in target ? target : target.key;
+      const runner = "label" in target ? target.label && target : target.key;
       if (!runner) return;
       this.show(starting);
       this.#follow(this.#client.follow<T>(runner, { ...this.#followOptions, offset: this.#options.offset }));
@@ -237,7 +244,7 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
       const follower = await saved.resume<T>({ ...options, offset });
       if (follower || target.start === "manual") return follower;
       this.show({ key: undefined });
-      return createBy<T>(saved, target.create, target.input, options);
+      return createBy<T>(saved, target.create, target.input, { ...options, label: target.label });
     });
     return true;
   }
@@ -245,7 +252,8 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
   /** Creates the runner and follows it. */
   #create(name: string, input: unknown): Promise<void> {
     const by = this.#saved ?? this.#client;
-    return this.#open((options) => createBy<T>(by, name, input, options));
+    const { label } = this.#target as Creation;
+    return this.#open((options) => createBy<T>(by, name, input, { ...options, label }));
   }
 
   /**
@@ -300,7 +308,7 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
     }
   }
 
-  /** The view before the start; the next render that wakes the store looks again. */
+  /** The view before the start; `start` looks again, and so does a component that is shown again. */
   #showNothing(): void {
     this.#forget();
     this.show(nothing);
@@ -320,6 +328,8 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
       ...{ progress: isKnown ? known : progress, error, abortReason, isRunning: !closed },
     };
     if (closed) this.#stopping?.abort();
+    else if (this.#stopsWhenFound && this.#follower) this.#stopRunner(this.#follower.key);
+    this.#stopsWhenFound = false;
     this.#batch.soon();
   }
 
@@ -368,10 +378,10 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
 
 /** Creates a runner whose types are not known here, by a client or under a name of the tab. */
 function createBy<T>(
-  by: { create(definition: never, input: never, options: FollowOptions): Promise<unknown> },
+  by: { create(definition: never, input: never, options: CreateOptions): Promise<unknown> },
   definition: string,
   input: unknown,
-  options: FollowOptions,
+  options: CreateOptions,
 ): Promise<RunnerFollower<T>> {
   return by.create(definition as never, input as never, options) as Promise<RunnerFollower<T>>;
 }

@@ -49,7 +49,7 @@ export interface RunnerHookOptions
   /**
    * When the component is unmounted, for a runner that it has created: `"leave"` lets it go on for as long
    * as the server keeps a runner without readers, `"stop"` stops the work. A runner followed by its key
-   * always goes on. Default: `"leave"`.
+   * or label always goes on. Default: `"leave"`.
    */
   readonly onUnmount?: "stop" | "leave" | undefined;
 }
@@ -60,6 +60,7 @@ export interface Creation {
   readonly input?: unknown;
   readonly start?: "now" | "manual" | undefined;
   readonly resume?: string | undefined;
+  readonly label?: string | undefined;
 }
 
 /** The runner of a component: one that exists, by its key or label, or one to create. */

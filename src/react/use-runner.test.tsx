@@ -85,10 +85,39 @@ describe("a runner that is known by its label", () => {
     expect(it.server.asked.at(-1)).toBe("POST /7-1-x/abort");
   });
 
-  test("shows nothing while there is none, and no error", async () => {
+  test("shows nothing if there is none, and no error; start looks again", async () => {
     const it = open(byLabel);
     await it.answer(list, []);
     expect(it.now).toMatchObject({ items: [], phase: undefined, error: undefined, isRunning: false, key: undefined });
+    await it.do(() => it.now.start());
+    expect(it.now).toMatchObject({ phase: "starting", isRunning: true });
+    await it.answer(list, found);
+    await it.send(piece(["a"], 1));
+    expect(it.now).toMatchObject({ items: ["a"], key: "7-1-x" });
+  });
+
+  test("is stopped as soon as it is found, if that was asked for before", async () => {
+    const it = open(byLabel);
+    await it.do(() => it.now.stop());
+    await it.answer(list, found);
+    await it.send(piece(["a"], 1));
+    expect(it.server.asked.at(-1)).toBe("POST /7-1-x/abort");
+  });
+
+  test("is none with an empty label", async () => {
+    const it = open({ label: "" });
+    await it.settle();
+    expect([it.server.asked, it.now.isRunning]).toEqual([[], false]);
+  });
+
+  test("is created with the label, of which another one is another runner", async () => {
+    const it = open({ create: "search", input: {}, label: "chat 7" });
+    await it.answer("POST /search", firstPage(["a"]));
+    expect(it.server.find("POST /search").headers.get("Runner-Label")).toBe("chat%207");
+    await it.change({ target: { create: "search", input: {}, label: "chat 8" } });
+    expect(it.server.find("POST /search").headers.get("Runner-Label")).toBe("chat%208");
+    await it.answer("POST /search", firstPage(["b"]));
+    expect(it.now.items).toEqual(["b"]);
   });
 
   test("is another one with another label", async () => {

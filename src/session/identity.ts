@@ -26,7 +26,7 @@ export function tagIdentity(source: IdentitySource, identity: unknown): TaggedId
 }
 
 /** `String.prototype.isWellFormed`, which Node has but the configured TypeScript `lib` does not declare. */
-function isWellFormed(text: string): boolean {
+export function isWellFormed(text: string): boolean {
   return (text as string & { isWellFormed(): boolean }).isWellFormed();
 }
 

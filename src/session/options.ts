@@ -6,6 +6,7 @@ import { ActiveSessionError, describe } from "../base/error.js";
 import type { Retain } from "../log/result-log.js";
 import type { RunnerDefinition } from "../runner/definition.js";
 import type { Logger } from "./events.js";
+import { isWellFormed } from "./identity.js";
 import { type LimitOptions, type Limits, resolveLimits } from "./limits.js";
 
 /**
@@ -77,7 +78,7 @@ export interface RunnerOptions {
    */
   readonly holds?: Iterable<Resource> | undefined;
   /**
-   * What the application knows the work by, such as the id of a chat: a text of 1 to 128 characters. It is in the runner's state, in
+   * What the application knows the work by, such as the id of a chat: a text of 1 to 128 characters (UTF-16 code units). It is in the runner's state, in
    * lists and in their filter, and `findRunner({ label })` finds the newest runner with it. Several may have the same. Default: none.
    */
   readonly label?: string | undefined;
@@ -194,7 +195,7 @@ export const labelRequirement = `a label must be a text of 1 to ${longestLabel} 
 
 /** True for a text that may be a label. */
 export function isLabel(value: unknown): value is string {
-  return typeof value === "string" && value.length > 0 && value.length <= longestLabel;
+  return typeof value === "string" && value.length > 0 && value.length <= longestLabel && isWellFormed(value);
 }
 
 /**

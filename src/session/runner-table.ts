@@ -5,9 +5,6 @@ import type { RecencyList, Recent } from "../base/recency-list.js";
 import type { Runner } from "../runner/runner.js";
 import type { RunnerCore } from "../runner/runner-core.js";
 
-/** Number of entries made so far. */
-let created = 0;
-
 /** A runner with its place in the idle list and in the host's list of unused runners. */
 export class RunnerEntry extends IdleEntry implements Recent<RunnerEntry> {
   /** Link maintained by {@link RecencyList}. */
@@ -20,8 +17,6 @@ export class RunnerEntry extends IdleEntry implements Recent<RunnerEntry> {
   holders = 0;
   /** Time of the last use, in ms of the monotonic clock. */
   usedAt = performance.now();
-  /** Its place among all runners of the process, in order of creation. */
-  readonly order = created++;
 
   /**
    * @param idleTimeout in ms; `Infinity`: the runner never idles out
@@ -29,6 +24,8 @@ export class RunnerEntry extends IdleEntry implements Recent<RunnerEntry> {
    */
   constructor(
     readonly runner: RunnerCore,
+    /** Its place among all runners of the process, in the order in which their creations began. */
+    readonly order: number,
     readonly idleTimeout: number,
     readonly idle: IdleList<RunnerEntry>,
   ) {
@@ -46,7 +43,7 @@ export class RunnerTable {
   readonly #idle: IdleLists<RunnerEntry>;
   /** Unused runners of the whole host, in order of last use: the candidates when a limit makes room. */
   readonly #unused: RecencyList<RunnerEntry>;
-  /** In order of creation, since numbers only grow and a removed runner does not return. */
+  /** In the order in which they were made; a removed runner does not return. */
   readonly #entries = new Map<number, RunnerEntry>();
   /** Clean-ups in progress. A settled one is dropped, so that a session does not grow with the runners it has had. */
   readonly #disposals = new Set<Promise<CleanupSummary>>();
@@ -76,8 +73,8 @@ export class RunnerTable {
   }
 
   /** Adds a runner. Its idle time starts when its first hold is released, not here. */
-  add(runner: RunnerCore, idleTimeout: number): void {
-    this.#entries.set(runner.number, new RunnerEntry(runner, idleTimeout, this.#idle.join(idleTimeout)));
+  add(runner: RunnerCore, order: number, idleTimeout: number): void {
+    this.#entries.set(runner.number, new RunnerEntry(runner, order, idleTimeout, this.#idle.join(idleTimeout)));
   }
 
   /** Number of runners in the table. */

@@ -146,6 +146,7 @@ export class SessionRunners implements RunnerOwner {
   ): Promise<R> {
     const { host, session } = this.#owner;
     const number = this.#nextNumber++;
+    const order = begun++;
     const taken: Resource[] = [];
     const over = new LazyPromise<CleanupSummary>();
     this.#creations.add(over);
@@ -175,7 +176,7 @@ export class SessionRunners implements RunnerOwner {
         mostItems,
       };
       runner = make(this, settings);
-      this.#add(runner, choices);
+      this.#add(runner, order, choices);
       this.#owner.checkAvailable(action); // making room, `make` or a listener may have ended the session
       await this.#launch(runner, choices);
       this.#owner.checkAvailable(action);
@@ -196,8 +197,8 @@ export class SessionRunners implements RunnerOwner {
   }
 
   /** Must follow `make` without an `await`, so that the limits just checked still hold. */
-  #add(runner: RunnerCore, { idleTimeout }: RunnerChoices): void {
-    this.#table.add(runner, idleTimeout);
+  #add(runner: RunnerCore, order: number, { idleTimeout }: RunnerChoices): void {
+    this.#table.add(runner, order, idleTimeout);
     this.#owner.host.tally.runners++;
     this.#tell("runner.created", runner);
   }
@@ -259,7 +260,10 @@ export class SessionRunners implements RunnerOwner {
 
   /** The key's number of the newest runner with a label; -1 without one, which no runner has. */
   newestWith(label: string): number {
-    return this.all().findLast((runner) => runner.label === label)?.number ?? -1;
+    return this.all().reduce(
+      (newest, runner) => (runner.label === label ? Math.max(newest, runner.number) : newest),
+      -1,
+    );
   }
 
   /** The number in a key of this session and generation. Any other text gives -1, which no runner has. */
@@ -398,6 +402,9 @@ export class SessionRunners implements RunnerOwner {
     this.#owner.host.events.emit(name, () => namesOf(runner));
   }
 }
+
+/** Number of creations begun in this process. */
+let begun = 0;
 
 /** A lease of a runner and its session. */
 class RunnerLease extends Lease {

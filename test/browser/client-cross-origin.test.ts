@@ -25,7 +25,7 @@ function serve(origin?: string) {
       });
       if (request.method !== "OPTIONS") return next();
       response.set("Access-Control-Allow-Methods", "GET, POST, DELETE");
-      response.set("Access-Control-Allow-Headers", "content-type, idempotency-key").sendStatus(204);
+      response.set("Access-Control-Allow-Headers", "content-type, idempotency-key, runner-label").sendStatus(204);
     });
   }
   app.use(activeSession(sessions));

@@ -23,14 +23,15 @@ export async function list(sessions: Host, { identity, query }: RouteRequest): P
       (label === undefined || runner.label === label) && (name === undefined || runner.definition?.name === name),
   );
   // The status is that of the moment at which it is told.
-  const known = await Promise.all(wanted.map((runner) => runner.state()));
+  const asked = status === undefined ? wanted.slice(0, limit) : wanted;
+  const known = await Promise.all(asked.map((runner) => runner.state()));
   const states = known.filter((state) => status === undefined || state.status === status).slice(0, limit);
   return { status: 200, headers: jsonHeaders(), body: JSON.stringify(states) };
 }
 
 /**
- * The place in a list, the newest first, behind the runner with this key. If that has been removed, the place where it was among the runners
- * of its session: a list that is read page by page must not begin again.
+ * The place in a list, the newest first, behind the runner with this key. If that has been removed, the place behind the newer
+ * ones of its session: what a list that is read page by page repeats can be told by its key, a gap cannot.
  * @throws `INVALID_ARGUMENT` if it is no key
  */
 function placeBehind(all: readonly RunnerCore[], before: string): number {
@@ -39,11 +40,13 @@ function placeBehind(all: readonly RunnerCore[], before: string): number {
   const key = parseRunnerKey(before);
   if (!key)
     throw new ActiveSessionError("INVALID_ARGUMENT", `Cannot list: before must be a key, received ${describe(before)}`);
-  const next = all.findIndex(
-    ({ id: { sessionId, generation, number } }) =>
-      sessionId === key.sessionId && generation === key.generation && number < key.number,
+  return (
+    1 +
+    all.findLastIndex(
+      ({ id: { sessionId, generation, number } }) =>
+        sessionId === key.sessionId && generation === key.generation && number > key.number,
+    )
   );
-  return next < 0 ? all.length : next;
 }
 
 /** `HEAD {mount}/{key}`: the state in headers. Does not reset idle timers, and counts nothing as read. */

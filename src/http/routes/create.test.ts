@@ -1270,7 +1270,7 @@ describe("the list of runners", () => {
     return { ...opened, keys, create, list };
   }
 
-  test("tells labels, and selects by label, by name and by status", async () => {
+  test("P142: tells labels, and selects by label, by name and by status", async () => {
     const { list, get, keys } = await openList();
     expect(bodyOf(await get("")).map(({ label }: { label?: string }) => label)).toEqual([
       "Zürich & 東京",
@@ -1301,6 +1301,8 @@ describe("the list of runners", () => {
     ]);
     await ask(keys[1]!, { method: "DELETE" });
     expect([await list(`before=${keys[1]}`), await list(`before=${keys[0]}`)]).toEqual([[0], []]);
+    await ask(keys[2]!, { method: "DELETE" });
+    expect(await list(`before=${keys[2]}`)).toEqual([0]); // the newest was removed: there is no gap
   });
 
   test("finds the newest of several with one label", async () => {
@@ -1319,8 +1321,8 @@ describe("the list of runners", () => {
     },
   );
 
-  test.each(["", "%", "%E0%A4%A", "x".repeat(129)])(
-    "refuses the label %j with 400, and makes no session",
+  test.each(["", "%", "%E0%A4%A", "x".repeat(129), "Zürich", "a, b", "%ED%A0%80"])(
+    "P142: refuses the label %j with 400, and makes no session",
     async (label) => {
       const { ask, sessions } = open([count]);
       const response = await ask("count", { headers: { ...jsonType, "runner-label": label } });
@@ -1328,7 +1330,7 @@ describe("the list of runners", () => {
     },
   );
 
-  test.each([null, 7, "", "x".repeat(129)])(
+  test.each([null, 7, "", "x".repeat(129), "\ud83d"])(
     "a label %j is no option of a runner, and nothing to find one by",
     async (label) => {
       const session = await open([]).session();

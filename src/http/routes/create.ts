@@ -219,6 +219,7 @@ function bodyOf(runner: RunnerCore, slice: Slice<unknown>, isKept: boolean): str
   const state = {
     ...(isKept && { key: runner.key }),
     name: definition?.name,
+    label: runner.label,
     ...{ kind, status, offset: start, position, progress, isBackgroundCompleted, phase, closed },
     ...(error && { error }),
     ...(status === "aborted" && { abortReason }),
@@ -265,7 +266,7 @@ function idempotencyKey(headers: Headers): string | undefined {
 function labelOf(headers: Headers): string | undefined {
   const text = headers[labelHeader.toLowerCase()];
   if (text === undefined) return undefined;
-  const label = decoded(String(text));
+  const label = /^[\w.!~*'()%-]+$/.test(String(text)) ? decoded(String(text)) : undefined;
   if (!isLabel(label)) throw invalid(labelHeader, "1 to 128 characters, percent-encoded as UTF-8", text);
   return label;
 }
