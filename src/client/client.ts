@@ -210,7 +210,7 @@ export class RunnerClient<D extends Definitions = Untyped> {
     checkText("a label", label);
     const find = async (signal: AbortSignal) => {
       const [found] = await this.list({ label, limit: 1, signal });
-      if (!found) throw new CodedError("RUNNER_GONE", 410, "No such label");
+      if (!found) throw new CodedError("RUNNER_GONE", 410, "Not found");
       return { key: found.key, url: this.#urlOf(found.key) };
     };
     const { offset = "earliest" } = options;
