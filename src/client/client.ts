@@ -238,7 +238,7 @@ export class RunnerClient<D extends Definitions = Untyped> {
 
   /** Lists the client's runners, the newest first. Does not reset their idle timers. */
   list({ signal, ...which }: ListOptions = {}): Promise<RunnerState[]> {
-    return requestJson(this.#url + queryOf(which).replace(/^\?$/, ""), this.#options, { signal });
+    return requestJson(this.#url + queryOf(which).replace(/\?$/, ""), this.#options, { signal });
   }
 
   /** Returns the state of a runner. Does not reset its idle timer. */
