@@ -533,6 +533,20 @@ describe("a runner that is followed by its label", () => {
     vi.useRealTimers();
   });
 
+  test("asks for nothing, acknowledges nothing and tells no place while its page is hidden", async () => {
+    vi.useFakeTimers();
+    vi.stubGlobal("document", { hidden: true });
+    const onPlace = vi.fn();
+    const { client, asked } = clientOf(() => new Response(null, { status: 204 }));
+    const follower = client.follow({ label: "chat 7" }, { whenHidden: "pause", onPlace });
+    const done = follower.forEach(noop);
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect([asked, onPlace.mock.calls]).toEqual([[], []]);
+    follower.close();
+    await done;
+    vi.useRealTimers();
+  });
+
   test.each([undefined, "", 7])("must have a label, not %j", async (label) => {
     const { client } = clientOf(() => Response.json([]));
     expect(() => client.follow({ label: label as string })).toThrow(

@@ -172,6 +172,7 @@ export class RunnerStore<T> extends Store<RunnerView<T>> {
   /** Drops the follower and everything that is not yet shown. */
   #forget(): void {
     this.#turn++;
+    this.#stopsWhenFound = false;
     this.#follower?.close();
     this.#follower = undefined;
     this.#creation = undefined;

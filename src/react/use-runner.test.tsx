@@ -104,6 +104,17 @@ describe("a runner that is known by its label", () => {
     expect(it.server.asked.at(-1)).toBe("POST /7-1-x/abort");
   });
 
+  test("is not stopped by a stop that found none", async () => {
+    const it = open(byLabel);
+    await it.do(() => it.now.stop());
+    await it.answer(list, []);
+    await it.do(() => it.now.start());
+    await it.answer(list, found);
+    await it.send(piece(["a"], 1));
+    expect(it.now).toMatchObject({ items: ["a"], isRunning: true });
+    expect(it.server.asked.filter((what) => what.startsWith("POST"))).toEqual([]);
+  });
+
   test("is none with an empty label", async () => {
     const it = open({ label: "" });
     await it.settle();

@@ -1,5 +1,5 @@
 import { createDeferred } from "../base/async.js";
-import type { CleanupSummary } from "../base/dispose.js";
+import { type CleanupSummary, nothingToReport } from "../base/dispose.js";
 import { ActiveSessionError, describe } from "../base/error.js";
 import type { Producer, ProducerEvents, RunnerContext } from "./producer.js";
 import { startFailed } from "./start-failed.js";
@@ -51,7 +51,7 @@ export class CustomProducer<Sink extends { start(): void }> implements Producer 
       throw startFailed(cause);
     }
     this.closed = Promise.resolve(this.#producer.closed).then(
-      (summary) => (isSummary(summary) ? summary : nothing),
+      (summary) => (isSummary(summary) ? summary : nothingToReport),
       (error: unknown) => ({ timedOut: false, errors: [error] }),
     );
   }
@@ -84,9 +84,6 @@ export class CustomProducer<Sink extends { start(): void }> implements Producer 
     }
   }
 }
-
-/** For a `closed` that resolves with something else. */
-const nothing: CleanupSummary = { timedOut: false, errors: [] };
 
 /** A rough check, enough for merging: `timedOut` is read as a truth value. */
 function isSummary(value: unknown): value is CleanupSummary {
