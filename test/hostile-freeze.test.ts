@@ -58,18 +58,21 @@ describe("an alarm whose timer comes late", () => {
 });
 
 describe("after a freeze", () => {
-  test("a session ends that is not asked for, and one stays that a request asks for within two seconds", async () => {
+  test("what is idle ends when its idle time has passed again, and what a request asks for until then stays", async () => {
     vi.useFakeTimers();
     const sessions = openHost({ idleTimeout: 60_000, runnerIdleTimeout: 60_000 });
     const [asked, left] = [await sessions.get("ann"), await sessions.get("ben")];
     const [wanted, forgotten] = [await startWork(asked), await startWork(left)];
     freeze(90_000);
     await pass(60_000);
+    await pass(59_999); // the backlog takes long to answer
+    expect(left.isAvailable).toBe(true);
     expect(await asked.findRunner(wanted.key)).toBe(wanted);
-    await pass(1999);
     await pass(1);
     expect([asked, left].map(({ isAvailable }) => isAvailable)).toEqual([true, false]);
     expect([wanted, forgotten].map(({ abortReason }) => abortReason)).toEqual([undefined, "idle"]);
+    await pass(60_000);
+    expect([asked.isAvailable, wanted.abortReason]).toEqual([false, "idle"]);
   });
 });
 
@@ -78,7 +81,7 @@ test("thousands of sessions that are due end within one wait, not a thousand wit
   const sessions = openHost({ idleTimeout: 60_000 });
   for (let i = 0; i < 5000; i++) await sessions.get(`user ${i}`);
   freeze(90_000);
-  await pass(62_000);
+  await pass(120_000);
   await pass(10);
   expect(sessions.stats().sessions).toBe(0);
 });

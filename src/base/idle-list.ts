@@ -19,23 +19,28 @@ export abstract class IdleEntry {
 /** A timer that is late by this much, ms, shows that the process was frozen or the loop blocked for very long. */
 const frozenFrom = 1000;
 /** Time for the loop to read the input that queued up while the process was frozen, before anything expires, ms. */
-const thawTime = 2000;
+const leastGrace = 2000;
 
 /**
  * One timer for any number of deadlines: it fires at the earliest one. It does not keep the process alive.
  *
- * After the process was frozen (a paused virtual machine), it fires a moment later. Requests that arrived meanwhile
- * are read first; otherwise sessions in use would expire.
+ * After the process was frozen (a paused virtual machine), it fires later, by a grace period. Requests that arrived meanwhile
+ * are answered first; otherwise sessions in use would expire.
  */
 export class Alarm {
   readonly #ring: () => void;
+  readonly #grace: number;
   /** The deadline the timer is set for; `Infinity` if none. */
   #at = Number.POSITIVE_INFINITY;
   #cancel: () => void = noop;
 
-  /** @param ring called at each deadline; the alarm is unset by then and can be set again */
-  constructor(ring: () => void) {
+  /**
+   * @param ring called at each deadline; the alarm is unset by then and can be set again
+   * @param grace how much later it fires after a freeze, in ms; two seconds at least
+   */
+  constructor(ring: () => void, grace = leastGrace) {
     this.#ring = ring;
+    this.#grace = Math.max(grace, leastGrace);
   }
 
   /**
@@ -55,7 +60,7 @@ export class Alarm {
     const due = Math.max(deadline, performance.now());
     const isDue = () => {
       if (performance.now() - due < frozenFrom) rings();
-      else this.#cancel = startTimer(thawTime, rings, { unref: true });
+      else this.#cancel = startTimer(this.#grace, rings, { unref: true });
     };
     this.#cancel = startTimer(due - performance.now(), isDue, { unref: true });
   }
@@ -74,14 +79,15 @@ export class Alarm {
  * to the tail, and the head is always the next to expire. Touching changes a few links and no timer. A timer that
  * fires and finds the head used since then is set again for the new head.
  *
- * Expiry is exact, not the result of a periodic sweep.
+ * Expiry is exact, not the result of a periodic sweep. Only after the process was frozen it is later: the end of a freeze counts as a use
+ * of every entry, since a backlog of requests may take long to be answered.
  */
 export class IdleList<E extends IdleEntry> {
   /** Idle time of every entry, ms. `Infinity`: entries are not stored at all. */
   readonly #duration: number;
   readonly #expire: (entry: E) => void;
   /** Set for the head, or for an entry that was the head earlier. */
-  readonly #alarm = new Alarm(() => this.#sweep());
+  readonly #alarm: Alarm;
   #head: IdleEntry | null = null;
   #tail: IdleEntry | null = null;
 
@@ -92,6 +98,7 @@ export class IdleList<E extends IdleEntry> {
   constructor(duration: number, expire: (entry: E) => void) {
     this.#duration = duration;
     this.#expire = expire;
+    this.#alarm = new Alarm(() => this.#sweep(), duration);
   }
 
   /**
