@@ -31,8 +31,6 @@ export interface PropertyOwner {
   checkAvailable(action: string): void;
   /** Reports an error of application code that cannot reach any caller. */
   warn(message: string, error: unknown): void;
-  /** The end of the owner: makes the properties read-only, and its reason rejects pending calls of `getOrCreate`. */
-  readonly end: Ending;
 }
 
 /**
@@ -44,18 +42,23 @@ export interface PropertyOwner {
  */
 export class Properties implements Iterable<[string, unknown]> {
   readonly #owner: PropertyOwner;
+  readonly #end: Ending;
   readonly #values = new Map<string, unknown>();
   /** Pending `getOrCreate` calls by name: concurrent calls share one factory call. */
   readonly #beingCreated = new Map<string, Deferred<unknown>>();
 
-  /** Created by the session or group, at the first use of its properties. */
-  constructor(owner: PropertyOwner) {
+  /**
+   * Created by the session or group, at the first use of its properties.
+   * @param end the end of the owner: makes the properties read-only, and its reason rejects pending calls of `getOrCreate`
+   */
+  constructor(owner: PropertyOwner, end: Ending) {
     this.#owner = owner;
+    this.#end = end;
   }
 
   /** True once the session or group has ended. */
   get isReadOnly(): boolean {
-    return this.#owner.end.aborted;
+    return this.#end.aborted;
   }
 
   /** Number of properties set. */
@@ -123,7 +126,7 @@ export class Properties implements Iterable<[string, unknown]> {
 
   /** Runs the factory and settles the shared promise. Never rejects. */
   async #create(name: string, factory: () => unknown, { resolve, reject }: Deferred<unknown>): Promise<void> {
-    const { end } = this.#owner;
+    const end = this.#end;
     const off = end.onAbort(() => reject(end.reason));
     try {
       await undefined; // so that calls made in the same tick share the outcome, even if the factory throws synchronously

@@ -24,27 +24,22 @@ export interface RunnersHost {
   readonly events: Events;
 }
 
-/** The part of the session that {@link SessionRunners} uses. */
+/** The session, as {@link SessionRunners} uses it. The work of a runner gets it as `context.session`. */
 export interface RunnersOwner {
-  /** The session itself, as far as it is needed here. The work of a runner gets it as `context.session`. */
-  readonly session: {
-    /** The public id, part of every runner's key. */
-    readonly id: string;
-    /** Distinguishes successive sessions with the same id. */
-    readonly generation: number;
-    /** Made at first use, so read only when a runner's work asks for it. */
-    readonly services: unknown;
-    /** Aborts when the session ends. */
-    readonly signal: AbortSignal;
-    /** Keeps the session from idling out until `release` has been called as often. */
-    hold(): void;
-    /** Undoes one `hold`, at this moment of the monotonic clock, ms. */
-    release(now: number): void;
-    /** Counts the items of the session's runners; changes when the client is confirmed. */
-    readonly items: ItemTally;
-  };
-  /** Settings, limits and lists shared by all sessions. */
-  readonly host: RunnersHost;
+  /** The public id, part of every runner's key. */
+  readonly id: string;
+  /** Distinguishes successive sessions with the same id. */
+  readonly generation: number;
+  /** Made at first use, so read only when a runner's work asks for it. */
+  readonly services: unknown;
+  /** Aborts when the session ends. */
+  readonly signal: AbortSignal;
+  /** Counts the items of the session's runners; changes when the client is confirmed. */
+  readonly items: ItemTally;
+  /** Keeps the session from idling out until `release` has been called as often. */
+  hold(): void;
+  /** Undoes one `hold`, at this moment of the monotonic clock, ms. */
+  release(now: number): void;
   /** Throws `SESSION_ENDED` if the session has ended. */
   checkAvailable(action: string): void;
   /**

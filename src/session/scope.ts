@@ -5,7 +5,7 @@ import { Ownership, releaseAll } from "./ownership.js";
 import { Properties, type PropertyOwner } from "./properties.js";
 
 /** The session or group that a {@link SessionScope} belongs to. */
-export interface ScopeOwner extends Omit<PropertyOwner, "end"> {
+export interface ScopeOwner extends PropertyOwner {
   /** Calls the application's factory of services. Called at most once successfully, at the first use. */
   makeServices(): unknown;
 }
@@ -35,12 +35,7 @@ export class SessionScope<Services> {
   /** The properties, created at first use; read-only if the scope is already closed. */
   get properties(): Properties {
     if (!this.#properties) {
-      const owner = this.#owner;
-      this.#properties = new Properties({
-        end: this.end,
-        checkAvailable: (action) => owner.checkAvailable(action),
-        warn: (message, error) => owner.warn(message, error),
-      });
+      this.#properties = new Properties(this.#owner, this.end);
     }
     return this.#properties;
   }

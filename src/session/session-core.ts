@@ -10,7 +10,8 @@ import type { RunnerCore } from "../runner/runner-core.js";
 import type { ActiveSession } from "./active-session.js";
 import { isOfUser, sessionIdFor, type TaggedIdentity } from "./identity.js";
 import type { RunnerEntry } from "./runner-table.js";
-import { SessionScope } from "./scope.js";
+import type { RunnersOwner } from "./runners-owner.js";
+import { type ScopeOwner, SessionScope } from "./scope.js";
 import { SessionExtras } from "./session-extras.js";
 import type { GroupCore } from "./session-group.js";
 import type { SessionHost } from "./session-host.js";
@@ -20,7 +21,7 @@ import { SessionRunners } from "./session-runners.js";
  * The life of a session: its identity, its idle time, its end, and what it holds. {@link ActiveSession} tells the order of things; its
  * subclass `Session` adds what applications use. One object for both, since an idle session should cost little memory.
  */
-export abstract class SessionCore<Services = unknown> extends IdleEntry {
+export abstract class SessionCore<Services = unknown> extends IdleEntry implements RunnersOwner, ScopeOwner {
   /**
    * When `maxLifetime` started to count: at creation or at the last change of owner. Monotonic clock, ms. Rounded, so that V8
    * stores a small integer.
@@ -163,7 +164,7 @@ export abstract class SessionCore<Services = unknown> extends IdleEntry {
    */
   publish(attempt: Promise<void>): void {
     this.ensureExtras().addSave(attempt);
-    attempt.catch((error: unknown) => this.#warn("the framework's session could not be saved", error));
+    attempt.catch((error: unknown) => this.warn("the framework's session could not be saved", error));
   }
 
   /** True if all attempts to save the framework's session failed; the next request has to try again. */
@@ -337,11 +338,6 @@ export abstract class SessionCore<Services = unknown> extends IdleEntry {
     this.#leaveGroup();
   }
 
-  /** Reports an error that no caller can receive. */
-  #warn(message: string, error: unknown): void {
-    this.#host.events.emit("warning", () => ({ message, ...this.#names, ...(error !== undefined && { error }) }));
-  }
-
   /** Identifies the session in events. */
   get #names(): { session: string; generation: number } {
     return { session: this.id, generation: this.generation };
@@ -354,11 +350,7 @@ export abstract class SessionCore<Services = unknown> extends IdleEntry {
   protected get scope(): SessionScope<Services> {
     const extras = this.ensureExtras();
     if (!extras.scope) {
-      extras.scope = new SessionScope({
-        makeServices: () => (this.#host.settings.services as ((session: this) => unknown) | undefined)?.(this),
-        checkAvailable: (action) => this.checkAvailable(action),
-        warn: (message, error) => this.#warn(message, error),
-      });
+      extras.scope = new SessionScope(this);
       if (this.#endReason) extras.scope.close(sessionEnded("go on", this.#endReason));
     }
     return extras.scope;
@@ -374,23 +366,36 @@ export abstract class SessionCore<Services = unknown> extends IdleEntry {
     return this.#runners;
   }
 
-  /** @throws `SESSION_ENDED` */
-  protected checkAvailable(action: string): void {
+  /** The runners, created on first use. Not refused after the end: a creation must still take over and release its source. */
+  protected ensureRunners(): SessionRunners {
+    this.#runners ??= new SessionRunners(this, this.#host);
+    return this.#runners;
+  }
+
+  // --- what its runners and its scope ask for ------------------------------------------------------------------------
+
+  checkAvailable(action: string): void {
     if (this.#endReason) throw sessionEnded(action, this.#endReason);
   }
 
-  /** The runners, created on first use. Not refused after the end: a creation must still take over and release its source. */
-  protected ensureRunners(): SessionRunners {
-    this.#runners ??= new SessionRunners({
-      session: this,
-      host: this.#host,
-      checkAvailable: (action) => this.checkAvailable(action),
-      admitRunner: () => this.#host.admitRunner(this),
-      admitRead: () => this.#host.admitRead(this),
-      published: () => this.#extras?.saved(this, () => this.checkAvailable("create a runner")),
-      warn: (message, error) => this.#warn(message, error),
-    });
-    return this.#runners;
+  admitRunner(): void {
+    this.#host.admitRunner(this);
+  }
+
+  admitRead(): void {
+    this.#host.admitRead(this);
+  }
+
+  published(): Promise<void> | undefined {
+    return this.#extras?.saved(this, () => this.checkAvailable("create a runner"));
+  }
+
+  makeServices(): unknown {
+    return (this.#host.settings.services as ((session: this) => unknown) | undefined)?.(this);
+  }
+
+  warn(message: string, error: unknown): void {
+    this.#host.events.emit("warning", () => ({ message, ...this.#names, ...(error !== undefined && { error }) }));
   }
 }
 

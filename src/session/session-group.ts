@@ -6,7 +6,7 @@ import { sessionIdFor, type TaggedIdentity } from "./identity.js";
 import type { HostSettings } from "./options.js";
 import type { Ownership } from "./ownership.js";
 import type { Properties } from "./properties.js";
-import { SessionScope } from "./scope.js";
+import { type ScopeOwner, SessionScope } from "./scope.js";
 
 /** The part of the host that groups use. */
 export interface GroupHost<Session> {
@@ -66,7 +66,7 @@ export interface SessionGroup<Session = unknown> {
 }
 
 /** The group with the members that applications do not see. */
-export class GroupCore<Session = unknown> implements SessionGroup<Session> {
+export class GroupCore<Session = unknown> implements SessionGroup<Session>, ScopeOwner {
   /** The identity of the client; changes when a login or logout moves the group. */
   identity: TaggedIdentity;
   readonly id: string;
@@ -83,11 +83,7 @@ export class GroupCore<Session = unknown> implements SessionGroup<Session> {
     this.#host = host;
     this.identity = identity;
     this.id = sessionIdFor(host.settings.secret, identity, undefined);
-    this.#belongings = new SessionScope({
-      makeServices: () => (host.settings.groupServices as ((group: this) => unknown) | undefined)?.(this),
-      checkAvailable: (action) => this.#checkAvailable(action),
-      warn: (message, error) => host.warn(message, { group: this.id, error }),
-    });
+    this.#belongings = new SessionScope(this);
   }
 
   get isAvailable(): boolean {
@@ -144,9 +140,18 @@ export class GroupCore<Session = unknown> implements SessionGroup<Session> {
     this.#cleanup.resolve(summary);
   }
 
-  /** @throws `SESSION_ENDED` */
-  #checkAvailable(action: string): void {
+  // --- what its scope asks for ---------------------------------------------------------------------------------------
+
+  makeServices(): unknown {
+    return (this.#host.settings.groupServices as ((group: this) => unknown) | undefined)?.(this);
+  }
+
+  checkAvailable(action: string): void {
     if (this.#hasEnded) throw groupEnded(action);
+  }
+
+  warn(message: string, error: unknown): void {
+    this.#host.warn(message, { group: this.id, error });
   }
 }
 

@@ -23,7 +23,7 @@ import type { Recipe } from "./recipes.js";
 import { endOf, namesOf } from "./runner-events.js";
 import { parseRunnerKey } from "./runner-key.js";
 import { type RunnerEntry, RunnerTable } from "./runner-table.js";
-import type { RunnersOwner } from "./runners-owner.js";
+import type { RunnersHost, RunnersOwner } from "./runners-owner.js";
 
 /**
  * The runners of one session: creates and finds them, keeps them from idling out while they are in use, and publishes their events.
@@ -43,6 +43,7 @@ import type { RunnersOwner } from "./runners-owner.js";
  */
 export class SessionRunners implements RunnerOwner {
   readonly #owner: RunnersOwner;
+  readonly #host: RunnersHost;
   readonly #table: RunnerTable;
   /** Creations in progress. Each resolves with the clean-up of a failed creation, which the end of the session waits for. */
   readonly #creations = new Set<LazyPromise<CleanupSummary>>();
@@ -55,18 +56,12 @@ export class SessionRunners implements RunnerOwner {
   /** Open reads of this session, for its client's limit. The host's tally counts them for the whole process. */
   #openReads = 0;
   #isFresh = true;
-  /** The ends of leases: one function for all, since each page that is read has a lease. */
-  readonly #letGo = (runner: Runner): void => this.#release(runner);
-  readonly #closeRead = (runner: Runner): void => {
-    this.#openReads--;
-    this.#counts.openReads--;
-    this.#release(runner);
-  };
 
-  /** @param owner the session; holds its host, too */
-  constructor(owner: RunnersOwner) {
+  /** @param owner the session */
+  constructor(owner: RunnersOwner, host: RunnersHost) {
     this.#owner = owner;
-    this.#table = new RunnerTable(owner.host.idleRunners, owner.host.unusedRunners);
+    this.#host = host;
+    this.#table = new RunnerTable(host.idleRunners, host.unusedRunners);
   }
 
   /** True until a runner has been created or found. */
@@ -144,7 +139,6 @@ export class SessionRunners implements RunnerOwner {
     { action, check, make, definition, kind, discard = async () => nothingToReport }: Recipe<R>,
     options: RunnerOptions = {},
   ): Promise<R> {
-    const { host, session } = this.#owner;
     const number = this.#nextNumber++;
     const order = begun++;
     const taken: Resource[] = [];
@@ -155,14 +149,14 @@ export class SessionRunners implements RunnerOwner {
     try {
       const holds = takeHolds(options, taken); // first: from here on a failure releases them
       this.#owner.checkAvailable(action);
-      const choices = resolveRunnerOptions(action, options, holds, host.settings);
+      const choices = resolveRunnerOptions(action, options, holds, this.#host.settings);
       const { data, label, aheadLimit, retain } = choices;
       // Awaited only if it is asynchronous: otherwise the runner is made before the call returns.
       const checking = check?.();
       if (checking instanceof Promise) await this.#pinned(checking);
       this.#owner.checkAvailable(action);
       this.#owner.admitRunner();
-      const { itemsPerRunner: mostItems } = host.settings.limits;
+      const { itemsPerRunner: mostItems } = this.#host.settings.limits;
       // One literal, no spread: V8 gives a literal a fast shape, and the runner reads these settings all its life.
       const settings = {
         number,
@@ -185,10 +179,10 @@ export class SessionRunners implements RunnerOwner {
     } catch (error) {
       // Before the rejection: a caller that tries again finds the holds, such as a lock, released.
       summary = runner ? await runner.dispose("stopped") : await this.#giveBack(discard, taken);
-      const { id, generation } = session;
+      const { id, generation } = this.#owner;
       // The cause stays on the server, so without a logger it is reported as a warning.
       const isTrouble = ActiveSessionError.is(error) && error.code === "RUNNER_START_FAILED";
-      host.events.emit("runner.creation-failed", () => ({ session: id, generation, error }), isTrouble);
+      this.#host.events.emit("runner.creation-failed", () => ({ session: id, generation, error }), isTrouble);
       throw error;
     } finally {
       this.#creations.delete(over);
@@ -199,7 +193,7 @@ export class SessionRunners implements RunnerOwner {
   /** Must follow `make` without an `await`, so that the limits just checked still hold. */
   #add(runner: RunnerCore, order: number, { idleTimeout }: RunnerChoices): void {
     this.#table.add(runner, order, idleTimeout);
-    this.#owner.host.tally.runners++;
+    this.#host.tally.runners++;
     this.#tell("runner.created", runner);
   }
 
@@ -221,11 +215,11 @@ export class SessionRunners implements RunnerOwner {
 
   /** Waits for application code, at most until the session ends. The session does not idle out meanwhile. */
   async #pinned<R>(promise: Promise<R>): Promise<R> {
-    this.#owner.session.hold();
+    this.#owner.hold();
     try {
-      return await abortable(promise, this.#owner.session.signal);
+      return await abortable(promise, this.#owner.signal);
     } finally {
-      this.#owner.session.release(performance.now());
+      this.#owner.release(performance.now());
     }
   }
 
@@ -234,7 +228,7 @@ export class SessionRunners implements RunnerOwner {
     discard: Exclude<Recipe<RunnerCore>["discard"], undefined>,
     resources: readonly Resource[],
   ): Promise<CleanupSummary> {
-    const { cleanupTimeout } = this.#owner.host.settings;
+    const { cleanupTimeout } = this.#host.settings;
     const onLate = (error: unknown) => this.#owner.warn("a clean-up failed when its time was up", error);
     const discarded = await discard(cleanupTimeout, onLate);
     const summary = mergeSummaries([discarded, await runSteps(toSteps(resources), cleanupTimeout, onLate)]);
@@ -268,7 +262,7 @@ export class SessionRunners implements RunnerOwner {
 
   /** The number in a key of this session and generation. Any other text gives -1, which no runner has. */
   #numberOf(text: string): number {
-    const { id, generation } = this.#owner.session;
+    const { id, generation } = this.#owner;
     const key = parseRunnerKey(text);
     return key && key.generation === generation && key.sessionId === id ? key.number : -1;
   }
@@ -297,42 +291,42 @@ export class SessionRunners implements RunnerOwner {
 
   /** For the context of a runner's work. */
   get session(): unknown {
-    return this.#owner.session;
+    return this.#owner;
   }
 
   /** For the context of a runner's work; made at first use. Throws `SESSION_ENDED`, or errors of the factory. */
   get services(): unknown {
-    return this.#owner.session.services;
+    return this.#owner.services;
   }
 
   /** Part of every runner's key. */
   get sessionId(): string {
-    return this.#owner.session.id;
+    return this.#owner.id;
   }
 
   /** Part of every runner's key. */
   get generation(): number {
-    return this.#owner.session.generation;
+    return this.#owner.generation;
   }
 
   /** Limit for each step of a runner's clean-up, in ms. */
   get cleanupTimeout(): number {
-    return this.#owner.host.settings.cleanupTimeout;
+    return this.#host.settings.cleanupTimeout;
   }
 
   /** Makes the logs of new runners. */
   get logs(): LogFactory {
-    return this.#owner.host.logs;
+    return this.#host.logs;
   }
 
   /** Counts the items that a new runner keeps. */
   get tally(): ItemTally {
-    return this.#owner.session.items;
+    return this.#owner.items;
   }
 
   /** Counts of the whole process, which the limits are checked against. */
   get #counts(): Tally {
-    return this.#owner.host.tally;
+    return this.#host.tally;
   }
 
   /**
@@ -341,19 +335,19 @@ export class SessionRunners implements RunnerOwner {
    */
   hold(runner: Runner): Lease {
     this.#hold(runner);
-    return new RunnerLease(runner, this.#letGo);
+    return new RunnerLease(this, runner);
   }
 
   #hold(runner: Runner): void {
     this.#table.hold(runner);
-    this.#owner.session.hold();
+    this.#owner.hold();
   }
 
   /** Counts as a use of runner and session. */
   #release(runner: Runner): void {
     const now = performance.now();
     this.#table.release(runner, now);
-    this.#owner.session.release(now);
+    this.#owner.release(now);
   }
 
   /**
@@ -365,7 +359,19 @@ export class SessionRunners implements RunnerOwner {
     this.#openReads++;
     this.#counts.openReads++;
     this.#hold(runner);
-    return new RunnerLease(runner, this.#closeRead);
+    return new ReadLease(this, runner);
+  }
+
+  /** Undoes one {@link hold}. Counts as a use of runner and session. */
+  letGo(runner: Runner): void {
+    this.#release(runner);
+  }
+
+  /** Undoes one {@link openRead}. */
+  closeRead(runner: Runner): void {
+    this.#openReads--;
+    this.#counts.openReads--;
+    this.#release(runner);
   }
 
   /** Removes a runner that is being disposed. Idempotent: no effect if it is not in the table. */
@@ -382,40 +388,50 @@ export class SessionRunners implements RunnerOwner {
 
   /** Publishes `runner.final`; for a failure with the error that the work threw, not with the one that wraps it for clients. */
   ended(runner: Runner, state: LogState): void {
-    this.#owner.host.events.emit("runner.final", () => endOf(runner, state), state.status === "failed");
+    this.#host.events.emit("runner.final", () => endOf(runner, state), state.status === "failed");
   }
 
   /** Publishes a warning: the work threw after its clean-up was over, too late for any summary. */
   failedLate(runner: Runner, error: unknown): void {
     const message = "a runner's work failed after it had been stopped";
-    this.#owner.host.events.emit("warning", () => ({ message, ...namesOf(runner), error }));
+    this.#host.events.emit("warning", () => ({ message, ...namesOf(runner), error }));
   }
 
   /** Publishes `runner.cleaned-up`. If the clean-up went well, a payload is built only for a subscriber or logger. */
   cleanedUp(runner: Runner, summary: CleanupSummary): void {
     const isTrouble = summary.timedOut || summary.errors.length > 0;
-    this.#owner.host.events.emit("runner.cleaned-up", () => ({ ...namesOf(runner), ...summary }), isTrouble);
+    this.#host.events.emit("runner.cleaned-up", () => ({ ...namesOf(runner), ...summary }), isTrouble);
   }
 
   /** Publishes an event whose payload is just the runner's names. */
   #tell(name: "runner.created" | "runner.started" | "runner.removed", runner: Runner): void {
-    this.#owner.host.events.emit(name, () => namesOf(runner));
+    this.#host.events.emit(name, () => namesOf(runner));
   }
 }
 
 /** Number of creations begun in this process. */
 let begun = 0;
 
-/** A lease of a runner and its session. */
+/**
+ * A hold of a runner and its session. Has no function of its own: each page that is read has a lease, and optimised code that has a
+ * session's function in it is thrown away with that session.
+ */
 class RunnerLease extends Lease {
   constructor(
-    readonly runner: Runner,
-    readonly letGo: (runner: Runner) => void,
+    protected readonly runners: SessionRunners,
+    protected readonly runner: Runner,
   ) {
     super();
   }
 
   protected end(): void {
-    this.letGo(this.runner);
+    this.runners.letGo(this.runner);
+  }
+}
+
+/** A hold that counts as an open read. */
+class ReadLease extends RunnerLease {
+  protected override end(): void {
+    this.runners.closeRead(this.runner);
   }
 }
