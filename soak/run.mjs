@@ -120,9 +120,10 @@ async function stopClients(parts) {
   return figures;
 }
 
-/** All clients have gone: everything must end by itself. */
+/** All clients have gone: everything must end by itself, work first, then what it has found. */
 async function settle(server, baseline) {
-  const until = elapsed() + roomy.options.idleTimeout / 1000 + 25;
+  const { idleTimeout, runnerIdleTimeout, finishedTimeout } = roomy.options;
+  const until = elapsed() + Math.max(idleTimeout, runnerIdleTimeout + finishedTimeout) / 1000 + 25;
   let sample = await server.ask("sample");
   while (elapsed() < until && !isAtRest(sample, baseline)) {
     await pause(1000);

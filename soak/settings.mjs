@@ -10,6 +10,7 @@ export const roomy = {
     secret,
     idleTimeout: 30_000,
     runnerIdleTimeout: 20_000,
+    finishedTimeout: 20_000,
     maxLifetime: 180_000,
     limits: {
       ...{ sessions: 50_000, runners: 50_000, openReads: 50_000, retainedItems: 20_000_000 },
@@ -26,6 +27,7 @@ export const tight = {
     secret,
     idleTimeout: 3_000,
     runnerIdleTimeout: 2_000,
+    finishedTimeout: 2_000,
     maxLifetime: 8_000,
     limits: {
       ...{ sessions: 60, runners: 100, openReads: 40, retainedItems: 20_000 },
@@ -42,6 +44,7 @@ export const crowded = {
     secret,
     idleTimeout: 10_000,
     runnerIdleTimeout: 10_000,
+    finishedTimeout: 10_000,
     limits: { unconfirmedSessions: 50, unconfirmedItems: 10_000, unconfirmedRunners: 3 },
   },
   /** How far a runner may go ahead: by so many items the bound may be passed before room is made. */

@@ -43,7 +43,13 @@ export type { ReadOptions, RequiredReadOptions, RunnerId, RunnerResult, RunnerSt
 // Sessions and their host.
 export type { ActiveSession } from "./session/active-session.js";
 // The host: one for each process.
-export type { ActiveSessions, ActiveSessionsStats, CloseSummary } from "./session/active-sessions.js";
+export type {
+  ActiveSessions,
+  ActiveSessionsStats,
+  CloseSummary,
+  DrainOptions,
+  Health,
+} from "./session/active-sessions.js";
 export { defineProcessRunner, defineSequenceRunner } from "./session/define.js";
 export type { ActiveSessionEvents, Logger } from "./session/events.js";
 export { createActiveSessions } from "./session/host.js";

@@ -7,7 +7,7 @@ import type { LimitOptions } from "../src/session/limits.js";
 import { RunnerTable } from "../src/session/runner-table.js";
 import { SessionCore } from "../src/session/session-core.js";
 import { atEnd } from "./support/cleanup.js";
-import { openHost, PushSource } from "./support/control.js";
+import { openHost, PushSource, turns } from "./support/control.js";
 import { inside } from "./support/inside.js";
 
 const many = 2000;
@@ -79,7 +79,10 @@ describe("one more runner, where there are thousands in as many sessions, looks 
 
   test("when none of the first ones holds items: then it is refused", async () => {
     const { sessions } = await openFull({ retainedItems: 1 }, startProcess);
-    await (await (await sessions.get("the last one")).createSequenceRunner([1])).cleanup;
+    const source = new PushSource<number>();
+    const last = await (await sessions.get("the last one")).createSequenceRunner(source);
+    source.push(1);
+    while (last.progress.current < 1) await turns(1);
     const looked = watch(SessionCore);
     const tables = watch(RunnerTable);
     const outcome = startSequence(await sessions.get("one more"));

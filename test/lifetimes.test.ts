@@ -22,9 +22,9 @@ afterEach(() => {
 
 const pass = (ms: number) => vi.advanceTimersByTimeAsync(ms);
 
-/** Whether a runner is still in its session; asking is no use of it. */
+/** Whether a runner is still in its session, and its work has not been aborted; asking is no use of it. */
 function isThere(session: ActiveSession, runner: Runner): boolean {
-  return inside(session).peek(runner.number) === runner;
+  return inside(session).peek(runner.number) === runner && runner.phase !== "aborted";
 }
 
 /** One millisecond before `ms` all is there, then not any more. */
@@ -51,6 +51,9 @@ async function openRunner(options: ActiveSessionsOptions<ActiveSession> = {}, ru
 }
 
 describe("an idle session", () => {
+  /** The runner goes a moment before its session: a session does not end before its runners. */
+  const short = { idleTimeout: 10 * second, runnerIdleTimeout: 9.5 * second, finishedTimeout: 250 };
+
   it("ends exactly after idleTimeout (parity 115, 139)", async () => {
     const { session } = await openSession({ idleTimeout: 10 * second });
     await expectEndAfter(10 * second, () => session.isAvailable);
@@ -62,9 +65,11 @@ describe("an idle session", () => {
   });
 
   it("is gone from the host, its work aborted with the reason idle (parity 137)", async () => {
-    const { host, session, runner } = await openRunner({ idleTimeout: 10 * second });
+    const times = { runnerIdleTimeout: 5 * second, finishedTimeout: 5 * second };
+    const { host, session, runner } = await openRunner({ idleTimeout: 10 * second, ...times });
     await pass(10 * second);
-    expect(host.stats()).toEqual({ sessions: 0, groups: 0, runners: 0, openReads: 0, items: 0 });
+    const nothing = { sessions: 0, groups: 0, runners: 0, running: 0, unseen: 0, openReads: 0, items: 0 };
+    expect(host.stats()).toEqual(nothing);
     expect(await host.find("alice")).toBeUndefined();
     expect([runner.status, runner.abortReason]).toEqual(["aborted", "idle"]);
     expect(session.signal.reason).toMatchObject({ code: "SESSION_ENDED", message: expect.stringContaining("idle") });
@@ -91,7 +96,7 @@ describe("an idle session", () => {
   };
 
   it.each(Object.entries(uses))("lives on with each use: %s", async (_what, use) => {
-    const all = await openRunner({ idleTimeout: 10 * second, runnerIdleTimeout: forever });
+    const all = await openRunner(short);
     for (let i = 0; i < 3; i++) {
       await pass(9 * second);
       await use(all);
@@ -113,7 +118,7 @@ describe("an idle session", () => {
   };
 
   it.each(Object.entries(noUses))("is not kept by what is no use: %s", async (_what, look) => {
-    const all = await openRunner({ idleTimeout: 10 * second, runnerIdleTimeout: forever });
+    const all = await openRunner(short);
     await pass(9 * second);
     await look(all);
     await turns();
@@ -217,12 +222,16 @@ describe("the lifetime of a session", () => {
 });
 
 describe("an idle runner", () => {
-  it("is aborted with the reason idle and removed after runnerIdleTimeout; its session lives on (parity 135)", async () => {
-    const { host, session, source, runner } = await openRunner({ runnerIdleTimeout: 10 * second });
-    const bystander = await session.createSequenceRunner([1], { idleTimeout: forever });
+  it("is aborted with the reason idle after runnerIdleTimeout, and removed after finishedTimeout; its session lives on (parity 135)", async () => {
+    const { host, session, source, runner } = await openRunner({
+      runnerIdleTimeout: 10 * second,
+      finishedTimeout: 5 * second,
+    });
+    const bystander = await session.createSequenceRunner([1], { finishedTimeout: forever });
     await expectEndAfter(10 * second, () => isThere(session, runner));
     expect([runner.status, runner.abortReason]).toEqual(["aborted", "idle"]);
     expect(source.returns).toBe(1);
+    await expectEndAfter(5 * second, () => inside(session).peek(0) !== undefined);
     expect(session.isAvailable).toBe(true);
     expect(host.stats().runners).toBe(1);
     expect(await session.findRunner(runner.key)).toBeUndefined();
@@ -237,9 +246,9 @@ describe("an idle runner", () => {
 
   it("goes after its own idleTimeout, if it has one", async () => {
     const { session } = await openSession({ runnerIdleTimeout: 10 * second });
-    const short = await session.createSequenceRunner([1], { idleTimeout: 3 * second });
-    const long = await session.createSequenceRunner([1], { idleTimeout: 20 * second });
-    const usual = await session.createSequenceRunner([1]);
+    const short = await session.createSequenceRunner(new PushSource(), { idleTimeout: 3 * second });
+    const long = await session.createSequenceRunner(new PushSource(), { idleTimeout: 20 * second });
+    const usual = await session.createSequenceRunner(new PushSource());
     const there = () => [short, usual, long].map((runner) => isThere(session, runner));
     await pass(3 * second);
     expect(there()).toEqual([false, true, true]);
@@ -250,7 +259,7 @@ describe("an idle runner", () => {
   });
 
   it("keeps the final status that it has", async () => {
-    const { session } = await openSession({ runnerIdleTimeout: 10 * second });
+    const { session } = await openSession({ finishedTimeout: 10 * second });
     const runner = await session.createSequenceRunner([1]);
     await runner.getRequired();
     await expectEndAfter(10 * second, () => isThere(session, runner));
@@ -322,7 +331,7 @@ describe("an idle runner", () => {
 });
 
 describe("a pending read", () => {
-  const short = { runnerIdleTimeout: 10 * second, idleTimeout: 15 * second };
+  const short = { runnerIdleTimeout: 10 * second, idleTimeout: 15 * second, finishedTimeout: 3 * second };
 
   async function expectNewTime({ session, runner }: { session: ActiveSession; runner: Runner }) {
     await expectEndAfter(10 * second, () => isThere(session, runner));
@@ -399,7 +408,7 @@ describe("a pending read", () => {
 
   it("that waits for a slow start keeps them", async () => {
     const { session } = await openSession(short);
-    let open!: (items: number[]) => void;
+    let open!: (items: PushSource<number>) => void;
     const runner = await session.createSequenceRunner<number>(
       () =>
         new Promise((resolve) => {
@@ -409,14 +418,16 @@ describe("a pending read", () => {
     );
     const read = runner.getRequired({ advance: 1 });
     await pass(10 * minute);
-    open([1]);
+    const source = new PushSource<number>();
+    source.push(1);
+    open(source);
     expect((await read).result).toEqual([1]);
     await expectNewTime({ session, runner });
   });
 
   it("of one runner keeps the session, but not the other runners", async () => {
     const { session, source, runner } = await openRunner(short);
-    const other = await session.createSequenceRunner([1]);
+    const other = await session.createSequenceRunner(new PushSource());
     const read = runner.getRequired({ advance: 1 });
     await expectEndAfter(10 * second, () => isThere(session, other));
     await pass(10 * minute);
@@ -452,7 +463,7 @@ describe("a pending read", () => {
 
 describe("a slow creation", () => {
   it("keeps its session, and its runner cannot idle out under it", async () => {
-    const { session } = await openSession({ runnerIdleTimeout: 10 * second, idleTimeout: 15 * second });
+    const { session } = await openSession({ finishedTimeout: 10 * second, idleTimeout: 15 * second });
     let open!: (items: number[]) => void;
     const creation = session.createSequenceRunner<number>(
       () =>
@@ -464,6 +475,7 @@ describe("a slow creation", () => {
     expect(session.isAvailable).toBe(true);
     open([1]);
     const runner = await creation;
+    await turns();
     expect(runner.status).toBe("progressed");
     await expectEndAfter(10 * second, () => isThere(session, runner));
     await expectEndAfter(5 * second, () => session.isAvailable);
@@ -472,7 +484,7 @@ describe("a slow creation", () => {
 
 describe("a creation that waits until its client can come back", () => {
   it("keeps its session, and its runner cannot idle out under it", async () => {
-    const { session } = await openSession({ runnerIdleTimeout: 10 * second, idleTimeout: 15 * second });
+    const { session } = await openSession({ finishedTimeout: 10 * second, idleTimeout: 15 * second });
     let saved!: () => void;
     inside(session).publish(
       new Promise<void>((resolve) => {
@@ -522,11 +534,14 @@ describe("many that end at once", () => {
   it("idle runners: at most 1000 in a turn of the event loop", async () => {
     const { host, session } = await openSession({
       runnerIdleTimeout: 10 * second,
+      finishedTimeout: 10 * second,
       idleTimeout: forever,
       maxLifetime: forever,
       limits: { runnersPerClient: forever },
     });
     for (let i = 0; i < 2500; i++) await session.createProcessRunner(async () => i, { start: "on-first-read" });
+    expect(await countAfterEachTimer(() => host.stats().running)).toEqual([2500, 1500, 500, 0]);
+    await pass(9 * second);
     expect(await countAfterEachTimer(() => host.stats().runners)).toEqual([2500, 1500, 500, 0]);
     expect(session.isAvailable).toBe(true);
   });
@@ -537,11 +552,12 @@ describe("the timers of lifetimes", () => {
     const host = openHost();
     for (let i = 0; i < 100; i++) {
       const session = await host.get(`user-${i}`);
+      await session.createSequenceRunner(new PushSource());
+      await session.createSequenceRunner(new PushSource(), { idleTimeout: 5 * second });
       await session.createSequenceRunner([1]);
-      await session.createSequenceRunner([1], { idleTimeout: 5 * second });
     }
-    // Idle sessions, lifetimes, idle runners of two durations.
-    expect(vi.getTimerCount()).toBe(4);
+    // Idle sessions, lifetimes, idle runners of two durations, ended runners.
+    expect(vi.getTimerCount()).toBe(5);
   });
 
   it("go with the last runner of a duration, so that many durations leave nothing behind", async () => {

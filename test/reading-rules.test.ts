@@ -467,7 +467,7 @@ describe("rule 8, a runner that has ended", () => {
 
   test("until it idles out (#135; design §5 rule 8)", async () => {
     vi.useFakeTimers();
-    const { runner, source, session } = await openSequence({ idleTimeout: 1000 });
+    const { runner, source, session } = await openSequence({ finishedTimeout: 1000 });
     source.end();
     await runner.getRequired();
     vi.advanceTimersByTime(990);
@@ -571,7 +571,10 @@ describe("rule 10, open reads", () => {
   /** A response of the wire without a socket: the test decides when its parts are taken. */
   async function openResponse(query: string, { aheadLimit = 1000, retain }: RunnerOptions = {}) {
     vi.useFakeTimers();
-    const host = openHost({ runnerIdleTimeout: 10_000, idleTimeout: 15_000, cleanupTimeout: Number.POSITIVE_INFINITY });
+    const host = openHost({
+      ...{ runnerIdleTimeout: 10_000, finishedTimeout: 5000, idleTimeout: 15_000 },
+      cleanupTimeout: Number.POSITIVE_INFINITY,
+    });
     const opened = await openSequence({ aheadLimit, retain }, host);
     const handle = createRunnerHandler(inside(host), { rotateAfter: 60_000, heartbeat: Number.POSITIVE_INFINITY });
     const ask = (action: string | undefined, asked: string, method = "GET") => {
@@ -1070,7 +1073,7 @@ describe("a group lives as long as a session of it, or a request that holds it",
     const { request, end } = openRequest(sessions);
     const { group } = request.session;
     expect(group.services).toBeDefined();
-    expect(await sessions.close()).toEqual({ sessions: 1, unfinished: [], errors: [] });
+    expect(await sessions.close()).toEqual({ sessions: 1, interrupted: 0, unfinished: [], errors: [] });
     expect([group.isAvailable, disposed.mock.calls.length]).toEqual([false, 1]);
     end();
     await turns();

@@ -465,7 +465,7 @@ describe("the reason of an end", () => {
 
   it("is idle after idleTimeout", async () => {
     vi.useFakeTimers();
-    const { session, runner } = await openRunner({ idleTimeout: 100 });
+    const { session, runner } = await openRunner({ idleTimeout: 100, runnerIdleTimeout: 50, finishedTimeout: 50 });
     await vi.advanceTimersByTimeAsync(100);
     await session.cleanup;
     expect(runner.abortReason).toBe("idle");

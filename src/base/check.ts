@@ -26,13 +26,15 @@ export function checkInteger(
 
 /**
  * Checks for a positive number of milliseconds. `Infinity` is valid and means that the time-out is disabled.
+ * @param orNone true if 0 is valid, too
  * @throws `INVALID_OPTION`
  */
-export function checkDuration(action: string, name: string, value: unknown): asserts value is number {
-  if (typeof value === "number" && value > 0) return;
+export function checkDuration(action: string, name: string, value: unknown, orNone = false): asserts value is number {
+  if (typeof value === "number" && (value > 0 || (orNone && value === 0))) return;
+  const requirement = `${orNone ? "0, " : ""}a positive number of milliseconds or Infinity`;
   throw new ActiveSessionError(
     "INVALID_OPTION",
-    `Cannot ${action}: ${name} must be a positive number of milliseconds or Infinity, received ${describe(value)}`,
+    `Cannot ${action}: ${name} must be ${requirement}, received ${describe(value)}`,
   );
 }
 

@@ -12,8 +12,64 @@ export abstract class IdleEntry {
   expiryPrevious: IdleEntry | null = null;
   /** The entry that expires after this one. Written by the list only. */
   expiryNext: IdleEntry | null = null;
-  /** Time of expiry by the monotonic clock, ms. 0 if the entry is in no list. Written by the list only. */
+  /**
+   * Time of expiry by the monotonic clock, ms. 0 if the entry is in no list, {@link withoutDeadline} in a {@link WaitingList}. Written by
+   * the list only.
+   */
   expiresAt = 0;
+}
+
+/** `expiresAt` of an entry that is in a {@link WaitingList}. */
+export const withoutDeadline = -1;
+
+/** Entries in the order in which they were added. */
+abstract class EntryList<E extends IdleEntry> {
+  protected head: IdleEntry | null = null;
+  protected tail: IdleEntry | null = null;
+
+  /**
+   * Returns the entry that fits and was added first. The search is bounded, so that making room does not become
+   * slower with the number of entries: if none of the first `looks` entries fits, the result is the head, although
+   * it does not fit. `undefined` if the list is shorter and no entry fits.
+   * @param looks maximum number of entries to check
+   */
+  findOldest(fits: (entry: E) => boolean, looks = 64): E | undefined {
+    let entry = this.head as E | null;
+    for (let left = looks; entry && !fits(entry); entry = entry.expiryNext as E | null) {
+      if (--left === 0) return this.head as E;
+    }
+    return entry ?? undefined;
+  }
+
+  /** Adds an entry that is in no list. */
+  protected append(entry: E, expiresAt: number): void {
+    entry.expiresAt = expiresAt;
+    entry.expiryPrevious = this.tail;
+    if (this.tail) this.tail.expiryNext = entry;
+    else this.head = entry;
+    this.tail = entry;
+  }
+
+  /** Removes the entry. Does nothing if it is in no list; it must not be in another one. */
+  remove(entry: E): void {
+    if (entry.expiresAt === 0) return;
+    const { expiryPrevious: previous, expiryNext: next } = entry;
+    if (previous) previous.expiryNext = next;
+    else this.head = next;
+    if (next) next.expiryPrevious = previous;
+    else this.tail = previous;
+    entry.expiryPrevious = null;
+    entry.expiryNext = null;
+    entry.expiresAt = 0;
+  }
+}
+
+/** Entries that wait for something else than a time. */
+export class WaitingList<E extends IdleEntry> extends EntryList<E> {
+  /** Adds an entry that is in no list. */
+  add(entry: E): void {
+    this.append(entry, withoutDeadline);
+  }
 }
 
 /** A timer that is late by this much, ms, shows that the process was frozen or the loop blocked for very long. */
@@ -82,37 +138,22 @@ export class Alarm {
  * Expiry is exact, not the result of a periodic sweep. Only after the process was frozen it is later: the end of a freeze counts as a use
  * of every entry, since a backlog of requests may take long to be answered.
  */
-export class IdleList<E extends IdleEntry> {
+export class IdleList<E extends IdleEntry> extends EntryList<E> {
   /** Idle time of every entry, ms. `Infinity`: entries are not stored at all. */
   readonly #duration: number;
   readonly #expire: (entry: E) => void;
   /** Set for the head, or for an entry that was the head earlier. */
   readonly #alarm: Alarm;
-  #head: IdleEntry | null = null;
-  #tail: IdleEntry | null = null;
 
   /**
    * @param duration milliseconds; `Infinity` disables the time-out
    * @param expire called once for each expired entry, after it has left the list; must not throw
    */
   constructor(duration: number, expire: (entry: E) => void) {
+    super();
     this.#duration = duration;
     this.#expire = expire;
     this.#alarm = new Alarm(() => this.#sweep(), duration);
-  }
-
-  /**
-   * Returns the least recently touched entry that fits. The search is bounded, so that making room does not become
-   * slower with the number of entries: if none of the first `looks` entries fits, the result is the head, although
-   * it does not fit. `undefined` if the list is shorter and no entry fits.
-   * @param looks maximum number of entries to check
-   */
-  findOldest(fits: (entry: E) => boolean, looks = 64): E | undefined {
-    let entry = this.#head as E | null;
-    for (let left = looks; entry && !fits(entry); entry = entry.expiryNext as E | null) {
-      if (--left === 0) return this.#head as E;
-    }
-    return entry ?? undefined;
   }
 
   /**
@@ -122,27 +163,10 @@ export class IdleList<E extends IdleEntry> {
   touch(entry: E, now = performance.now()): void {
     if (this.#duration === Number.POSITIVE_INFINITY) return;
     const deadline = Math.ceil(now + this.#duration);
-    if (entry.expiresAt === deadline && this.#tail === entry) return;
+    if (entry.expiresAt === deadline && this.tail === entry) return;
     this.remove(entry);
-    entry.expiresAt = deadline;
-    entry.expiryPrevious = this.#tail;
-    if (this.#tail) this.#tail.expiryNext = entry;
-    else this.#head = entry;
-    this.#tail = entry;
-    this.#alarm.setFor(this.#head!.expiresAt);
-  }
-
-  /** Removes the entry, which does not expire until it is touched again. Does nothing if it is in no list. */
-  remove(entry: E): void {
-    if (entry.expiresAt === 0) return;
-    const { expiryPrevious: previous, expiryNext: next } = entry;
-    if (previous) previous.expiryNext = next;
-    else this.#head = next;
-    if (next) next.expiryPrevious = previous;
-    else this.#tail = previous;
-    entry.expiryPrevious = null;
-    entry.expiryNext = null;
-    entry.expiresAt = 0;
+    this.append(entry, deadline);
+    this.#alarm.setFor(this.head!.expiresAt);
   }
 
   /** Stops the timer. To be called when the list is no longer used. */
@@ -153,12 +177,12 @@ export class IdleList<E extends IdleEntry> {
   /** Expires the entries that are due. Reads the head in every step, because `expire` may add or remove entries. */
   #sweep(): void {
     const now = performance.now();
-    for (let left = expiriesPerTurn; left > 0 && this.#head && this.#head.expiresAt <= now; left--) {
-      const entry = this.#head as E;
+    for (let left = expiriesPerTurn; left > 0 && this.head && this.head.expiresAt <= now; left--) {
+      const entry = this.head as E;
       this.remove(entry);
       this.#expire(entry);
     }
-    if (this.#head) this.#alarm.setFor(this.#head.expiresAt);
+    if (this.head) this.#alarm.setFor(this.head.expiresAt);
   }
 }
 

@@ -640,7 +640,7 @@ describe("an acknowledgement that fails", () => {
     expect(wire.reads[0]!.signal.aborted).toBe(true);
     expect(states).toEqual(["connecting", "open", "retrying"]);
     expect(errors).toMatchObject([
-      { code: "SERVER_UNAVAILABLE", message: "Not acknowledged", cause: expect.any(Error) },
+      { code: "SERVER_UNAVAILABLE", message: "Connection failed", cause: expect.any(Error) },
     ]);
     expect(wire.reads).toHaveLength(1);
     await vi.advanceTimersByTimeAsync(250);

@@ -248,7 +248,11 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
           if (update.items.length > 0) attempt = 0;
           yield update;
           this.#tellPlace(update.position);
-          if (update.closed) return;
+          if (update.closed) {
+            // What a stream has only written, no one has seen; of a stream the response has a name.
+            if (this.#response) void this.#acknowledge(update.position, true);
+            return;
+          }
         }
       } catch (error) {
         // A known runner that is gone is asked for once more: it may just have changed its cookie.
@@ -376,17 +380,18 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
   /**
    * Acknowledges everything before a position. If that fails for any reason, the connection is replaced: its opening offset acknowledges
    * the same. Never rejects.
+   * @param closed the end was seen there
    * @returns false if it has failed
    */
-  async #acknowledge(position: number): Promise<boolean> {
-    const round = this.#round; // its end cancels the request
+  async #acknowledge(position: number, closed?: true): Promise<boolean> {
+    const round = this.#round; // its end cancels the request, but not the one that tells of the end
     try {
       this.#tellPlace(position);
-      const url = `${this.#url}/ack${queryOf({ offset: position, response: this.#response })}`;
-      await request(url, this.#client, { method: "POST", signal: round.signal });
+      const url = `${this.#url}/ack${queryOf({ offset: position, response: this.#response, closed })}`;
+      await request(url, this.#client, { method: "POST", signal: closed ? this.#options.signal : round.signal });
       return true;
     } catch (cause) {
-      round.abort(temporary("Not acknowledged", { cause }));
+      round.abort(temporary("Connection failed", { cause }));
       return false;
     }
   }

@@ -191,7 +191,7 @@ export function decode<R>(text: string, url: string | URL, by: (text: string) =>
  * for example.
  */
 export function notOfARunner(url: string | URL): CodedError {
-  return unexpected("No runner answered at", url);
+  return unexpected("No runner at", url);
 }
 
 /** The error names the URL: mostly the router is mounted at another one. */

@@ -141,8 +141,9 @@ describe("an acknowledgement", () => {
   const acknowledgement = (query: string) => parseAcknowledgement(new URLSearchParams(query));
 
   test.each([
-    ["offset=0", { position: 0, response: undefined }],
-    ["offset=0000000000000042&response=x", { position: 42, response: "x" }],
+    ["offset=0", { position: 0, response: undefined, closed: false }],
+    ["offset=0000000000000042&response=x", { position: 42, response: "x", closed: false }],
+    ["offset=7&closed=true", { position: 7, response: undefined, closed: true }],
   ])("%s", (query, parsed) => {
     expect(acknowledgement(query)).toEqual(parsed);
   });

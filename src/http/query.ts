@@ -59,7 +59,7 @@ export function parseReadQuery(query: URLSearchParams, { pageLimit, longPollTime
     maxItems: integer(query, "max-items", 1, pageLimit, pageLimit),
     timeout: 1000 * (live === "long-poll" ? integer(query, "timeout", 0, maxLongPollTimeout, longPollTimeout) : 0),
     cursor: parseOffset(query.get("cursor") ?? ""),
-    acks: parseAcks(single(query, "acks")),
+    acks: parseFlag(query, "acks"),
   };
 }
 
@@ -101,10 +101,11 @@ export function parseFirstPageQuery(
   };
 }
 
-/** True for `acks=true`, false without the parameter; no other form is accepted. */
-function parseAcks(text: string | undefined): boolean {
+/** True for `name=true`, false without the parameter; no other form is accepted. */
+function parseFlag(query: URLSearchParams, name: string): boolean {
+  const text = single(query, name);
   if (text === undefined || text === "true") return text !== undefined;
-  throw invalid("acks", '"true"', text);
+  throw invalid(name, '"true"', text);
 }
 
 /** The parsed parameters of a list: which runners, and how many. */
@@ -144,6 +145,8 @@ export interface Acknowledgement {
   readonly position: number;
   /** Id of the event stream on which it was received, which is renewed; `undefined` renews none. */
   readonly response: string | undefined;
+  /** The client has seen that the work has ended there. */
+  readonly closed: boolean;
 }
 
 /**
@@ -154,7 +157,7 @@ export function parseAcknowledgement(query: URLSearchParams): Acknowledgement {
   const text = single(query, "offset");
   const position = parseOffset(text ?? "");
   if (position === undefined) throw invalid("offset", "a position of up to 16 digits", text);
-  return { position, response: single(query, "response") };
+  return { position, response: single(query, "response"), closed: parseFlag(query, "closed") };
 }
 
 /**

@@ -538,13 +538,20 @@ describe("idle time", () => {
     ["another client's request", "?offset=0", { identity: "user:bob" }],
   ])("%s moves neither the runner's nor the session's (P123)", async (_, rest, more) => {
     vi.useFakeTimers();
-    const { ask, push, sessions } = open({}, { runnerIdleTimeout: 10_000, idleTimeout: 10_000 });
+    const { ask, push, sessions } = open(
+      {},
+      { runnerIdleTimeout: 10_000, idleTimeout: 10_000, finishedTimeout: 5_000 },
+    );
     const { runner } = await push();
     vi.advanceTimersByTime(9_999);
     await ask(runner, rest, more);
     expect((await runner.state()).status).not.toBe("aborted");
     vi.advanceTimersByTime(1);
     expect(await standing(runner)).toMatchObject({ status: "aborted", abortReason: "idle" });
+    expect(sessions.stats().sessions).toBe(1);
+    vi.advanceTimersByTime(4_999);
+    await ask(runner, rest, more);
+    vi.advanceTimersByTime(1);
     expect(sessions.stats().sessions).toBe(0);
     expect((await ask(runner)).status).toBe(410);
   });

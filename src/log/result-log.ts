@@ -207,6 +207,8 @@ export interface LogEvents {
   onStarted?(): void;
   /** The log is full and has ended as failed. The runner must stop the work. */
   onOverflow?(error: ActiveSessionError): void;
+  /** The background work has ended. Called once, before {@link onFinal}, with how it has ended. */
+  onEnded?(outcome: FinalStatus): void;
   /** The status has become final. Called once, with the state at that moment. */
   onFinal(state: LogState): void;
 }

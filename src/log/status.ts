@@ -31,8 +31,8 @@ export class LogStatus {
   #failure: ActiveSessionError | undefined;
   /** Irreversible once set. Until then an abort can still replace the outcome of ended work. */
   #final: FinalStatus | undefined;
-  /** True once the runner has been notified of the final status. */
-  #announced = false;
+  /** What the runner has been notified of. */
+  #announced: "nothing" | "end" | "final" = "nothing";
 
   /** @param events notifications to the runner */
   constructor(events: LogEvents) {
@@ -130,12 +130,17 @@ export class LogStatus {
   }
 
   /**
-   * Notifies the runner of a final status, once. Separate from the methods that set it: the call-back runs code of
-   * the application, so the log must be consistent and its reads settled.
+   * Notifies the runner of the end and of the final status, once each. Separate from the methods that set them: the call-back runs code
+   * of the application, so the log must be consistent and its reads settled.
    */
   announce(log: Positions): void {
-    if (!this.#final || this.#announced) return;
-    this.#announced = true;
+    if (this.#outcome === undefined || this.#announced === "final") return;
+    if (this.#announced === "nothing") {
+      this.#announced = "end";
+      this.#events.onEnded?.(this.#outcome);
+    }
+    if (!this.#final || this.#announced !== "end") return;
+    this.#announced = "final";
     this.#events.onFinal(this.describe(log));
   }
 }

@@ -384,7 +384,7 @@ describe("finding by definition", () => {
 
   it("is a use of the runner when it is found, and none when it was made from something else (parity 131, 150)", async () => {
     vi.useFakeTimers();
-    const session = await openHost({ runnerIdleTimeout: 100 }).get("ann");
+    const session = await openHost({ finishedTimeout: 100 }).get("ann");
     const other = defineSequenceRunner({ name: "other", run: (_input: null) => new PushSource<number>() });
     const runner = await session.createRunner(count, 1);
     await vi.advanceTimersByTimeAsync(60);

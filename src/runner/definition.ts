@@ -47,10 +47,12 @@ export interface DefinitionOptions {
   /** How many positions a read asks for by default; an integer from 1. Default: the host's (20); 1 for a process. */
   readonly defaultAdvance?: number | undefined;
   /**
-   * The runner is aborted and removed after this time without a use, in ms; `Infinity` disables it. Default: the host's
+   * The work is aborted after this time without a use, in ms; `Infinity` lets it run to its end. Default: the host's
    * `runnerIdleTimeout` (2 minutes).
    */
   readonly idleTimeout?: number | undefined;
+  /** When its work has ended, the runner is removed after this time without a use, in ms. Default: the host's (20 minutes). */
+  readonly finishedTimeout?: number | undefined;
 }
 
 /** A named sequence runner, with items of type `T`, for inputs of type `Given`. Made by `defineSequenceRunner`. */
@@ -81,6 +83,10 @@ interface Definition<Given, Name> {
   readonly options: DefinitionOptions;
   /** Makes a custom producer for the given log; instead of `run`. */
   readonly produce?: ((input: never, sink: never) => unknown) | undefined;
+  /** Called when no one has seen the end for {@link unseenAfter}. */
+  readonly onUnseen?: ((runner: never) => unknown) | undefined;
+  /** In ms. */
+  readonly unseenAfter?: number | undefined;
   /** Validates, and may transform, the input. `undefined`: every input is accepted. */
   readonly input: StandardSchema<unknown, unknown> | undefined;
   /** Carries the type of the input; never set. */
@@ -96,7 +102,7 @@ export type RunnerDefinition = SequenceDefinition<unknown, never> | ProcessDefin
  * @throws `INVALID_OPTION` if a part is missing or has a wrong type
  */
 export function define(kind: RunnerDefinition["kind"], parts: object): object {
-  const { name, input, run, produce, options = {} }: Record<string, unknown> = Object(parts);
+  const { name, input, run, produce, options = {}, ...unseen }: Record<string, unknown> = Object(parts);
   const fail = (requirement: string, value: unknown): never => {
     throw new ActiveSessionError(
       "INVALID_OPTION",
@@ -109,7 +115,7 @@ export function define(kind: RunnerDefinition["kind"], parts: object): object {
   if (input !== undefined && typeof Object(input)["~standard"]?.validate !== "function") {
     fail("input must be a Standard Schema", input);
   }
-  return Object.freeze({ kind, name, input, run, produce, options });
+  return Object.freeze({ kind, name, input, run, produce, options, ...unseen });
 }
 
 /** True if the value has the shape of a definition, also one made by another copy of the package. */

@@ -2,48 +2,35 @@ import { isAbort, noop } from "../base/async.js";
 import type { CleanupSummary } from "../base/dispose.js";
 import { ActiveSessionError } from "../base/error.js";
 import type { Lease } from "../base/lease.js";
-import type {
-  AbortResult,
-  ItemTally,
-  LogState,
-  PendingRead,
-  ReadRequest,
-  ResultLog,
-  Slice,
-} from "../log/result-log.js";
-import type { AbortReason, RunnerKind, RunnerPhase, RunnerProgress, RunnerStatus } from "../protocol/types.js";
+import type { AbortResult, ItemTally, LogState, PendingRead, ReadRequest, Slice } from "../log/result-log.js";
+import type { AbortReason, FinalStatus, RunnerStatus } from "../protocol/types.js";
+import { type Acknowledgement, type AcknowledgementCallback, Acknowledgements } from "./acknowledgements.js";
 import { contextOf } from "./context.js";
-import type { RunnerDefinition } from "./definition.js";
 import { Execution } from "./execution.js";
 import { LazySignal } from "./lazy-signal.js";
 import type { RunnerContext } from "./producer.js";
 import type { Runner } from "./runner.js";
 import type { PartEvents, RunnerParts } from "./runner-link.js";
 import { RunnerReader } from "./runner-reader.js";
-import { abortError, isBackgroundCompleted, phaseOf, workStateOf } from "./runner-state.js";
+import { abortError, describeRunner, isBackgroundCompleted, isFinal, phaseOf, workStateOf } from "./runner-state.js";
 import { onSharedAbort } from "./shared-listener.js";
-import type { ReadOptions, RequiredReadOptions, RunnerId, RunnerResult, RunnerState } from "./types.js";
-
-/** See {@link RunnerCore.onAcknowledged}. */
-type AcknowledgementCallback = (position: number, response: string | undefined) => void;
+import { ToldRunner } from "./told-runner.js";
+import type { ReadOptions, RequiredReadOptions, RunnerResult, RunnerState } from "./types.js";
 
 /**
  * The runner as sessions and routes use it: a {@link Runner}, which tells the order of things, with the members that applications do not
  * see. It joins a log, which has the results, and an execution, which has the work.
  */
-export abstract class RunnerCore<R = unknown> implements Runner<R>, PartEvents {
-  abstract readonly kind: RunnerKind;
+export abstract class RunnerCore<R = unknown> extends ToldRunner<R> implements Runner<R>, PartEvents {
   data: unknown;
 
-  readonly #parts: RunnerParts<R>;
   readonly #execution: Execution;
   readonly #reader: RunnerReader<R>;
+  #acknowledged: Acknowledgements | undefined;
   /** Behind the public {@link signal}. */
   readonly #finalSignal = new LazySignal();
   /** Behind {@link removal}. */
   readonly #removal = new LazySignal();
-  /** Created at first use. */
-  #key: string | undefined;
   /** The argument of the first `abort`, or the reason of a followed signal. */
   #abortCause: unknown = none;
   /** True once the owner has been told of the end. */
@@ -52,15 +39,13 @@ export abstract class RunnerCore<R = unknown> implements Runner<R>, PartEvents {
   #lastAbort: AbortResult | undefined;
   /** Set once the runner is disposed. */
   #disposal: Promise<CleanupSummary> | undefined;
-  /** Created with the first {@link onAcknowledged}. */
-  #onAcknowledged: Set<AcknowledgementCallback> | undefined;
   /** Stops following the application's signal. */
   #offSignal: () => void = noop;
 
   /** Use `createSequence` and `createProcess`. */
   constructor(parts: RunnerParts<R>) {
+    super(parts);
     const { owner, producer, settings, link } = parts;
-    this.#parts = parts;
     this.data = settings.data;
     this.#execution = new Execution(this, producer, settings.holds, owner.cleanupTimeout);
     this.#reader = new RunnerReader(this, parts.log, this.#execution);
@@ -69,58 +54,8 @@ export abstract class RunnerCore<R = unknown> implements Runner<R>, PartEvents {
 
   // --- identity and state ------------------------------------------------------------------------------------------
 
-  get id(): RunnerId {
-    const { number } = this;
-    const { sessionId, generation } = this.#parts.owner;
-    return { sessionId, generation, number, toString: () => `${sessionId}:${generation}#${number}` };
-  }
-
-  get key(): string {
-    const { owner, settings } = this.#parts;
-    this.#key ??= `${settings.number}-${owner.generation}-${owner.sessionId}`;
-    return this.#key;
-  }
-
-  get number(): number {
-    return this.#parts.settings.number;
-  }
-
-  get definition(): RunnerDefinition | undefined {
-    return this.#parts.settings.definition;
-  }
-
-  get label(): string | undefined {
-    return this.#parts.settings.label;
-  }
-
-  get status(): RunnerStatus {
-    return this.#log.status;
-  }
-
-  get phase(): RunnerPhase {
-    return phaseOf(this.#log.current);
-  }
-
-  get position(): number {
-    return this.#log.current.position;
-  }
-
-  get progress(): RunnerProgress {
-    return this.#log.current.progress;
-  }
-
   get isBackgroundCompleted(): boolean {
-    return isBackgroundCompleted(this.#log.current, this.kind, this.#execution.isClosed);
-  }
-
-  get error(): ActiveSessionError | undefined {
-    const { status, failure } = this.#log.current;
-    return status === "failed" ? failure : undefined;
-  }
-
-  get abortReason(): AbortReason | undefined {
-    const { status, abortReason } = this.#log.current;
-    return status === "aborted" ? abortReason : undefined;
+    return isBackgroundCompleted(this.log.current, this.kind, this.#execution.isClosed);
   }
 
   get signal(): AbortSignal {
@@ -132,26 +67,13 @@ export abstract class RunnerCore<R = unknown> implements Runner<R>, PartEvents {
   }
 
   async state(): Promise<RunnerState> {
-    const state = await this.#log.state();
-    return {
-      key: this.key,
-      ...(this.definition && { name: this.definition.name }),
-      ...(this.label !== undefined && { label: this.label }),
-      kind: this.kind,
-      status: state.status,
-      position: state.position,
-      progress: state.progress,
-      isBackgroundCompleted: isBackgroundCompleted(state, this.kind, this.#execution.isClosed),
-      phase: phaseOf(state),
-      ...(state.paused && { paused: true as const }),
-      ...(state.status === "failed" && state.failure && { error: state.failure }),
-      ...(state.status === "aborted" && state.abortReason && { abortReason: state.abortReason }),
-    };
+    const state = await this.log.state();
+    return describeRunner(this, state, this.#execution.isClosed);
   }
 
   /** The log's state. Does not reset the idle timer. */
   logState(): Promise<LogState> {
-    return this.#log.state();
+    return this.log.state();
   }
 
   /** How far the work was at the moment of a slice. */
@@ -163,19 +85,24 @@ export abstract class RunnerCore<R = unknown> implements Runner<R>, PartEvents {
     };
   }
 
+  /** The user has seen the end of the work. */
+  endSeen(): void {
+    this.parts.owner.endSeen(this);
+  }
+
   /** How many positions a read asks for by default. */
   get defaultAdvance(): number {
-    return this.#parts.settings.defaultAdvance;
+    return this.parts.settings.defaultAdvance;
   }
 
   /** How many items the log keeps. */
   get retained(): number {
-    return this.#log.size;
+    return this.log.size;
   }
 
   /** Counts the kept items in another tally from now on; called when the session is confirmed. */
   countIn(tally: ItemTally): void {
-    this.#log.countIn(tally);
+    this.log.countIn(tally);
   }
 
   // --- reading -----------------------------------------------------------------------------------------------------
@@ -194,35 +121,28 @@ export abstract class RunnerCore<R = unknown> implements Runner<R>, PartEvents {
   }
 
   /**
-   * Acknowledges everything before `position`, and tells the responses that follow. Counts as a use of the runner.
-   * @param response the response that the client names, as the one that has brought it this far
-   * @throws `POSITION_AHEAD` if the position has not been handed out, `RUNNER_GONE`
+   * See {@link Acknowledgements.acknowledge}. Counts as a use of the runner.
+   * @throws `POSITION_AHEAD`, `RUNNER_GONE`
    */
-  async acknowledge(position: number, response?: string): Promise<void> {
+  async acknowledge(position: number, said?: Acknowledgement): Promise<void> {
     this.checkReadable();
     const lease = this.hold();
     try {
-      await this.#log.acknowledge(position);
+      await this.#acknowledgements.acknowledge(position, said);
+      if (said?.closed) this.endSeen();
     } finally {
       lease.release();
     }
-    if (this.#onAcknowledged) for (const tell of [...this.#onAcknowledged]) tell(position, response);
   }
 
-  /**
-   * Calls back after each acknowledgement by a client, on whatever connection it has come.
-   * @param callback gets the position, and the id of the response that the client has named, if any. Must not throw
-   * @returns removes the callback
-   */
+  /** See {@link Acknowledgements.onEach}. */
   onAcknowledged(callback: AcknowledgementCallback): () => void {
-    this.#onAcknowledged ??= new Set();
-    const callbacks = this.#onAcknowledged.add(callback);
-    return () => callbacks.delete(callback);
+    return this.#acknowledgements.onEach(callback);
   }
 
   /** Suspends the idle time-outs of runner and session. */
   hold(): Lease {
-    return this.#parts.owner.hold(this);
+    return this.parts.owner.hold(this);
   }
 
   /**
@@ -230,7 +150,7 @@ export abstract class RunnerCore<R = unknown> implements Runner<R>, PartEvents {
    * @throws `CLIENT_LIMIT_REACHED`, `SERVER_LIMIT_REACHED`
    */
   openRead(): Lease {
-    return this.#parts.owner.openRead(this);
+    return this.parts.owner.openRead(this);
   }
 
   /** Call it before a read. @throws `RUNNER_GONE` once the runner is disposed */
@@ -242,15 +162,22 @@ export abstract class RunnerCore<R = unknown> implements Runner<R>, PartEvents {
     );
   }
 
-  get #log(): ResultLog<R> {
-    return this.#parts.log;
+  /** Created with the first client that acknowledges, or wants to know. */
+  get #acknowledgements(): Acknowledgements {
+    this.#acknowledged ??= new Acknowledgements(this.log);
+    return this.#acknowledged;
   }
 
   // --- starting, aborting, ending ----------------------------------------------------------------------------------
 
+  /** True if the work waits for its first read. */
+  get isUnbegun(): boolean {
+    return this.needsStart && !this.#execution.isStarting;
+  }
+
   /** True if a read has to start the background first, or to wait for a pending start. */
   get needsStart(): boolean {
-    return this.#execution.needsStart && this.#abortCause === none && !this.#log.current.ended;
+    return this.#execution.needsStart && this.#abortCause === none && !this.log.current.ended;
   }
 
   /**
@@ -276,7 +203,7 @@ export abstract class RunnerCore<R = unknown> implements Runner<R>, PartEvents {
     if (this.#lastAbort) return this.#lastAbort;
     const isFirst = this.#abortCause === none; // set before the log is aborted, since code of its items may abort again
     if (isFirst) this.#abortCause = cause;
-    const result = this.#log.abort(reason);
+    const result = this.log.abort(reason);
     if (result instanceof Promise) return result.then((late) => this.#onAborted(late, isFirst));
     return this.#onAborted(result, isFirst);
   }
@@ -285,6 +212,7 @@ export abstract class RunnerCore<R = unknown> implements Runner<R>, PartEvents {
   #onAborted(result: AbortResult, isFirst: boolean): AbortResult {
     const { hasEffect, state } = result;
     if (hasEffect) {
+      if (isFinal(state)) this.endSeen(); // it was asked for
       this.#tellEnd(state);
       if (!this.#execution.signal.aborted) this.#execution.signal.abort(this.#abortError(state.abortReason));
       this.#execution.stop();
@@ -296,8 +224,8 @@ export abstract class RunnerCore<R = unknown> implements Runner<R>, PartEvents {
   #tellEnd(state: LogState): void {
     if (this.#isEndTold) return;
     this.#isEndTold = true;
-    const isFinal = state.outcome === undefined || state.status === state.outcome;
-    this.#parts.owner.ended(this, isFinal ? state : { ...state, status: state.outcome });
+    const { outcome } = state;
+    this.parts.owner.ended(this, isFinal(state) || !outcome ? state : { ...state, status: outcome });
   }
 
   /** The error that the signals of an aborted runner abort with. */
@@ -323,12 +251,32 @@ export abstract class RunnerCore<R = unknown> implements Runner<R>, PartEvents {
       const released = this.#execution.released.promise;
       this.#disposal = released; // before any code of the application runs
       const aborting = this.abortFor(reason);
-      if (aborting instanceof Promise) this.#disposal = aborting.then(() => this.#discard()).then(() => released);
+      if (aborting instanceof Promise) this.#disposal = this.#discardAfter(aborting).then(() => released);
       else this.#discard();
-      this.#parts.owner.removed(this, this.#disposal);
+      this.parts.owner.removed(this, this.#disposal);
       this.#removal.abort(undefined);
     }
     return this.#disposal;
+  }
+
+  /** A log that refuses the abort is given up, too. */
+  async #discardAfter(aborting: Promise<AbortResult>): Promise<void> {
+    try {
+      await aborting;
+    } catch (error) {
+      this.onLateError(error);
+    }
+    this.#discard();
+  }
+
+  /**
+   * No one has used the runner for too long: aborts its work; what that has found can still be read. A runner whose log refuses the abort
+   * is removed.
+   */
+  async abortIdle(): Promise<void> {
+    const aborting = this.abortFor("idle");
+    this.onEnded("aborted"); // whatever the log answers, and whenever
+    if (aborting instanceof Promise) await aborting.catch(() => this.dispose("idle"));
   }
 
   /** After the abort of a disposal: nothing of the runner will be read any more. */
@@ -336,7 +284,7 @@ export abstract class RunnerCore<R = unknown> implements Runner<R>, PartEvents {
     // Also where the log has ended before, and the abort had no effect: a producer of the application may wait to be stopped.
     if (!this.#execution.isClosed) this.#execution.stop();
     this.#offSignal();
-    this.#log.discard();
+    this.log.discard();
   }
 
   /** Aborts when the runner is removed from its session. */
@@ -348,13 +296,18 @@ export abstract class RunnerCore<R = unknown> implements Runner<R>, PartEvents {
 
   /** The log has been started by its producer. */
   onStarted(): void {
-    this.#parts.owner.started(this);
+    this.parts.owner.started(this);
   }
 
   /** The log is full and has failed the runner: stops the work, with the error as its signal's reason. */
   onOverflow(error: ActiveSessionError): void {
     this.#execution.signal.abort(error);
     this.#execution.stop();
+  }
+
+  /** The work has ended; its results can be read. */
+  onEnded(outcome: FinalStatus): void {
+    this.parts.owner.workEnded(this, outcome);
   }
 
   /** The log's status has become final: informs the owner, then fires the signals. */
@@ -384,16 +337,16 @@ export abstract class RunnerCore<R = unknown> implements Runner<R>, PartEvents {
 
   /** See {@link RunnerObserver.failedLate}. */
   onFailedLate(error: unknown): void {
-    this.#parts.owner.failedLate(this, error);
+    this.parts.owner.failedLate(this, error);
   }
 
   /** See {@link RunnerObserver.cleanedUp}. */
   onCleanedUp(summary: CleanupSummary): void {
-    this.#parts.owner.cleanedUp(this, summary);
+    this.parts.owner.cleanedUp(this, summary);
   }
 
   makeContext(): RunnerContext {
-    return contextOf(this, this.#parts.owner, this.#execution.signal);
+    return contextOf(this, this.parts.owner, this.#execution.signal);
   }
 }
 

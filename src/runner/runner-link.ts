@@ -1,5 +1,6 @@
 import type { ActiveSessionError } from "../base/error.js";
 import type { LogEvents, LogState, ResultLog } from "../log/result-log.js";
+import type { FinalStatus } from "../protocol/types.js";
 import type { ProducerEvents, StartedProducer } from "./producer.js";
 import type { RunnerOwner, RunnerSettings } from "./runner-owner.js";
 
@@ -19,6 +20,10 @@ export class RunnerLink implements PartEvents {
 
   onOverflow(error: ActiveSessionError): void {
     this.runner?.onOverflow(error);
+  }
+
+  onEnded(outcome: FinalStatus): void {
+    this.runner?.onEnded(outcome);
   }
 
   onFinal(state: LogState): void {

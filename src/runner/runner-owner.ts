@@ -3,6 +3,7 @@ import type { CleanupSummary, Resource } from "../base/dispose.js";
 import type { Lease } from "../base/lease.js";
 import type { LogFactory } from "../log/log-factory.js";
 import type { ItemTally, LogState } from "../log/result-log.js";
+import type { FinalStatus } from "../protocol/types.js";
 import type { RunnerDefinition } from "./definition.js";
 import type { Runner } from "./runner.js";
 
@@ -10,6 +11,10 @@ import type { Runner } from "./runner.js";
 export interface RunnerObserver {
   /** The background has started. */
   started(runner: Runner): void;
+  /** The work has ended, by itself or aborted; its results can be read. Only the first call counts. */
+  workEnded(runner: Runner, outcome: FinalStatus): void;
+  /** The user has seen the end: it was in the answer to a read, was acknowledged, or was asked for. Idempotent. */
+  endSeen(runner: Runner): void;
   /** The work has been aborted, or its status has become final. Called once; `state.status` is how it has ended. */
   ended(runner: Runner, state: LogState): void;
   /** The runner has been disposed and must not be found any more. Its clean-up goes on until `disposal` resolves. */

@@ -19,6 +19,8 @@ export interface ReadableRunner extends ReadDefaults {
   checkReadable(): void;
   /** Suspends the idle time-outs of runner and session. */
   hold(): Lease;
+  /** The user has seen the end of the work. */
+  endSeen(): void;
   /** As `hold`, counted against the limits. @throws `CLIENT_LIMIT_REACHED`, `SERVER_LIMIT_REACHED` */
   openRead(): Lease;
 }
@@ -44,7 +46,7 @@ export class RunnerReader<R> {
     const { start, max } = rangeOf(this.#runner, "read what is available", options, Number.POSITIVE_INFINITY);
     this.#runner.checkReadable();
     const read = this.#readHeld({ start, max });
-    return toResult(isPending(read) ? await settledWithin(read, []) : read);
+    return this.#resultOf(isPending(read) ? await settledWithin(read, []) : read);
   }
 
   /** See {@link Runner.getRequired}, and the errors there. */
@@ -53,25 +55,30 @@ export class RunnerReader<R> {
     const { signal } = options;
     const timeout = checkTimeout(options.timeout);
     const request = { start, min: max, max };
-    if (signal?.aborted) return toResult(await this.#readUnlessWaiting(request, signal));
+    if (signal?.aborted) return this.#resultOf(await this.#readUnlessWaiting(request, signal));
     const isStarting = this.#runner.needsStart;
     if (signal || timeout !== undefined || (isStarting && this.#mayBeRefused(request))) {
       const read = this.read(request);
-      if (!isPending(read)) return toResult(read);
-      return toResult(await settledWithin(read, signal ? [endingOf(signal)] : [], timeout));
+      if (!isPending(read)) return this.#resultOf(read);
+      return this.#resultOf(await settledWithin(read, signal ? [endingOf(signal)] : [], timeout));
     }
     // Nothing can cancel it: that takes fewer objects.
     this.#runner.checkReadable();
     const lease = this.#runner.openRead();
     try {
       const read = this.#begin(request, isStarting);
-      if (!isPending(read)) return toResult(read);
+      if (!isPending(read)) return this.#resultOf(read);
       const slice = await read.settled;
       read.take();
-      return toResult(slice);
+      return this.#resultOf(slice);
     } finally {
       lease.release();
     }
+  }
+
+  #resultOf(slice: Slice<R>): RunnerResult<R> {
+    if (slice.closed) this.#runner.endSeen();
+    return toResult(slice);
   }
 
   /**

@@ -657,7 +657,10 @@ describe("cleanup", () => {
 
   test("sets no timer for a runner that ends by itself", async () => {
     vi.useFakeTimers();
-    const { runner, source } = await openRunner({ idleTimeout: Number.POSITIVE_INFINITY });
+    const { runner, source } = await openRunner({
+      idleTimeout: Number.POSITIVE_INFINITY,
+      finishedTimeout: Number.POSITIVE_INFINITY,
+    });
     const timers = vi.getTimerCount();
     source.end();
     await runner.cleanup;

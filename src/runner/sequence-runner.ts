@@ -94,12 +94,12 @@ class SequenceCore<T> extends RunnerCore<T[]> implements SequenceRunner<T> {
     if (left.aborted) return true;
     try {
       const read = this.read(nextItem);
-      if (!isPending(read)) return passItem(read, pass);
+      if (!isPending(read)) return this.#pass(read, pass);
       const off = left.onAbort(() => read.cancel(left.reason));
       try {
         const slice = await read.settled;
         read.take();
-        return passItem(slice, pass);
+        return this.#pass(slice, pass);
       } finally {
         off();
       }
@@ -108,22 +108,22 @@ class SequenceCore<T> extends RunnerCore<T[]> implements SequenceRunner<T> {
       return true;
     }
   }
-}
 
-/**
- * Passes the item of a slice on.
- * @returns true if there is none, because the sequence has ended
- * @throws the error of a sequence that failed or was aborted
- */
-function passItem<T>(slice: Slice<T[]>, pass: (item: T) => void): boolean {
-  const { result, status, error, abortReason } = slice;
-  if (result.length === 0) {
-    if (status === "failed" && error) throw error;
-    if (status === "aborted") throw abortError(abortReason);
-    return true;
+  /**
+   * Passes the item of a slice on.
+   * @returns true if there is none, because the sequence has ended
+   * @throws the error of a sequence that failed or was aborted
+   */
+  #pass({ result, status, error, abortReason, closed }: Slice<T[]>, pass: (item: T) => void): boolean {
+    if (closed) this.endSeen();
+    if (result.length === 0) {
+      if (status === "failed" && error) throw error;
+      if (status === "aborted") throw abortError(abortReason);
+      return true;
+    }
+    pass(result[0] as T);
+    return false;
   }
-  pass(result[0] as T);
-  return false;
 }
 
 /** The request of every pull of an iteration. */

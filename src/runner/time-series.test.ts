@@ -9,7 +9,8 @@ beforeEach(() => {
 
 async function measureWith<T>(series: TimeSeries<T>, options: RunnerOptions = {}) {
   const none = Number.POSITIVE_INFINITY; // so that all timers are those of the series
-  const session = await openHost({ idleTimeout: none, maxLifetime: none, runnerIdleTimeout: none }).get("user");
+  const timeouts = { idleTimeout: none, maxLifetime: none, runnerIdleTimeout: none, finishedTimeout: none };
+  const session = await openHost(timeouts).get("user");
   const runner = await session.createTimeSeriesRunner(series, options);
   await turns();
   return runner;

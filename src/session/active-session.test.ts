@@ -356,7 +356,7 @@ describe("freshness", () => {
 
   it("stays when the runner that was found is of another kind, which is no use of it either (parity 150, 151)", async () => {
     vi.useFakeTimers();
-    const session = await openHost({ runnerIdleTimeout: 1000 }).get("alice");
+    const session = await openHost({ finishedTimeout: 1000 }).get("alice");
     const gate = createDeferred<number[]>();
     atEnd(() => gate.resolve([]));
     const creation = session.createSequenceRunner(() => gate.promise);

@@ -19,7 +19,7 @@ import type { LockOptions, SessionLock } from "./session-locks.js";
  *     live ──terminate, idle, lifetime, shutdown──▶ ending ──▶ cleaned up
  *
  * - **live**: runners can be created and found. Every use restarts the idle timer; a held runner (a pending read, an open
- *   response) suspends it.
+ *   response) suspends it. A session whose time is up ends with the last of its runners.
  * - **ending** starts synchronously: the session leaves the host's tables, waiting locks are rejected, every runner is
  *   aborted, `signal` fires, and from now on nothing can be created or found. Then, in this order and each step bounded by
  *   `cleanupTimeout`: runners are disposed and their holds released, owned resources are released in reverse order,

@@ -1,32 +1,28 @@
-import { IdleList } from "../base/idle-list.js";
-import { RecencyList } from "../base/recency-list.js";
 import { ItemTally } from "../log/result-log.js";
 import type { Events } from "./events.js";
 import type { TaggedIdentity } from "./identity.js";
+import { IdleSessions } from "./idle-sessions.js";
 import { type Limits, limitReached, type Tally } from "./limits.js";
 import type { HostSettings } from "./options.js";
 import type { SessionRegistry } from "./registry.js";
-import type { RunnerEntry } from "./runner-table.js";
+import type { RunnerEntry, RunnerStage } from "./runner-entry.js";
 import type { SessionCore } from "./session-core.js";
+import { UnusedRunners } from "./unused-runners.js";
 
 /** How many sessions are examined in one turn of the event loop to make room for items. */
 const sessionsLookedAtPerTurn = 100;
-/** Idle time-out of unconfirmed sessions, ms; a shorter `idleTimeout` takes precedence. */
-const unconfirmedTimeout = 120_000;
 
 /**
  * Counts what the process holds, checks the limits for more, and makes room where that is allowed. What is used least is ended first:
  * idle sessions and unused runners are in order of last use. Ending runs code of the application, which may come back here.
  */
 export class Admission {
-  /** Confirmed sessions without a hold. */
-  readonly idleSessions: IdleList<SessionCore>;
-  /** Unconfirmed sessions without a hold. */
-  readonly idleUnconfirmed: IdleList<SessionCore>;
-  /** Runners of all sessions that nothing holds, in order of last use: candidates to remove when a limit is reached. */
-  readonly unusedRunners = new RecencyList<RunnerEntry>();
+  /** Sessions without a hold. */
+  readonly idle: IdleSessions<SessionCore>;
+  /** Runners of all sessions that nothing holds: candidates to remove when a limit is reached. */
+  readonly unusedRunners = new UnusedRunners();
   /** Runners and open reads of all sessions. */
-  readonly tally: Tally = { runners: 0, openReads: 0 };
+  readonly tally: Tally = { runners: 0, running: 0, unseen: 0, openReads: 0 };
   /** Items kept by runners of confirmed sessions. */
   readonly items = new ItemTally();
   /** Items kept by runners of unconfirmed sessions; calls back above its limit. */
@@ -45,16 +41,13 @@ export class Admission {
     this.#limits = limits;
     this.#events = events;
     this.#registry = registry;
-    const expire = (session: SessionCore) => session.endFor("idle");
-    this.idleSessions = new IdleList(idleTimeout, expire);
-    this.idleUnconfirmed = new IdleList(Math.min(idleTimeout, unconfirmedTimeout), expire);
+    this.idle = new IdleSessions(idleTimeout);
     this.unconfirmedItems = new ItemTally(limits.unconfirmedItems, () => this.#makeRoomForItems());
   }
 
   /** Stops the timers of the idle lists. */
   close(): void {
-    this.idleSessions.close();
-    this.idleUnconfirmed.close();
+    this.idle.close();
   }
 
   /**
@@ -81,8 +74,7 @@ export class Admission {
       () => endIdlest(ofClient()),
     );
     const endIdle = () => {
-      const isUnvisited = ({ isVisited }: SessionCore) => !isVisited;
-      const idle = this.idleUnconfirmed.findOldest(isUnvisited) ?? this.idleSessions.findOldest(isUnvisited);
+      const idle = this.idle.findOldest(({ isVisited }) => !isVisited);
       idle?.endFor("idle");
       return idle !== undefined;
     };
@@ -97,7 +89,7 @@ export class Admission {
   admitUnconfirmed(): void {
     const limits = this.#limits;
     while (this.#unconfirmed >= limits.unconfirmedSessions) {
-      const oldest = this.idleUnconfirmed.findOldest(({ isVisited }) => !isVisited);
+      const oldest = this.idle.findUnconfirmed(({ isVisited }) => !isVisited);
       if (!oldest) this.#refuse("create a session", "unconfirmedSessions", undefined);
       oldest?.endFor("idle");
     }
@@ -148,29 +140,40 @@ export class Admission {
   }
 
   /**
-   * Checks the limits for one more runner: of the client, of the process, and of retained items. Removes unused runners where
+   * Checks the limits for one more runner: of the client, of the process, and of retained items. Ended runners make room; others where
    * that is allowed.
    * @throws `CLIENT_LIMIT_REACHED`, `SERVER_LIMIT_REACHED`
    */
   admitRunner(session: SessionCore): void {
-    const { runners, runnersPerClient, retainedItems } = this.#limits;
+    const { runners, runnersPerClient, running, runningPerClient, retainedItems } = this.#limits;
     if (!session.isConfirmed) this.#admitUnconfirmedRunner(session);
     // Fast path: one client cannot have more runners than the process, so below both limits there is nothing to count.
-    if (this.tally.runners < Math.min(runners, runnersPerClient) && this.itemCount < retainedItems) return;
+    const areFew = this.tally.runners < Math.min(runners, runnersPerClient);
+    const workIsLittle = this.tally.running < Math.min(running, runningPerClient);
+    if (areFew && workIsLittle && this.itemCount < retainedItems) return;
     const admit = this.#admission("create a runner", session);
     const ofClient = () => this.#registry.of(session.identity);
-    const runnersOfClient = () => ofClient().reduce((sum, { runnerCount }) => sum + runnerCount, 0);
-    admit("runnersPerClient", runnersOfClient, () => removeIdlest(ofClient()));
+    const { unusedRunners: unused } = this;
+    const countOf = (name: "runnerCount" | "workingCount") => () => ofClient().reduce((sum, one) => sum + one[name], 0);
+    admit("runningPerClient", countOf("workingCount"), () => abortWork(idlestOf(ofClient(), "working")));
+    admit(
+      "running",
+      () => this.tally.running,
+      () => abortWork(unused.working.oldest(any)),
+    );
+    const removeEnded = () => remove(idlestOf(ofClient(), "seen") ?? idlestOf(ofClient(), "ended"));
+    admit("runnersPerClient", countOf("runnerCount"), () => remove(idlestOf(ofClient(), "working")), removeEnded);
     admit(
       "runners",
       () => this.tally.runners,
-      () => this.#removeUnused(() => true),
+      () => remove(unused.working.oldest(any)),
+      () => remove(unused.oldestEnded(any)),
     );
     const holdsItems = ({ runner: { kind, retained } }: RunnerEntry) => kind === "sequence" && retained > 0;
     admit(
       "retainedItems",
       () => this.itemCount,
-      () => this.#removeUnused(holdsItems),
+      () => remove(unused.oldestEnded(holdsItems) ?? unused.working.oldest(holdsItems)),
     );
   }
 
@@ -180,20 +183,11 @@ export class Admission {
     admit(
       "unconfirmedRunners",
       () => session.runnerCount,
-      () => removeIdlest([session]),
+      () => remove(idlestOf([session], "working")),
+      () => remove(idlestOf([session], "seen") ?? idlestOf([session], "ended")),
     );
     // Making room may have run application code that ended the session.
     if (session.isAvailable) this.#unconfirmedAtWork.add(session);
-  }
-
-  /**
-   * Removes the least recently used runner without a hold; its work is aborted.
-   * @returns false if there is none
-   */
-  #removeUnused(fits: (entry: RunnerEntry) => boolean): boolean {
-    const entry = this.unusedRunners.oldest(fits);
-    if (entry) void entry.runner.dispose("idle");
-    return entry !== undefined;
   }
 
   /** Items kept by all sequence runners. */
@@ -219,16 +213,17 @@ export class Admission {
    * Returns a function that checks one limit for an action. It throws if the limit is reached and no room can be made.
    * @param action names the action in the error message
    * @param session the session that asks, for the event; `undefined` if it is yet to be created
-   * @returns takes the name of the limit, a function that counts, and one that ends something unused and returns false if there
-   *   is nothing; without the latter the limit always refuses
+   * @returns takes the name of the limit, a function that counts, one that ends something unused with `end-idle`, and one that does so
+   *   whatever `whenReached` says. Both return false if there is nothing
    */
   #admission(action: string, session: SessionCore | undefined) {
     const limits = this.#limits;
-    return (name: keyof Omit<Limits, "whenReached">, count: () => number, makeRoom = () => false): void => {
+    return (name: LimitName, count: () => number, makeRoom = () => false, makeRoomAlways = () => false): void => {
       if (limits[name] === Number.POSITIVE_INFINITY) return;
       for (let before = count(); before >= limits[name]; before = count()) {
         // Without progress, refuse: the request may come from code that runs while the candidate ends, and would otherwise
         // loop forever.
+        if (makeRoomAlways() && count() < before) continue;
         if (limits.whenReached === "end-idle" && makeRoom() && count() < before) continue;
         this.#refuse(action, name, session);
       }
@@ -236,7 +231,7 @@ export class Admission {
   }
 
   /** Emits `limit.reached` and throws its error. */
-  #refuse(action: string, name: keyof Omit<Limits, "whenReached">, session: SessionCore | undefined): never {
+  #refuse(action: string, name: LimitName, session: SessionCore | undefined): never {
     const error = limitReached(action, name, this.#limits);
     const whose = session && { session: session.id };
     this.#events.emit("limit.reached", () => ({ limit: name, error, ...whose }));
@@ -245,25 +240,42 @@ export class Admission {
 }
 
 /**
- * Ends the least recently used session that neither a hold nor a request uses. `expiresAt` is 0 while something holds a session.
+ * Ends the least recently used session that neither a hold nor a request uses. `expiresAt` is 0 while something holds a session, and lower
+ * than any time where its idle time is over.
  * Linear, which is fine for the few sessions of one client.
  * @returns false if there is none
  */
 function endIdlest(sessions: Iterable<SessionCore>): boolean {
-  const idlest = leastOf(sessions, ({ expiresAt, isVisited }) => (expiresAt > 0 && !isVisited ? expiresAt : undefined));
+  const idlest = leastOf(sessions, ({ expiresAt, isVisited }) =>
+    expiresAt !== 0 && !isVisited ? expiresAt : undefined,
+  );
   idlest?.endFor("idle");
   return idlest !== undefined;
 }
 
+/** A limit with a number. */
+type LimitName = keyof Omit<Limits, "whenReached">;
+
+const any = () => true;
+
 /**
- * Removes the least recently used runner without a hold from one client's sessions; its work is aborted.
- * @returns false if there is none
+ * The least recently used runner without a hold of some sessions, among those in this stage. Linear, which is fine for the runners of one client.
  */
-function removeIdlest(sessions: readonly SessionCore[]): boolean {
-  const candidates = sessions.flatMap((session) => session.idlestRunner() ?? []);
-  const idlest = leastOf(candidates, ({ usedAt }) => usedAt);
-  if (idlest) void idlest.runner.dispose("idle");
-  return idlest !== undefined;
+function idlestOf(sessions: readonly SessionCore[], wanted: RunnerStage): RunnerEntry | undefined {
+  const entries = sessions.flatMap((session) => [...session.runnerEntries()]);
+  return leastOf(entries, ({ holders, stage, usedAt }) => (holders === 0 && stage === wanted ? usedAt : undefined));
+}
+
+/** Removes a runner; its work is aborted. @returns false without one */
+function remove(entry: RunnerEntry | undefined): boolean {
+  void entry?.runner.dispose("idle");
+  return entry !== undefined;
+}
+
+/** Aborts a runner's work, and keeps what it has found. @returns false without one */
+function abortWork(entry: RunnerEntry | undefined): boolean {
+  void entry?.runner.abortIdle();
+  return entry !== undefined;
 }
 
 /** The element with the lowest rank; elements ranked `undefined` are excluded. */

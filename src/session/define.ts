@@ -11,6 +11,7 @@ import {
 } from "../runner/definition.js";
 import type { ProcessContext } from "../runner/process-producer.js";
 import type { Producer } from "../runner/producer.js";
+import type { Runner } from "../runner/runner.js";
 import type { SequenceContext, Source } from "../runner/source.js";
 import type { ActiveSession } from "./active-session.js";
 import { checkDefinitionFields, checkDefinitionOptions } from "./options.js";
@@ -21,6 +22,14 @@ interface Common<Name> {
   readonly name: Name;
   /** Default options of its runners. Options given to `createRunner` take precedence. */
   readonly options?: DefinitionOptions | undefined;
+  /**
+   * Called when the work has completed or failed by itself, and no one has seen its end for `unseenAfter`: the place for a mail or a push
+   * message. At most once for a runner; not for a runner that is removed before. Seen is an end that was in an answered page, long-poll
+   * or read, or that was acknowledged, as this library's client does. What it throws becomes a warning.
+   */
+  readonly onUnseen?: ((runner: Runner) => unknown) | undefined;
+  /** See `onUnseen`, in ms. Default: 30 seconds. */
+  readonly unseenAfter?: number | undefined;
 }
 
 /** A source, at once or later. */
@@ -37,6 +46,7 @@ type Result<T> = Promise<T | undefined | void> | AsyncGenerator<T, T | undefined
  *   - `run`: returns the source of the items; it is called when the runner starts, with the validated input and the runner's context
  *   - `produce`: instead of `run`, creates a custom {@link Producer} for the given sink
  *   - `options`: default options of its runners
+ *   - `onUnseen`, `unseenAfter`: what to do when no one is there to see its end
  * @example
  * const search = defineSequenceRunner({
  *   name: "search",

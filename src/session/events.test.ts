@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { inspect } from "node:util";
 import { describe, expect, test, vi } from "vitest";
 import { atEnd } from "../../test/support/cleanup.js";
-import { openHost, turns } from "../../test/support/control.js";
+import { openHost, PushSource, turns } from "../../test/support/control.js";
 import type { Producer } from "../runner/producer.js";
 import type { Runner } from "../runner/runner.js";
 import type { ActiveSession } from "./active-session.js";
@@ -130,8 +130,10 @@ describe("the channels tell of", () => {
     "nothing but its failure of %s that a limit refuses: it has never been a runner",
     async (_what, limits, create) => {
       const session = await openHost({ logger: quiet, limits }).get("ann");
-      await session.createSequenceRunner(["item"]);
-      await turns(); // its clean-up is over, and told of
+      const source = new PushSource<string>();
+      await session.createSequenceRunner(source);
+      source.push("item");
+      await turns();
       const told = listen();
       const broken = new Error("hold");
       const holds = [() => Promise.reject(broken)];

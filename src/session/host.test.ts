@@ -144,7 +144,7 @@ describe("generations", () => {
 
   it("are larger after an idle expiry too, so that no old key leads to a new runner (parity 117, 191)", async () => {
     vi.useFakeTimers();
-    const host = openHost({ idleTimeout: 100 });
+    const host = openHost({ idleTimeout: 100, finishedTimeout: 100 });
     const former = await host.get("alice");
     const { key } = await former.createSequenceRunner([1]);
     await vi.advanceTimersByTimeAsync(100);
@@ -168,7 +168,7 @@ describe("generations", () => {
 describe("figures", () => {
   it("count live sessions, their clients, runners and retained items (parity 142)", async () => {
     const host = openHost({ retain: "all" });
-    expect(host.stats()).toEqual({ sessions: 0, groups: 0, runners: 0, openReads: 0, items: 0 });
+    expect(host.stats()).toEqual({ sessions: 0, groups: 0, runners: 0, running: 0, unseen: 0, openReads: 0, items: 0 });
     const alice = await host.get("alice");
     await host.get("alice", "tab-2");
     const bob = await host.get("bob");
@@ -176,11 +176,11 @@ describe("figures", () => {
     await read.getRequired({ advance: 3 });
     const finished = await bob.createProcessRunner(async () => 1);
     await finished.getRequired();
-    expect(host.stats()).toEqual({ sessions: 3, groups: 2, runners: 2, openReads: 0, items: 3 });
+    expect(host.stats()).toEqual({ sessions: 3, groups: 2, runners: 2, running: 0, unseen: 0, openReads: 0, items: 3 });
     await alice.terminate();
-    expect(host.stats()).toEqual({ sessions: 2, groups: 2, runners: 1, openReads: 0, items: 0 });
+    expect(host.stats()).toEqual({ sessions: 2, groups: 2, runners: 1, running: 0, unseen: 0, openReads: 0, items: 0 });
     await finished[Symbol.asyncDispose]();
-    expect(host.stats()).toEqual({ sessions: 2, groups: 2, runners: 0, openReads: 0, items: 0 });
+    expect(host.stats()).toEqual({ sessions: 2, groups: 2, runners: 0, running: 0, unseen: 0, openReads: 0, items: 0 });
   });
 
   it("sessions() lists the live ones in order of creation, as of the call", async () => {
@@ -296,7 +296,9 @@ describe("locating a runner by its key", () => {
 
   it("creates nothing and is no use of anything", async () => {
     vi.useFakeTimers();
-    const { host, session, runner } = await openRunner(openHost({ idleTimeout: 100, runnerIdleTimeout: 100 }));
+    const { host, session, runner } = await openRunner(
+      openHost({ idleTimeout: 100, runnerIdleTimeout: 100, finishedTimeout: 100 }),
+    );
     await vi.advanceTimersByTimeAsync(99);
     inside(host).directory.locate(alice, runner.key);
     inside(host).directory.locate(tagIdentity("user", "bob"), runner.key);
@@ -322,8 +324,8 @@ describe("closing the host", () => {
     await turns();
     expect(log).toEqual([]);
     gate.resolve();
-    expect(await closing).toEqual({ sessions: 2, unfinished: [], errors: [] });
-    expect(host.stats()).toEqual({ sessions: 0, groups: 0, runners: 0, openReads: 0, items: 0 });
+    expect(await closing).toEqual({ sessions: 2, interrupted: 1, unfinished: [], errors: [] });
+    expect(host.stats()).toEqual({ sessions: 0, groups: 0, runners: 0, running: 0, unseen: 0, openReads: 0, items: 0 });
   });
 
   it("creates no session any more: HOST_CLOSED from its first moment on; find finds nothing (parity 143)", async () => {
@@ -399,7 +401,7 @@ describe("closing the host", () => {
     await turns();
     expect(log).toEqual([]);
     gate.resolve();
-    expect(await closing).toEqual({ sessions: 1, unfinished: [], errors: [] });
+    expect(await closing).toEqual({ sessions: 1, interrupted: 0, unfinished: [], errors: [] });
   });
 
   it("collects what went wrong in the clean-ups", async () => {
@@ -409,7 +411,7 @@ describe("closing the host", () => {
       const session = await host.get(name);
       session.own(() => Promise.reject(errors[i]));
     }
-    expect(await host.close()).toEqual({ sessions: 2, unfinished: [], errors });
+    expect(await host.close()).toEqual({ sessions: 2, interrupted: 0, unfinished: [], errors });
   });
 
   it("waits 10 s by default, then tells what has not finished (parity 145, 146)", async () => {
@@ -423,7 +425,7 @@ describe("closing the host", () => {
     await vi.advanceTimersByTimeAsync(9_999);
     expect(log).toEqual([]);
     await vi.advanceTimersByTimeAsync(1);
-    expect(log).toEqual([{ sessions: 2, unfinished: [alice.id], errors: [] }]);
+    expect(log).toEqual([{ sessions: 2, interrupted: 1, unfinished: [alice.id], errors: [] }]);
     expect(bob.isAvailable).toBe(false);
     expect(vi.getTimerCount()).toBe(0);
     gate.resolve();
@@ -468,7 +470,7 @@ describe("closing the host", () => {
     session.own(() => new Promise(() => {}));
     const closing = host.close();
     await vi.advanceTimersByTimeAsync(50);
-    expect(await closing).toEqual({ sessions: 1, unfinished: [session.id], errors: [] });
+    expect(await closing).toEqual({ sessions: 1, interrupted: 0, unfinished: [session.id], errors: [] });
   });
 
   it("gives a summary that does not change when a clean-up finishes after it", async () => {
@@ -631,7 +633,7 @@ describe("warnings", () => {
     };
     const { host, session } = await openFailing({ logger });
     expect(await session.terminate()).toEqual({ timedOut: false, errors: [failed, failed] });
-    expect(await host.close()).toEqual({ sessions: 0, unfinished: [], errors: [] });
+    expect(await host.close()).toEqual({ sessions: 0, interrupted: 0, unfinished: [], errors: [] });
   });
 
   it("go to process.emitWarning if there is no logger", async () => {

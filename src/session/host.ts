@@ -1,17 +1,23 @@
 /** The host: all active sessions of this process, found by the identity of their client. */
 import { createDeferred } from "../base/async.js";
-import { checkDuration, checkOptions } from "../base/check.js";
 import { ActiveSessionError } from "../base/error.js";
 import { Alarm, IdleLists } from "../base/idle-list.js";
 import { memoryLogs } from "../log/log-factory.js";
 import type { ActiveSession } from "./active-session.js";
-import { ActiveSessions, type ActiveSessionsStats, type CloseSummary } from "./active-sessions.js";
+import {
+  ActiveSessions,
+  type ActiveSessionsStats,
+  type CloseSummary,
+  type DrainOptions,
+  type Health,
+} from "./active-sessions.js";
 import { Admission } from "./admission.js";
 import { type Directory, LocalDirectory } from "./directory.js";
-import { drain } from "./drain.js";
+import { Drain, type DrainTimes, endAll, resolveDrain } from "./drain.js";
 import { Events } from "./events.js";
 import { Groups } from "./groups.js";
 import { checkSuffix, isOfUser, type TaggedIdentity, tagIdentity } from "./identity.js";
+import { retryAfter } from "./limits.js";
 import { type ActiveSessionsOptions, type HostSettings, resolveOptions } from "./options.js";
 import { SessionRegistry } from "./registry.js";
 import { Rotations } from "./rotations.js";
@@ -59,7 +65,11 @@ export class Host<Services = unknown> extends ActiveSessions<Services> {
   /** The highest generation given out. Follows the clock, ms, so that it also grows across restarts without storage. */
   #lastGeneration: number;
   /** Set as soon as a drain starts. */
-  #closing: Promise<CloseSummary> | undefined;
+  #drain: Drain | undefined;
+  /** The result of the drain. */
+  #closed: Promise<CloseSummary> | undefined;
+  /** True as soon as nothing new is created any more. */
+  #isClosed = false;
 
   constructor(options: ActiveSessionsOptions<ActiveSession, Services, SessionGroup<ActiveSession>>) {
     super();
@@ -74,16 +84,22 @@ export class Host<Services = unknown> extends ActiveSessions<Services> {
     const firstGeneration = Date.now();
     this.#lastGeneration = firstGeneration - 1;
     this.directory = new LocalDirectory(this, this.#registry, groups);
-    const { idleSessions, idleUnconfirmed, items, unconfirmedItems, unusedRunners, tally } = admission;
+    const { idle, items, unconfirmedItems, unusedRunners, tally } = admission;
     this.#host = {
       firstGeneration,
       logs: memoryLogs,
       settings,
       events,
-      ...{ idleSessions, idleUnconfirmed, items, unconfirmedItems, unusedRunners, tally },
-      idleRunners: new IdleLists(({ runner }) => void runner.dispose("idle")),
+      ...{ idle, items, unconfirmedItems, unusedRunners, tally },
+      idleRunners: new IdleLists(({ runner, stage }) => {
+        void (stage === "working" ? runner.abortIdle() : runner.dispose("idle"));
+      }),
       confirmed: (session) => admission.noLongerUnconfirmed(session),
-      admitRunner: (session) => admission.admitRunner(session),
+      admitRunner: (session) => {
+        this.#checkOpen("create a runner");
+        admission.admitRunner(session);
+      },
+      settled: () => this.#drain?.check(),
       admitRead: (session) => admission.admitRead(session),
       groupOf: (identity) => groups.of(identity),
       forget: (session) => this.#forget(session),
@@ -109,32 +125,61 @@ export class Host<Services = unknown> extends ActiveSessions<Services> {
     return { sessions, groups, ...tally, items };
   }
 
-  close(options: { readonly timeout?: number | undefined } = {}): Promise<CloseSummary> {
-    const { timeout = 10_000 } = Object(options);
+  close(options?: DrainOptions): Promise<CloseSummary> {
+    let times: DrainTimes;
     try {
-      checkOptions("close active sessions", options, ["timeout"]);
-      checkDuration("close active sessions", "timeout", timeout);
+      times = resolveDrain(options);
     } catch (error) {
       return Promise.reject(error);
     }
-    if (this.#closing === undefined) {
+    if (this.#drain) this.#drain.shorten(times);
+    else {
+      this.#drain = new Drain(times); // first: code that reacts to an end must not start a second one
       const closed = createDeferred<CloseSummary>();
-      // Set before any session ends: code that reacts to an end must not create a session or start a second drain.
-      this.#closing = closed.promise;
-      void this.#close(timeout).then(closed.resolve);
+      this.#closed = closed.promise;
+      void this.#close(this.#drain).then(closed.resolve);
     }
-    return this.#closing;
+    return this.#closed!;
   }
 
-  /** Drains, and stops the timers. Never rejects. */
-  async #close(timeout: number): Promise<CloseSummary> {
+  /** The phases of {@link close}. One that has no time is passed without a wait. Never rejects. */
+  async #close(drain: Drain): Promise<CloseSummary> {
+    const isSettled = () => this.#admission.tally.running === 0 && this.#admission.tally.unseen === 0;
+    if (!drain.isOver("grace", () => false)) await drain.wait("grace", () => false);
+    this.#isClosed = true;
+    this.#events.emit("host.closing", () => ({ sessions: this.#registry.size + this.#ending.size }));
+    if (!drain.isOver("finish", isSettled)) {
+      this.#abortUnbegun();
+      await drain.wait("finish", isSettled);
+    }
+    const interrupted = this.#admission.tally.running;
     const sessions = new Set([...this.#ending, ...this.#registry.all()]);
-    this.#events.emit("host.closing", () => ({ sessions: sessions.size }));
-    const summary = await drain(sessions, () => this.#groups.all(), timeout);
+    const summary = await endAll(sessions, () => this.#groups.all(), drain);
     this.#lifetime.cancel();
     this.#admission.close();
     this.#events.emit("host.closed", () => ({ sessions: summary.sessions, unfinished: summary.unfinished }));
-    return summary;
+    return { ...summary, interrupted };
+  }
+
+  /** What waits for its first read begins no more. */
+  #abortUnbegun(): void {
+    for (const session of [...this.#registry.all()]) {
+      for (const runner of session.allRunners()) if (runner.isUnbegun) void runner.dispose("shutdown");
+    }
+  }
+
+  /** @throws `HOST_CLOSED` from the second phase of a drain on */
+  #checkOpen(action: string): void {
+    if (!this.#isClosed) return;
+    const message = `Cannot ${action}: the host must be open, received closed`;
+    throw new ActiveSessionError("HOST_CLOSED", message, { retryAfter });
+  }
+
+  async ready(): Promise<void> {}
+
+  health(): Health {
+    const draining = this.#drain !== undefined;
+    return { ready: !draining, draining, engine: "memory" };
   }
 
   // --- for the adapters --------------------------------------------------------------------------------------------
@@ -185,9 +230,7 @@ export class Host<Services = unknown> extends ActiveSessions<Services> {
    * very session: the table is looked at again afterwards.
    */
   #create(identity: TaggedIdentity, suffix: string | undefined): Session<Services> {
-    if (this.#closing !== undefined) {
-      throw new ActiveSessionError("HOST_CLOSED", "Cannot create a session: the host must be open, received closed");
-    }
+    this.#checkOpen("create a session");
     const isGuest = !isOfUser(identity);
     const latest = this.#lastGeneration;
     this.#admission.admitSession(identity, suffix);

@@ -179,7 +179,7 @@ describe("when the runner is gone", () => {
     ["idled out", () => vi.advanceTimersByTime(10_000)],
   ])("(%s) the key makes no other one, and there is nothing to stop", async (_, remove) => {
     vi.useFakeTimers();
-    const { make, create, find, stop } = await open({ runnerIdleTimeout: 10_000 });
+    const { make, create, find, stop } = await open({ finishedTimeout: 10_000 });
     make.mockReturnValue([1]);
     remove(await create("a"));
     for (const again of [create("a"), find("a")]) expect(await outcome(again)).toBe("RUNNER_GONE");

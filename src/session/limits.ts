@@ -11,8 +11,10 @@ import { ActiveSessionError, describe } from "../base/error.js";
 export interface LimitOptions {
   /** Live sessions of the process. Default: no limit, since only the application knows how many users it has. */
   readonly sessions?: number | undefined;
-  /** Runners of the process. Finished ones count until they idle out. Default: no limit. */
+  /** Runners of the process, ended ones included. Those make room, whatever `whenReached` says. Default: no limit. */
   readonly runners?: number | undefined;
+  /** Runners of the process whose work has not ended; also those that wait for their first read. Default: no limit. */
+  readonly running?: number | undefined;
   /** Waiting reads, long-polls and SSE responses of the process. Default: no limit. */
   readonly openReads?: number | undefined;
   /** Items that all sequence runners keep. Checked when a runner is created; running ones continue. Default: no limit. */
@@ -20,10 +22,12 @@ export interface LimitOptions {
   /** Live sessions of one client. It has more than one only with suffixes (scopes). Default: 20. */
   readonly sessionsPerClient?: number | undefined;
   /**
-   * Runners of one client in all its sessions. Default: 200. One new runner per second stays below it: with the default time-out of
-   * two minutes, 120 of them have not idled out.
+   * Runners of one client in all its sessions, ended ones included. Ended ones make room, whatever `whenReached` says: first those that
+   * were read to their end, then others, in order of last use. Default: 200.
    */
   readonly runnersPerClient?: number | undefined;
+  /** Runners of one client whose work has not ended. Default: no other limit than `runnersPerClient`. */
+  readonly runningPerClient?: number | undefined;
   /**
    * Waiting reads, long-polls and SSE responses of one client. Default: 256. A browser opens six per host over HTTP/1.1, about a
    * hundred over HTTP/2.
@@ -46,7 +50,7 @@ export interface LimitOptions {
   /**
    * Behaviour when a limit of sessions, runners or retained items is reached. `"refuse"`: the request fails. `"end-idle"`: the least
    * recently used session or runner that is not in use ends, work included; for a client's limit, only one of the same
-   * client. If there is none, the request fails. Open reads are always refused. So are sessions if `idleTimeout` is `Infinity`,
+   * client. Where the work that runs is limited, what was ended keeps its results. If there is none, the request fails. Open reads are always refused. So are sessions if `idleTimeout` is `Infinity`,
    * because confirmed ones are never idle then. Default: `"refuse"`.
    */
   readonly whenReached?: "refuse" | "end-idle" | undefined;
@@ -57,8 +61,12 @@ export type Limits = { readonly [K in keyof LimitOptions]-?: Exclude<LimitOption
 
 /** Counters of the whole process that limits are compared with. */
 export interface Tally {
-  /** Runners of all sessions, finished ones included. */
+  /** Runners of all sessions, ended ones included. */
   runners: number;
+  /** Those whose work has not ended. */
+  running: number;
+  /** Those whose work has ended, and no one has seen it. */
+  unseen: number;
   /** Waiting reads and open responses. */
   openReads: number;
 }
@@ -68,10 +76,12 @@ const never = Number.POSITIVE_INFINITY;
 const defaultLimits: Limits = {
   sessions: never,
   runners: never,
+  running: never,
   openReads: never,
   retainedItems: never,
   sessionsPerClient: 20,
   runnersPerClient: 200,
+  runningPerClient: never,
   openReadsPerClient: 256,
   itemsPerRunner: 1_000_000,
   unconfirmedSessions: 10_000,
@@ -93,8 +103,8 @@ export function resolveLimits(action: string, options: LimitOptions = {}): Limit
   throw new ActiveSessionError("INVALID_OPTION", `Cannot ${action}: ${requirement}, received ${describe(whenReached)}`);
 }
 
-/** Suggested delay before another attempt, in seconds: by then something may have ended or idled out. */
-const retryAfter = 5;
+/** Suggested delay before another attempt, in seconds: by then something may have ended, or another process may be there. */
+export const retryAfter = 5;
 
 /** The error of a refused action: `CLIENT_LIMIT_REACHED` if the client itself holds too much, else `SERVER_LIMIT_REACHED`. */
 export function limitReached(action: string, name: keyof LimitOptions, limits: Limits): ActiveSessionError {

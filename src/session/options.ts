@@ -15,14 +15,19 @@ import { type LimitOptions, type Limits, resolveLimits } from "./limits.js";
  */
 export interface ActiveSessionsOptions<Session = never, Services = unknown, Group = unknown> {
   /**
-   * A session ends when unused for this long. Default: 20 minutes; 2 minutes at most for clients that have not come back yet (see
-   * `limits.unconfirmedSessions`).
+   * A session ends when it was not used for this long and has no runner left. Default: 20 minutes. Clients that have not come back yet: at
+   * most 2 minutes, work and all (see `limits.unconfirmedSessions`).
    */
   readonly idleTimeout?: number | undefined;
   /** A session ends this long after its creation, used or not. Default: 2 hours. */
   readonly maxLifetime?: number | undefined;
-  /** A runner is aborted and removed when unused for this long. Default: 2 minutes. */
+  /** A runner's work is aborted when the runner was not used for this long. Default: 2 minutes. */
   readonly runnerIdleTimeout?: number | undefined;
+  /**
+   * A runner whose work has ended, by itself or aborted, is removed when it was not used for this long: so long its results wait for the user.
+   * Default: 20 minutes.
+   */
+  readonly finishedTimeout?: number | undefined;
   /** Number of items that a read of a sequence asks for if it does not specify one; at least 1. Default: 20. */
   readonly defaultAdvance?: number | undefined;
   /**
@@ -68,8 +73,10 @@ export interface RunnerOptions {
   readonly retain?: Retain | undefined;
   /** Number of positions that a read asks for if it does not specify one; at least 1. Default: the host's; 1 for a process. */
   readonly defaultAdvance?: number | undefined;
-  /** The runner is aborted and removed when unused for this many ms; `Infinity`: never. Default: the host's `runnerIdleTimeout`. */
+  /** The work is aborted when the runner was not used for this many ms; `Infinity`: never. Default: the host's `runnerIdleTimeout`. */
   readonly idleTimeout?: number | undefined;
+  /** The runner is removed when it was not used for this many ms since its work has ended. Default: the host's. */
+  readonly finishedTimeout?: number | undefined;
   /** Aborts the runner when it fires. The runner's `abortReason` is `"signal"` then. */
   readonly signal?: AbortSignal | undefined;
   /**
@@ -91,6 +98,7 @@ export interface HostSettings {
   readonly idleTimeout: number;
   readonly maxLifetime: number;
   readonly runnerIdleTimeout: number;
+  readonly finishedTimeout: number;
   readonly defaultAdvance: number;
   readonly aheadLimit: number;
   readonly retain: Retain;
@@ -109,6 +117,7 @@ const defaultSettings = {
   idleTimeout: 20 * minute,
   maxLifetime: 120 * minute,
   runnerIdleTimeout: 2 * minute,
+  finishedTimeout: 20 * minute,
   defaultAdvance: 20,
   aheadLimit: 1000,
   retain: "unacknowledged",
@@ -128,7 +137,13 @@ export function resolveOptions(options: ActiveSessionsOptions<never, unknown, ne
   checkOptions(action, options, [...Object.keys(defaultSettings), "limits"]);
   const limits = resolveLimits(action, options.limits);
   const settings: HostSettings = { ...defaultSettings, ...withoutUndefined(options), limits };
-  for (const name of ["idleTimeout", "maxLifetime", "runnerIdleTimeout", "cleanupTimeout"] as const) {
+  for (const name of [
+    "idleTimeout",
+    "maxLifetime",
+    "runnerIdleTimeout",
+    "finishedTimeout",
+    "cleanupTimeout",
+  ] as const) {
     checkDuration(action, name, settings[name]);
   }
   checkReading(action, settings);
@@ -147,13 +162,25 @@ export interface RunnerChoices {
   readonly retain: Retain;
   readonly defaultAdvance: number;
   readonly idleTimeout: number;
+  readonly finishedTimeout: number;
   readonly signal: AbortSignal | undefined;
   readonly data: unknown;
   readonly label: string | undefined;
 }
 
 const runnerOptionNames = [
-  ...["start", "aheadLimit", "retain", "defaultAdvance", "idleTimeout", "signal", "holds", "data", "label"],
+  ...[
+    "start",
+    "aheadLimit",
+    "retain",
+    "defaultAdvance",
+    "idleTimeout",
+    "finishedTimeout",
+    "signal",
+    "holds",
+    "data",
+    "label",
+  ],
 ] as const;
 
 /**
@@ -172,6 +199,7 @@ export function resolveRunnerOptions(
   checkOptions(action, options, runnerOptionNames);
   const { start = "now", signal, data, label, idleTimeout = defaults.runnerIdleTimeout } = options;
   const { aheadLimit = defaults.aheadLimit, retain = defaults.retain } = options;
+  const { finishedTimeout = defaults.finishedTimeout } = options;
   const { defaultAdvance = defaults.defaultAdvance } = options;
   if (start !== "now" && start !== "on-first-read") {
     throw invalid(action, 'start must be "now" or "on-first-read"', start);
@@ -183,8 +211,9 @@ export function resolveRunnerOptions(
   if (isReleased) throw invalid(action, "holds must not have been released", "a lock that was, with its request say");
   if (label !== undefined && !isLabel(label)) throw invalid(action, labelRequirement, label);
   checkDuration(action, "idleTimeout", idleTimeout);
+  checkDuration(action, "finishedTimeout", finishedTimeout);
   checkReading(action, { aheadLimit, retain, defaultAdvance });
-  return { start, aheadLimit, retain, defaultAdvance, idleTimeout, signal, data, label };
+  return { start, aheadLimit, retain, defaultAdvance, idleTimeout, finishedTimeout, signal, data, label };
 }
 
 /** Maximum length of a label, in UTF-16 code units. */
@@ -206,12 +235,13 @@ export function checkDefinitionOptions(options: RunnerOptions = {}): void {
   const action = "define a runner";
   checkOptions(action, options, optionsOfDefinition);
   // Any valid values for the checks: omitted options stay omitted and get the host's defaults at creation.
-  const { aheadLimit = 1, retain = "all", defaultAdvance = 1, idleTimeout = 1 } = options;
+  const { aheadLimit = 1, retain = "all", defaultAdvance = 1, idleTimeout = 1, finishedTimeout = 1 } = options;
   checkDuration(action, "idleTimeout", idleTimeout);
+  checkDuration(action, "finishedTimeout", finishedTimeout);
   checkReading(action, { aheadLimit, retain, defaultAdvance });
 }
 
-const optionsOfDefinition = ["aheadLimit", "retain", "defaultAdvance", "idleTimeout"];
+const optionsOfDefinition = ["aheadLimit", "retain", "defaultAdvance", "idleTimeout", "finishedTimeout"];
 
 /**
  * Checks the fields of a definition by name: an option beside `run` would be ignored.
@@ -219,12 +249,15 @@ const optionsOfDefinition = ["aheadLimit", "retain", "defaultAdvance", "idleTime
  */
 export function checkDefinitionFields(parts: object): void {
   const action = "define a runner";
+  const { onUnseen, unseenAfter = 1 }: { onUnseen?: unknown; unseenAfter?: unknown } = Object(parts);
   const misplaced = optionsOfDefinition.find((name) => name in Object(parts));
   if (misplaced) {
     const message = `Cannot ${action}: ${misplaced} must be in options, received it beside them. Write options: { ${misplaced} }`;
     throw new ActiveSessionError("INVALID_OPTION", message);
   }
-  checkOptions(action, parts, ["name", "input", "run", "produce", "options"]);
+  checkOptions(action, parts, ["name", "input", "run", "produce", "options", "onUnseen", "unseenAfter"]);
+  checkFunction(action, "onUnseen", onUnseen);
+  checkDuration(action, "unseenAfter", unseenAfter);
 }
 
 /** Problems with the option `holds`, found while taking it over. */

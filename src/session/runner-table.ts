@@ -1,37 +1,10 @@
 /** The runners of one session with their idle times, and the clean-ups of those already removed. */
 import type { CleanupSummary } from "../base/dispose.js";
-import { IdleEntry, type IdleList, type IdleLists } from "../base/idle-list.js";
-import type { RecencyList, Recent } from "../base/recency-list.js";
+import type { IdleLists } from "../base/idle-list.js";
 import type { Runner } from "../runner/runner.js";
 import type { RunnerCore } from "../runner/runner-core.js";
-
-/** A runner with its place in the idle list and in the host's list of unused runners. */
-export class RunnerEntry extends IdleEntry implements Recent<RunnerEntry> {
-  /** Link maintained by {@link RecencyList}. */
-  moreRecent: RunnerEntry | undefined;
-  /** Link maintained by {@link RecencyList}. */
-  lessRecent: RunnerEntry | undefined;
-  /** True while the entry is in a {@link RecencyList}. */
-  isListed = false;
-  /** Number of reads, open responses and other holds that keep the runner from idling out. */
-  holders = 0;
-  /** Time of the last use, in ms of the monotonic clock. */
-  usedAt = performance.now();
-
-  /**
-   * @param idleTimeout in ms; `Infinity`: the runner never idles out
-   * @param idle the shared list of this duration, joined by {@link RunnerTable.add} and left by {@link RunnerTable.remove}
-   */
-  constructor(
-    readonly runner: RunnerCore,
-    /** Its place among all runners of the process, in the order in which their creations began. */
-    readonly order: number,
-    readonly idleTimeout: number,
-    readonly idle: IdleList<RunnerEntry>,
-  ) {
-    super();
-  }
-}
+import { RunnerEntry, type RunnerStage, stages } from "./runner-entry.js";
+import type { UnusedRunners } from "./unused-runners.js";
 
 /**
  * The runners of one session, by number, with their idle times and pending clean-ups.
@@ -41,8 +14,8 @@ export class RunnerEntry extends IdleEntry implements Recent<RunnerEntry> {
 export class RunnerTable {
   /** The host's idle lists. Each entry joins the list of its duration, which it shares with runners of other sessions. */
   readonly #idle: IdleLists<RunnerEntry>;
-  /** Unused runners of the whole host, in order of last use: the candidates when a limit makes room. */
-  readonly #unused: RecencyList<RunnerEntry>;
+  /** Unused runners of the whole host: the candidates when a limit makes room. */
+  readonly #unused: UnusedRunners;
   /** In the order in which they were made; a removed runner does not return. */
   readonly #entries = new Map<number, RunnerEntry>();
   /** Clean-ups in progress. A settled one is dropped, so that a session does not grow with the runners it has had. */
@@ -52,7 +25,7 @@ export class RunnerTable {
    * @param idle the host's idle lists, one for each duration
    * @param unused the host's unused runners
    */
-  constructor(idle: IdleLists<RunnerEntry>, unused: RecencyList<RunnerEntry>) {
+  constructor(idle: IdleLists<RunnerEntry>, unused: UnusedRunners) {
     this.#idle = idle;
     this.#unused = unused;
   }
@@ -73,8 +46,35 @@ export class RunnerTable {
   }
 
   /** Adds a runner. Its idle time starts when its first hold is released, not here. */
-  add(runner: RunnerCore, order: number, idleTimeout: number): void {
-    this.#entries.set(runner.number, new RunnerEntry(runner, order, idleTimeout, this.#idle.join(idleTimeout)));
+  add(runner: RunnerCore, order: number, idleTimeout: number, finishedTimeout: number): void {
+    const idle = this.#idle.join(idleTimeout);
+    this.#entries.set(runner.number, new RunnerEntry(runner, order, idleTimeout, finishedTimeout, idle));
+  }
+
+  /**
+   * Moves a runner to a later stage. With the end of its work it gets its other time-out, and its idle time starts again.
+   * @returns the stage that it was in; `undefined` if it is not in the table
+   */
+  advance(runner: Runner, stage: RunnerStage): RunnerStage | undefined {
+    const entry = this.#entries.get(runner.number);
+    const before = entry?.stage;
+    if (!entry || stages.indexOf(stage) <= stages.indexOf(entry.stage)) return before;
+    entry.idle.remove(entry);
+    this.#unused.remove(entry);
+    entry.stage = stage;
+    if (before === "working") {
+      this.#idle.leave(entry.timeout);
+      entry.timeout = entry.finishedTimeout;
+      entry.idle = this.#idle.join(entry.timeout);
+    }
+    if (entry.holders === 0) this.#wait(entry, performance.now());
+    return before;
+  }
+
+  /** Nothing holds the runner from now on. */
+  #wait(entry: RunnerEntry, now: number): void {
+    entry.idle.touch(entry, now);
+    this.#unused.use(entry);
   }
 
   /** Number of runners in the table. */
@@ -82,30 +82,21 @@ export class RunnerTable {
     return this.#entries.size;
   }
 
-  /** The least recently used runner without a holder, or `undefined` if all are in use. */
-  idlest(): RunnerEntry | undefined {
-    let idlest: RunnerEntry | undefined;
-    for (const entry of this.#entries.values()) {
-      if (entry.holders === 0 && (!idlest || entry.usedAt < idlest.usedAt)) idlest = entry;
-    }
-    return idlest;
-  }
-
   /**
    * Removes a runner from the table and from all lists.
    * @param disposal the runner's clean-up, which {@link disposed} waits for; must not reject
-   * @returns false if the runner was not in the table
+   * @returns the stage that it was in; `undefined` if it was not in the table
    */
-  remove(runner: Runner, disposal: Promise<CleanupSummary>): boolean {
+  remove(runner: Runner, disposal: Promise<CleanupSummary>): RunnerStage | undefined {
     const entry = this.#entries.get(runner.number);
-    if (!entry) return false;
+    if (!entry) return undefined;
     this.#entries.delete(runner.number);
     entry.idle.remove(entry);
     this.#unused.remove(entry);
-    this.#idle.leave(entry.idleTimeout);
+    this.#idle.leave(entry.timeout);
     this.#disposals.add(disposal);
     void disposal.then(() => this.#disposals.delete(disposal));
-    return true;
+    return entry.stage;
   }
 
   /** Waits for the clean-ups in progress at the time of the call. Clean-ups that finished earlier are not in the result. */
@@ -129,8 +120,6 @@ export class RunnerTable {
     const entry = this.#entries.get(runner.number);
     if (!entry) return;
     entry.usedAt = now;
-    if (--entry.holders > 0) return;
-    entry.idle.touch(entry, entry.usedAt);
-    this.#unused.use(entry);
+    if (--entry.holders === 0) this.#wait(entry, now);
   }
 }

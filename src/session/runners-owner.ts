@@ -1,12 +1,12 @@
 /** What the runners of a session need of it, and of its host. */
 import type { IdleLists } from "../base/idle-list.js";
-import type { RecencyList } from "../base/recency-list.js";
 import type { LogFactory } from "../log/log-factory.js";
 import type { ItemTally } from "../log/result-log.js";
 import type { Events } from "./events.js";
 import type { Tally } from "./limits.js";
 import type { HostSettings } from "./options.js";
-import type { RunnerEntry } from "./runner-table.js";
+import type { RunnerEntry } from "./runner-entry.js";
+import type { UnusedRunners } from "./unused-runners.js";
 
 /** The part of the host that {@link SessionRunners} uses. */
 export interface RunnersHost {
@@ -16,10 +16,12 @@ export interface RunnersHost {
   readonly settings: HostSettings;
   /** Idle runners in order of expiry, one list for each duration. */
   readonly idleRunners: IdleLists<RunnerEntry>;
-  /** Runners of all sessions without a holder, in order of last use. */
-  readonly unusedRunners: RecencyList<RunnerEntry>;
+  /** Runners of all sessions without a holder. */
+  readonly unusedRunners: UnusedRunners;
   /** Counts the runners and open reads of all sessions. */
   readonly tally: Tally;
+  /** A runner has been removed, or its end was seen: a drain may be over. */
+  settled(): void;
   /** Publishes events of runners and failed creations. */
   readonly events: Events;
 }
@@ -49,6 +51,8 @@ export interface RunnersOwner {
   admitRunner(): void;
   /** Throws `CLIENT_LIMIT_REACHED` or `SERVER_LIMIT_REACHED` if one more open read would exceed a limit. */
   admitRead(): void;
+  /** The last runner has been removed. */
+  runnersGone(): void;
   /**
    * Resolves when the client's identity is saved, so that it can find a new runner again; rejects if saving has failed. `undefined` if
    * there is nothing to wait for.

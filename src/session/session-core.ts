@@ -1,7 +1,7 @@
 import { type Ending, LazyPromise } from "../base/async.js";
 import { type CleanupSummary, mergeSummaries, nothingToReport } from "../base/dispose.js";
-import { ActiveSessionError, runnerGone } from "../base/error.js";
-import { IdleEntry, type IdleList } from "../base/idle-list.js";
+import { runnerGone } from "../base/error.js";
+import { IdleEntry } from "../base/idle-list.js";
 import { Lease } from "../base/lease.js";
 import type { ItemTally } from "../log/result-log.js";
 import type { AbortReason } from "../protocol/types.js";
@@ -9,9 +9,10 @@ import type { Runner } from "../runner/runner.js";
 import type { RunnerCore } from "../runner/runner-core.js";
 import type { ActiveSession } from "./active-session.js";
 import { isOfUser, sessionIdFor, type TaggedIdentity } from "./identity.js";
-import type { RunnerEntry } from "./runner-table.js";
+import type { RunnerEntry } from "./runner-entry.js";
 import type { RunnersOwner } from "./runners-owner.js";
 import { type ScopeOwner, SessionScope } from "./scope.js";
+import { sessionEnded } from "./session-ended.js";
 import { SessionExtras } from "./session-extras.js";
 import type { GroupCore } from "./session-group.js";
 import type { SessionHost } from "./session-host.js";
@@ -146,9 +147,9 @@ export abstract class SessionCore<Services = unknown> extends IdleEntry implemen
     return this.#runners?.openReads ?? 0;
   }
 
-  /** The least recently used runner without a hold, if there is one. */
-  idlestRunner(): RunnerEntry | undefined {
-    return this.#runners?.idlest();
+  /** Number of runners whose work has not ended. */
+  get workingCount(): number {
+    return this.#runners?.working ?? 0;
   }
 
   // --- identity and confirmation -----------------------------------------------------------------------------------
@@ -247,8 +248,8 @@ export abstract class SessionCore<Services = unknown> extends IdleEntry implemen
   /** Marks the session as confirmed; moves it, and the items of its runners, to the lists and counters of those. */
   confirm(): void {
     if (this.#isConfirmed) return;
-    const { idleUnconfirmed, items } = this.#host;
-    idleUnconfirmed.remove(this);
+    const { idle, items } = this.#host;
+    idle.remove(this);
     this.#isConfirmed = true;
     for (const runner of this.allRunners()) runner.countIn(items);
     this.#host.confirmed(this);
@@ -260,22 +261,17 @@ export abstract class SessionCore<Services = unknown> extends IdleEntry implemen
     return this.#isConfirmed ? this.#host.items : this.#host.unconfirmedItems;
   }
 
-  /** The list it waits in while nothing holds it. */
-  get #idleList(): IdleList<SessionCore> {
-    return this.#isConfirmed ? this.#host.idleSessions : this.#host.idleUnconfirmed;
-  }
-
   /**
    * Restarts the idle timer, unless something holds the session.
    * @param now monotonic clock, ms
    */
   touch(now = performance.now()): void {
-    if (this.#holders === 0 && this.isAvailable) this.#idleList.touch(this, now);
+    if (this.#holders === 0 && this.isAvailable) this.#host.idle.touch(this, now);
   }
 
   /** Suspends the idle timer until {@link release} has been called as often. */
   hold(): void {
-    if (this.#holders++ === 0) this.#idleList.remove(this);
+    if (this.#holders++ === 0) this.#host.idle.remove(this);
   }
 
   /** Undoes one {@link hold}. Counts as a use: the idle timer starts from now. */
@@ -297,7 +293,7 @@ export abstract class SessionCore<Services = unknown> extends IdleEntry implemen
   endFor(reason: AbortReason): void {
     if (this.#endReason) return;
     this.#endReason = reason;
-    this.#idleList.remove(this);
+    this.#host.idle.remove(this);
     this.#host.forget(this);
     const runners = this.#runners?.all() ?? [];
     this.#host.events.emit("session.ended", () => ({ ...this.#names, reason, runners: runners.length }));
@@ -382,6 +378,10 @@ export abstract class SessionCore<Services = unknown> extends IdleEntry implemen
     this.#host.admitRunner(this);
   }
 
+  runnersGone(): void {
+    this.#host.idle.hasNoRunners(this);
+  }
+
   admitRead(): void {
     this.#host.admitRead(this);
   }
@@ -397,12 +397,4 @@ export abstract class SessionCore<Services = unknown> extends IdleEntry implemen
   warn(message: string, error: unknown): void {
     this.#host.events.emit("warning", () => ({ message, ...this.#names, ...(error !== undefined && { error }) }));
   }
-}
-
-/** The error of an action on a session that has ended; also the reason its `signal` aborts with. */
-function sessionEnded(action: string, reason: AbortReason): ActiveSessionError {
-  return new ActiveSessionError(
-    "SESSION_ENDED",
-    `Cannot ${action}: the session must be live, received ended (${reason})`,
-  );
 }

@@ -422,7 +422,7 @@ describe("closing the host", () => {
     expect(await isPending(closed)).toBe(true);
     expect(group.isAvailable).toBe(false);
     gate.reject(error);
-    expect(await closed).toEqual({ sessions: 1, unfinished: [], errors: [error] });
+    expect(await closed).toEqual({ sessions: 1, interrupted: 0, unfinished: [], errors: [error] });
   });
 
   it("waits for a group that was ending before (parity 143)", async () => {
@@ -434,7 +434,7 @@ describe("closing the host", () => {
     const closed = host.close();
     expect(await isPending(closed)).toBe(true);
     gate.resolve();
-    expect(await closed).toEqual({ sessions: 0, unfinished: [], errors: [] });
+    expect(await closed).toEqual({ sessions: 0, interrupted: 0, unfinished: [], errors: [] });
   });
 
   it("does not wait longer than it is told to (parity 145, 146)", async () => {

@@ -1,18 +1,16 @@
-import type { IdleEntry, IdleList } from "../base/idle-list.js";
 import type { ItemTally } from "../log/result-log.js";
 import type { ActiveSession } from "./active-session.js";
 import type { TaggedIdentity } from "./identity.js";
+import type { IdleSession, IdleSessions } from "./idle-sessions.js";
 import type { RunnersHost } from "./runners-owner.js";
 import type { GroupCore } from "./session-group.js";
 
 /** The part of the host that sessions use: settings, shared lists and counters, limit checks and notifications. */
-export interface SessionHost<Session extends IdleEntry> extends RunnersHost {
+export interface SessionHost<Session extends IdleSession> extends RunnersHost {
   /** The lowest generation of this host. Sessions store theirs relative to it. */
   readonly firstGeneration: number;
-  /** Confirmed sessions that nothing holds, in order of expiry. */
-  readonly idleSessions: IdleList<Session>;
-  /** Unconfirmed sessions that nothing holds, in order of expiry. Their time-out is shorter. */
-  readonly idleUnconfirmed: IdleList<Session>;
+  /** Sessions that nothing holds, in order of last use. */
+  readonly idle: IdleSessions<Session>;
   /** Counts the items kept by the runners of confirmed sessions. */
   readonly items: ItemTally;
   /** Counts the items kept by the runners of unconfirmed sessions. */

@@ -1,60 +1,41 @@
-import { abortable, LazyPromise } from "../base/async.js";
-import {
-  type CleanupSummary,
-  mergeSummaries,
-  nothingToReport,
-  type Resource,
-  runSteps,
-  toSteps,
-} from "../base/dispose.js";
-import { ActiveSessionError } from "../base/error.js";
+import type { CleanupSummary } from "../base/dispose.js";
 import { Lease } from "../base/lease.js";
 import type { LogFactory } from "../log/log-factory.js";
 import type { ItemTally, LogState } from "../log/result-log.js";
-import type { AbortReason } from "../protocol/types.js";
+import type { AbortReason, FinalStatus } from "../protocol/types.js";
 import { LazySignal } from "../runner/lazy-signal.js";
 import type { Runner } from "../runner/runner.js";
 import type { RunnerCore } from "../runner/runner-core.js";
-import type { RunnerOwner } from "../runner/runner-owner.js";
+import { type CreatedRunners, RunnerCreations } from "./creations.js";
 import { IdempotentCreations } from "./idempotency.js";
 import type { Tally } from "./limits.js";
-import { type RunnerChoices, type RunnerOptions, resolveRunnerOptions, takeHolds } from "./options.js";
+import type { RunnerChoices, RunnerOptions } from "./options.js";
 import type { Recipe } from "./recipes.js";
+import type { RunnerEntry } from "./runner-entry.js";
 import { endOf, namesOf } from "./runner-events.js";
 import { parseRunnerKey } from "./runner-key.js";
-import { type RunnerEntry, RunnerTable } from "./runner-table.js";
+import { RunnerTable } from "./runner-table.js";
 import type { RunnersHost, RunnersOwner } from "./runners-owner.js";
+import { UnseenEnds } from "./unseen-ends.js";
 
 /**
- * The runners of one session: creates and finds them, keeps them from idling out while they are in use, and publishes their events.
- *
- *     number ──▶ holds taken over ──▶ source checked ──▶ limits checked ──▶ made, `runner.created`
- *            ──▶ started, unless that waits for the first read ──▶ client's identity saved
- *
- * Invariants of a creation:
- *
- * - It takes its number first; numbers are never reused, not even after a failure.
- * - It owns what it was given. If it fails at any point, the runner is disposed with its source and holds, or, if there is none yet,
- *   the source is closed and the holds are released.
- * - Limits are checked before the runner is made, and `runner.created` is published right after: no event names a runner that was
- *   never created.
- * - Application code may end the session at any step, so the session is checked again after `check`, after `make` and after the start.
- * - The end of the session waits for the clean-up of creations in progress.
+ * The runners of one session: finds them, keeps them from idling out while they are in use, counts them, and publishes their events. How
+ * they are created: {@link RunnerCreations}.
  */
-export class SessionRunners implements RunnerOwner {
+export class SessionRunners implements CreatedRunners {
   readonly #owner: RunnersOwner;
   readonly #host: RunnersHost;
   readonly #table: RunnerTable;
-  /** Creations in progress. Each resolves with the clean-up of a failed creation, which the end of the session waits for. */
-  readonly #creations = new Set<LazyPromise<CleanupSummary>>();
+  readonly #creations: RunnerCreations;
   /** Signal for the present owner's reads and responses; created on demand. */
   #handover: LazySignal | undefined;
   /** Created on demand, which keeps sessions without idempotency keys small. */
   #once: IdempotentCreations | undefined;
-  /** Only grows, so that a key never leads to another runner than the one it was issued for. */
-  #nextNumber = 0;
   /** Open reads of this session, for its client's limit. The host's tally counts them for the whole process. */
   #openReads = 0;
+  #working = 0;
+  /** Created with the first end of work whose definition has `onUnseen`. */
+  #unseen: UnseenEnds | undefined;
   #isFresh = true;
 
   /** @param owner the session */
@@ -62,6 +43,7 @@ export class SessionRunners implements RunnerOwner {
     this.#owner = owner;
     this.#host = host;
     this.#table = new RunnerTable(host.idleRunners, host.unusedRunners);
+    this.#creations = new RunnerCreations(this, owner, host);
   }
 
   /** True until a runner has been created or found. */
@@ -113,7 +95,7 @@ export class SessionRunners implements RunnerOwner {
 
   /** True if this number has been taken, whether the runner still exists, was removed, or failed to be created. */
   hasIssued(number: number): boolean {
-    return number < this.#nextNumber;
+    return number < this.#creations.begun;
   }
 
   /** Returns the runner with this number without counting as a use. */
@@ -121,120 +103,28 @@ export class SessionRunners implements RunnerOwner {
     return this.#table.get(number);
   }
 
-  /** The least recently used runner without a holder, or `undefined` if all are in use. */
-  idlest(): RunnerEntry | undefined {
-    return this.#table.idlest();
+  /** Number of runners whose work has not ended. */
+  get working(): number {
+    return this.#working;
   }
 
-  // --- creating ----------------------------------------------------------------------------------------------------
-
   /**
-   * Creates a runner, and starts it unless it is to start with its first read.
+   * Creates a runner. See {@link RunnerCreations.create}.
    * @param options not validated yet
-   * @returns the runner, when its client can come back to it
-   * @throws `INVALID_OPTION`, `SESSION_ENDED`, `CLIENT_LIMIT_REACHED`, `SERVER_LIMIT_REACHED`, `RUNNER_START_FAILED`,
-   *   `IDENTITY_NOT_SAVED`; errors of `check` and `make`. By then everything it was given is released, or its time is up.
    */
-  async create<R extends RunnerCore>(
-    { action, check, make, definition, kind, discard = async () => nothingToReport }: Recipe<R>,
-    options: RunnerOptions = {},
-  ): Promise<R> {
-    const number = this.#nextNumber++;
-    const order = begun++;
-    const taken: Resource[] = [];
-    const over = new LazyPromise<CleanupSummary>();
-    this.#creations.add(over);
-    let summary = nothingToReport;
-    let runner: R | undefined;
-    try {
-      const holds = takeHolds(options, taken); // first: from here on a failure releases them
-      this.#owner.checkAvailable(action);
-      const choices = resolveRunnerOptions(action, options, holds, this.#host.settings);
-      const { data, label, aheadLimit, retain } = choices;
-      // Awaited only if it is asynchronous: otherwise the runner is made before the call returns.
-      const checking = check?.();
-      if (checking instanceof Promise) await this.#pinned(checking);
-      this.#owner.checkAvailable(action);
-      this.#owner.admitRunner();
-      const { itemsPerRunner: mostItems } = this.#host.settings.limits;
-      // One literal, no spread: V8 gives a literal a fast shape, and the runner reads these settings all its life.
-      const settings = {
-        number,
-        defaultAdvance: kind === "process" ? (options.defaultAdvance ?? 1) : choices.defaultAdvance,
-        holds: taken,
-        data,
-        definition,
-        label,
-        aheadLimit,
-        retain,
-        mostItems,
-      };
-      runner = make(this, settings);
-      this.#add(runner, order, choices);
-      this.#owner.checkAvailable(action); // making room, `make` or a listener may have ended the session
-      await this.#launch(runner, choices);
-      this.#owner.checkAvailable(action);
-      this.#isFresh = false;
-      return runner;
-    } catch (error) {
-      // Before the rejection: a caller that tries again finds the holds, such as a lock, released.
-      summary = runner ? await runner.dispose("stopped") : await this.#giveBack(discard, taken);
-      const { id, generation } = this.#owner;
-      // The cause stays on the server, so without a logger it is reported as a warning.
-      const isTrouble = ActiveSessionError.is(error) && error.code === "RUNNER_START_FAILED";
-      this.#host.events.emit("runner.creation-failed", () => ({ session: id, generation, error }), isTrouble);
-      throw error;
-    } finally {
-      this.#creations.delete(over);
-      over.resolve(summary);
-    }
+  async create<R extends RunnerCore>(recipe: Recipe<R>, options?: RunnerOptions): Promise<R> {
+    const runner = await this.#creations.create(recipe, options);
+    this.#isFresh = false;
+    return runner;
   }
 
-  /** Must follow `make` without an `await`, so that the limits just checked still hold. */
-  #add(runner: RunnerCore, order: number, { idleTimeout }: RunnerChoices): void {
-    this.#table.add(runner, order, idleTimeout);
-    this.#host.tally.runners++;
+  /** Enters a runner that has been made. */
+  add(runner: RunnerCore, order: number, { idleTimeout, finishedTimeout }: RunnerChoices): void {
+    this.#table.add(runner, order, idleTimeout, finishedTimeout);
+    this.#counts.runners++;
+    this.#counts.running++;
+    this.#working++;
     this.#tell("runner.created", runner);
-  }
-
-  /**
-   * Starts the runner if it is to start now, and waits until the client's identity is saved. Held meanwhile, for a turn of the microtasks
-   * at least: it must neither idle out nor make room for another one before its creator has it. The release starts its idle time.
-   */
-  async #launch(runner: RunnerCore, { start, signal }: RunnerChoices): Promise<void> {
-    this.#hold(runner);
-    try {
-      runner.follow(signal);
-      await (start === "now" ? runner.start() : undefined);
-      const saving = this.#owner.published();
-      if (saving !== undefined) await saving;
-    } finally {
-      this.#release(runner);
-    }
-  }
-
-  /** Waits for application code, at most until the session ends. The session does not idle out meanwhile. */
-  async #pinned<R>(promise: Promise<R>): Promise<R> {
-    this.#owner.hold();
-    try {
-      return await abortable(promise, this.#owner.signal);
-    } finally {
-      this.#owner.release(performance.now());
-    }
-  }
-
-  /** Cleans up after a creation that failed before there was a runner. Never rejects; problems are reported as warnings. */
-  async #giveBack(
-    discard: Exclude<Recipe<RunnerCore>["discard"], undefined>,
-    resources: readonly Resource[],
-  ): Promise<CleanupSummary> {
-    const { cleanupTimeout } = this.#host.settings;
-    const onLate = (error: unknown) => this.#owner.warn("a clean-up failed when its time was up", error);
-    const discarded = await discard(cleanupTimeout, onLate);
-    const summary = mergeSummaries([discarded, await runSteps(toSteps(resources), cleanupTimeout, onLate)]);
-    for (const error of summary.errors) this.#owner.warn("the clean-up of a failed creation failed", error);
-    if (summary.timedOut) this.#owner.warn("the clean-up of a failed creation took too long", undefined);
-    return summary;
   }
 
   // --- finding and keeping -----------------------------------------------------------------------------------------
@@ -247,8 +137,8 @@ export class SessionRunners implements RunnerOwner {
     const runner = this.#table.get(typeof key === "number" ? key : this.#numberOf(key));
     if (!runner || !fits(runner)) return undefined;
     this.#isFresh = false;
-    this.#hold(runner);
-    this.#release(runner);
+    this.keep(runner);
+    this.letGo(runner);
     return runner;
   }
 
@@ -282,8 +172,7 @@ export class SessionRunners implements RunnerOwner {
    * @returns one summary for each; never rejects
    */
   async disposed(): Promise<CleanupSummary[]> {
-    const creations = [...this.#creations].map(({ promise }) => promise);
-    const [disposed, ...failed] = await Promise.all([this.#table.disposed(), ...creations]);
+    const [disposed, failed] = await Promise.all([this.#table.disposed(), this.#creations.over()]);
     return [...new Set([...disposed, ...failed])]; // a failed creation that had made a runner shares its summary
   }
 
@@ -334,17 +223,18 @@ export class SessionRunners implements RunnerOwner {
    * releases stay balanced.
    */
   hold(runner: Runner): Lease {
-    this.#hold(runner);
+    this.keep(runner);
     return new RunnerLease(this, runner);
   }
 
-  #hold(runner: Runner): void {
+  /** As {@link hold}, for those who call {@link letGo} themselves. */
+  keep(runner: Runner): void {
     this.#table.hold(runner);
     this.#owner.hold();
   }
 
-  /** Counts as a use of runner and session. */
-  #release(runner: Runner): void {
+  /** Undoes one {@link hold}. Counts as a use of runner and session. */
+  letGo(runner: Runner): void {
     const now = performance.now();
     this.#table.release(runner, now);
     this.#owner.release(now);
@@ -358,27 +248,52 @@ export class SessionRunners implements RunnerOwner {
     this.#owner.admitRead();
     this.#openReads++;
     this.#counts.openReads++;
-    this.#hold(runner);
+    this.keep(runner);
     return new ReadLease(this, runner);
-  }
-
-  /** Undoes one {@link hold}. Counts as a use of runner and session. */
-  letGo(runner: Runner): void {
-    this.#release(runner);
   }
 
   /** Undoes one {@link openRead}. */
   closeRead(runner: Runner): void {
     this.#openReads--;
     this.#counts.openReads--;
-    this.#release(runner);
+    this.letGo(runner);
   }
 
   /** Removes a runner that is being disposed. Idempotent: no effect if it is not in the table. */
   removed(runner: Runner, disposal: Promise<CleanupSummary>): void {
-    if (!this.#table.remove(runner, disposal)) return;
+    const stage = this.#table.remove(runner, disposal);
+    if (stage === undefined) return;
     this.#counts.runners--;
+    if (stage === "working") this.#hasEnded();
+    if (stage === "ended") this.#counts.unseen--;
+    this.#unseen?.over(runner);
     this.#tell("runner.removed", runner);
+    this.#host.settled();
+    if (this.size === 0) this.#owner.runnersGone();
+  }
+
+  /** The idle time of ended work starts again, by another time-out. */
+  workEnded(runner: Runner, outcome: FinalStatus): void {
+    if (this.#table.advance(runner, "ended") !== "working") return;
+    this.#hasEnded();
+    this.#counts.unseen++;
+    if (outcome === "aborted" || !runner.definition?.onUnseen) return;
+    this.#unseen ??= new UnseenEnds((message, error) => this.#owner.warn(message, error));
+    this.#unseen.ended(runner);
+  }
+
+  /** Where room is needed, runners whose end was seen go first. */
+  endSeen(runner: Runner): void {
+    const before = this.#table.advance(runner, "seen");
+    if (before === "working") this.#hasEnded();
+    if (before === "ended") this.#counts.unseen--;
+    this.#unseen?.over(runner);
+    this.#host.settled();
+  }
+
+  #hasEnded(): void {
+    this.#counts.running--;
+    this.#working--;
   }
 
   /** Publishes `runner.started`. */
@@ -408,9 +323,6 @@ export class SessionRunners implements RunnerOwner {
     this.#host.events.emit(name, () => namesOf(runner));
   }
 }
-
-/** Number of creations begun in this process. */
-let begun = 0;
 
 /**
  * A hold of a runner and its session. Has no function of its own: each page that is read has a lease, and optimised code that has a

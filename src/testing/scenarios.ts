@@ -304,7 +304,8 @@ export const adapterScenarios: readonly AdapterScenario[] = [
         match(cookie, /^active-session=[^;]{34}; Path=\/; HttpOnly; SameSite=Lax$/);
         equal(others.length, 0);
         deepEqual((await ann.ask("/start", { method: "POST" })).headers.getSetCookie(), []);
-        deepEqual(sessions.stats(), { sessions: 1, groups: 1, runners: 2, openReads: 0, items: 10 });
+        const stats = { sessions: 1, groups: 1, runners: 2, running: 0, unseen: 2, openReads: 0, items: 10 };
+        deepEqual(sessions.stats(), stats);
       }),
   ),
 

@@ -15,7 +15,7 @@ import {
   type Slice,
 } from "../../src/log/result-log.js";
 import type { DefaultPosition } from "../../src/log/waiting-reads.js";
-import type { AbortReason, RunnerStatus } from "../../src/protocol/types.js";
+import type { AbortReason, FinalStatus, RunnerStatus } from "../../src/protocol/types.js";
 
 /** Makes the logs of another factory slow. */
 export function slowLogs(logs: LogFactory): LogFactory {
@@ -48,6 +48,10 @@ class LateEvents implements LogEvents {
 
   onOverflow(error: Parameters<NonNullable<LogEvents["onOverflow"]>>[0]): void {
     this.#events.onOverflow?.(error);
+  }
+
+  onEnded(outcome: FinalStatus): void {
+    this.#events.onEnded?.(outcome);
   }
 
   onFinal(state: LogState): void {

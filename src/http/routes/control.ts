@@ -68,12 +68,13 @@ export async function stateOf(runner: RunnerCore): Promise<WireResponse> {
 }
 
 /**
- * `POST {mount}/{key}/ack`: acknowledges everything before `offset`, 204. Renews the event stream that the request names.
+ * `POST {mount}/{key}/ack`: acknowledges everything before `offset`, 204. Renews the event stream that the request names. With
+ * `closed=true` the client has seen the end.
  * @throws `INVALID_ARGUMENT`, `POSITION_AHEAD`, `RUNNER_GONE`
  */
 export async function acknowledge({ runner }: Target, { query }: RouteRequest): Promise<WireResponse> {
-  const { position, response } = parseAcknowledgement(query);
-  await runner.acknowledge(position, response);
+  const { position, ...said } = parseAcknowledgement(query);
+  await runner.acknowledge(position, said);
   return noContent();
 }
 

@@ -342,7 +342,7 @@ describe("the answer", () => {
   test.each([undefined, "a"])("of too many runners is 429 with a time to wait (idempotency key: %s)", async (once) => {
     const { source, work } = pushed();
     const { ask, sessions, session } = open([work], {}, { limits: { runnersPerClient: 1 } });
-    const inTheWay = await (await session()).createSequenceRunner([]);
+    const inTheWay = await (await session()).createSequenceRunner(new PushSource());
     const response = await ask("work", once === undefined ? {} : { once });
     expect([...outcome(response), response.headers["Retry-After"]]).toEqual([429, "CLIENT_LIMIT_REACHED", "5"]);
     await inside(inTheWay).dispose("stopped");
@@ -1206,13 +1206,18 @@ describe("a definition's options", () => {
     gate.resolve();
   });
 
-  test("say when it idles out", async () => {
+  test("say when it idles out, and how long its results stay", async () => {
     vi.useFakeTimers();
-    const { source, work } = pushed({ idleTimeout: 3000 });
+    const { source, work } = pushed({ idleTimeout: 3000, finishedTimeout: 500 });
     const { ask, get } = open([work], {}, { runnerIdleTimeout: 10_000 });
     source.push(1);
     const { key } = bodyOf(await ask("work", { query: "min-items=1" }));
     vi.advanceTimersByTime(2999);
+    expect(bodyOf(await get(`${key}/state`))).toMatchObject({ phase: "running" });
+    vi.advanceTimersByTime(1);
+    await turns();
+    expect(bodyOf(await get(`${key}/state`))).toMatchObject({ abortReason: "idle" });
+    vi.advanceTimersByTime(499);
     expect((await get(`${key}/state`)).status).toBe(200);
     vi.advanceTimersByTime(1);
     expect((await get(`${key}/state`)).status).toBe(410);
@@ -1220,14 +1225,20 @@ describe("a definition's options", () => {
     expect(source.returns).toBe(1);
   });
 
-  test.each([null, "all", { retian: "all" }, { start: "now" }, { aheadLimit: 0 }, { retain: -1 }, { idleTimeout: 0 }])(
-    "%o are refused when it is defined",
-    (options) => {
-      expect(() => defineSequenceRunner({ name: "work", options: options as never, run: () => [] })).toThrow(
-        expect.objectContaining({ code: "INVALID_OPTION" }),
-      );
-    },
-  );
+  test.each([
+    null,
+    "all",
+    { retian: "all" },
+    { start: "now" },
+    { aheadLimit: 0 },
+    { retain: -1 },
+    { idleTimeout: 0 },
+    { finishedTimeout: 0 },
+  ])("%o are refused when it is defined", (options) => {
+    expect(() => defineSequenceRunner({ name: "work", options: options as never, run: () => [] })).toThrow(
+      expect.objectContaining({ code: "INVALID_OPTION" }),
+    );
+  });
 });
 
 describe("the list of runners", () => {
@@ -1367,7 +1378,7 @@ describe("the list of runners", () => {
 
   test("is no use of what it shows: runner and session go when they would have gone", async () => {
     vi.useFakeTimers();
-    const { ask, get, sessions } = open([count], {}, { runnerIdleTimeout: 10_000, idleTimeout: 20_000 });
+    const { ask, get, sessions } = open([count], {}, { finishedTimeout: 10_000, idleTimeout: 20_000 });
     await ask("count", { once: "a" });
     vi.advanceTimersByTime(9_999);
     expect(bodyOf(await get(""))).toHaveLength(1);
@@ -1390,7 +1401,7 @@ describe("the list of runners", () => {
 
 test("a repeated creation is a use of its runner", async () => {
   vi.useFakeTimers();
-  const { ask, sessions } = open([count], {}, { runnerIdleTimeout: 10_000 });
+  const { ask, sessions } = open([count], {}, { finishedTimeout: 10_000 });
   await ask("count", { once: "a" });
   vi.advanceTimersByTime(9_999);
   await ask("count", { once: "a" });

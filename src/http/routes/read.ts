@@ -82,6 +82,7 @@ function pageOf(
   addReadHeaders(headers, slice, nextCursor(cursor));
   // The same URL would give another slice next time.
   if (offset === "tail") return { status: 200, headers, body };
+  if (slice.closed) runner.endSeen();
   const etag = etagOf(runner, slice);
   headers.ETag = etag;
   if (matches(request.headers["if-none-match"], etag)) return { status: 304, headers };
@@ -136,12 +137,19 @@ function tail(
 export function events(target: Target, request: RouteRequest, settings: RouterSettings): Answer {
   const { query, headers, over } = request;
   const offset = parseEventsQuery(query, headers["last-event-id"] as string | undefined);
-  if (offset === "end") return noContent();
+  if (offset === "end") return told(target.runner);
   const { rotateAfter, heartbeat, pageLimit: maxItems, itemEventLimits: limits } = settings;
   const [start, form, acks] = [startOf({ offset }), eventSourceForm, false];
   return unlessGone(request, () =>
     stream(target, { start, form, maxItems, limits, acks, heartbeat, rotateAfter, over }),
   );
+}
+
+/** The browser has been told of the end, and has come back to be told to stop. */
+async function told(runner: RunnerCore): Promise<WireResponse> {
+  const { ended } = await runner.logState();
+  if (ended) runner.endSeen();
+  return noContent();
 }
 
 /**
