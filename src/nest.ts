@@ -31,7 +31,7 @@ import { toError } from "./http/node/request.js";
 import { addressOf } from "./http/path.js";
 import type { RunnerRouterOptions } from "./http/router.js";
 import type { ActiveSession as Session } from "./session/active-session.js";
-import { ActiveSessions } from "./session/active-sessions.js";
+import { ActiveSessions, type DrainOptions } from "./session/active-sessions.js";
 
 export * from "./http/adapter-exports.js";
 export { ActiveSessions } from "./session/active-sessions.js";
@@ -49,6 +49,8 @@ export interface ActiveSessionSettings<Request extends object> extends IdentityO
    * not be request-scoped: the application fails to start with `INVALID_OPTION`. Default: true.
    */
   readonly guards?: boolean | undefined;
+  /** How the host is closed with the application, see `ActiveSessions.close`. Default: all work is aborted at once. */
+  readonly drain?: DrainOptions | undefined;
 }
 
 /** The address of the routes of runners. Known before asynchronous settings are. */
@@ -153,7 +155,7 @@ export class ActiveSessionModule implements NestModule, BeforeApplicationShutdow
    * @throws `INVALID_OPTION`
    */
   async configure(): Promise<void> {
-    const { sessions, identify, anonymous, cookie, scopes, guards = true, ...router } = this.#settings;
+    const { sessions, identify, anonymous, cookie, scopes, guards = true, drain: _, ...router } = this.#settings;
     checkHost("serve runners", sessions);
     const options: IdentityOptions<never> = { identify, anonymous, cookie, scopes };
     // Read here, not in the constructor: `setGlobalPrefix` and `useGlobalGuards` are called after the modules have been made.
@@ -218,7 +220,7 @@ export class ActiveSessionModule implements NestModule, BeforeApplicationShutdow
    * their runners.
    */
   async beforeApplicationShutdown(): Promise<void> {
-    await this.#settings.sessions.close();
+    await this.#settings.sessions.close(this.#settings.drain);
   }
 }
 

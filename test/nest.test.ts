@@ -20,7 +20,7 @@ import { ActiveSessionError } from "../src/base/error.js";
 import { createClient } from "../src/client.js";
 import { ActiveSession, ActiveSessionModule, ActiveSessions } from "../src/nest.js";
 import { atEnd } from "./support/cleanup.js";
-import { openHost } from "./support/control.js";
+import { openHost, PushSource, turns } from "./support/control.js";
 
 /** What `@Decorator(...)` in front of a method, and of its parameters, does. */
 function decorate(target: object, name: string, method: MethodDecorator, ...parameters: ParameterDecorator[]): void {
@@ -178,6 +178,21 @@ describe.each(platforms)("on %s", (platform) => {
     await app.close();
     expect(await text).toContain('"runnerAbortReason":"shutdown"');
     expect([session.isAvailable, runner.status]).toEqual([false, "aborted"]);
+  });
+
+  test("closing the application lets work end that runs, where drain says so", async () => {
+    const sessions = openHost();
+    const settings = { sessions, identify: () => "ann", drain: { finish: 60_000 } };
+    const { app, url } = await open([ActiveSessionModule.forRoot(settings)], platform);
+    const source = new PushSource<number>();
+    const runner = await (await sessions.get("ann")).createSequenceRunner(source);
+    const closing = app.close();
+    await turns(10);
+    source.push(1);
+    source.end();
+    const page = await fetch(`${url}/runners/${runner.key}?offset=0&live=long-poll&min-items=2`);
+    expect([await page.json(), page.headers.get("runner-status")]).toEqual([[1], "completed"]);
+    await closing;
   });
 
   test("what is no host is refused when the application starts", async () => {
