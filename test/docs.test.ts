@@ -5,7 +5,9 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as awilix from "awilix";
 import express from "express";
+import nodemailer from "nodemailer";
 import { describe, expect, test, vi } from "vitest";
+import webpush from "web-push";
 import { z } from "zod";
 import * as ofAwilix from "../src/awilix.js";
 import * as ofClient from "../src/client.js";
@@ -16,9 +18,21 @@ import { listen } from "./support/server.js";
 
 const docs = fileURLToPath(new URL("../docs/", import.meta.url));
 const pages = readdirSync(docs, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".md"));
-/** What these take for granted is a server and a network: protocol-examples.test.ts and framework-examples.test.ts run them. */
-const runElsewhere = /^(protocol|frameworks)\b/;
+/** What these take for granted is a server and a network: protocol-examples.test.ts, framework-examples.test.ts and drain-processes.test.ts run them. */
+const runElsewhere = /^(protocol|frameworks|start\/shutdown)\b/;
 const AsyncFunction = (async () => {}).constructor as new (...parts: string[]) => (...args: unknown[]) => Promise<void>;
+
+/** A browser's subscription to a service that takes encrypted messages only, as those of browsers do. */
+async function openPushService() {
+  const service = express().post("/push", (request, response) => {
+    const isEncrypted =
+      request.headers["content-encoding"] === "aes128gcm" && /^vapid t=/.test(request.headers.authorization ?? "");
+    response.sendStatus(isEncrypted && Number(request.headers["content-length"]) > 86 ? 201 : 400);
+  });
+  const { publicKey, privateKey: _ } = webpush.generateVAPIDKeys();
+  const { url } = await listen(service);
+  return { endpoint: `${url}/push`, keys: { p256dh: publicKey, auth: Buffer.alloc(16, 1).toString("base64url") } };
+}
 
 describe.each(pages)("docs/%s", (page) => {
   const examples = [...readFileSync(docs + page, "utf8").matchAll(/^## ([^\n]*)$|```js\n(.*?)```/gms)];
@@ -41,7 +55,18 @@ describe.each(pages)("docs/%s", (page) => {
       const app = express();
       const sessions = openHost();
       app.use(ofExpress.activeSession(sessions, { identify: () => "ann" }));
-      const given = { ...core, ...ofClient, ...ofExpress, ...ofAwilix, ...awilix, ...diagnostics, z, app, sessions };
+      const others = { z, nodemailer, webpush, subscription: await openPushService() };
+      const given = {
+        ...core,
+        ...ofClient,
+        ...ofExpress,
+        ...ofAwilix,
+        ...awilix,
+        ...diagnostics,
+        ...others,
+        app,
+        sessions,
+      };
       const session = await sessions.get("ann");
       const names = Object.keys({ ...given, session }).filter((one) => one !== "default");
       const values = { ...given, session } as Record<string, unknown>;

@@ -21,7 +21,7 @@ async function open(options: ActiveSessionsOptions<ActiveSession> = {}) {
 
 const isThere = async (session: ActiveSession, runner: Runner) => inside(session).peek(runner.number) === runner;
 
-describe("work that nobody uses", () => {
+describe("work that no one uses", () => {
   test("is aborted after its idle time, and what it has found can be read", async () => {
     const { session } = await open();
     const source = new PushSource<number>();
@@ -106,7 +106,7 @@ describe("what has ended", () => {
   });
 });
 
-describe("a session that nobody uses", () => {
+describe("a session that no one uses", () => {
   test("ends when its time is up, if it has no runners", async () => {
     const { session } = await open();
     await pass(20 * minute);

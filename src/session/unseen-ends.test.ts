@@ -30,7 +30,7 @@ describe("onUnseen", () => {
   test.each<[string, (source: PushSource<number>) => void]>([
     ["completed", (source) => source.end()],
     ["failed", (source) => source.fail(new Error("no more"))],
-  ])("is called once when the work has %s and nobody has seen that for 30 s", async (_, end) => {
+  ])("is called once when the work has %s and no one has seen that for 30 s", async (_, end) => {
     const { source, onUnseen, runner } = await open();
     source.push(1);
     end(source);

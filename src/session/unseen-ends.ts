@@ -5,7 +5,7 @@ import type { Runner } from "../runner/runner.js";
 const defaultUnseenAfter = 30_000;
 
 /**
- * Calls `onUnseen` of a definition when the work has ended by itself and nobody has seen that for `unseenAfter`.
+ * Calls `onUnseen` of a definition when the work has ended by itself and no one has seen that for `unseenAfter`.
  *
  *     ended ──▶ waiting ──the time is up──▶ called
  *                  └──seen, or removed──▶ over
