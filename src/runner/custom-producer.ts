@@ -1,7 +1,7 @@
 import { createDeferred } from "../base/async.js";
 import { type CleanupSummary, nothingToReport } from "../base/dispose.js";
 import { ActiveSessionError, describe } from "../base/error.js";
-import type { Producer, ProducerEvents, RunnerContext } from "./producer.js";
+import type { Producer, ProducerEvents, RunnerContext, StartedProducer } from "./producer.js";
 import { startFailed } from "./start-failed.js";
 
 /** A factory of a custom producer. A class, which distinguishes it from a source function or a process body. */
@@ -20,15 +20,15 @@ export function isProduced<Source, Sink>(value: Source | Produced<Sink>): value 
 /**
  * Adapts a producer written by the application, and keeps its mistakes away from the runner:
  *
- * - An error of `start` is a failed start, which may be tried again. A `start` that returns has started, even if it never called
+ * - An error of `start` is a failed start, which may be tried again, or else has failed the work, and the producer is stopped. A `start` that returns has started, even if it never called
  *   `start` of its log.
  * - Errors of `stop`, of a `start` that is still pending when `stop` is called, and of `closed` are errors of the clean-up.
  * - Log calls after `stop` have no effect: the log has ended by then.
  */
-export class CustomProducer<Sink extends { start(): void }> implements Producer {
+export class CustomProducer<Sink extends { start(): void; fail(cause: unknown): void }> implements StartedProducer {
   /** Never rejects: a rejection of the application's `closed` becomes an error of the summary. */
   readonly closed: Promise<CleanupSummary>;
-  /** The log, which only has to know that the work has started. */
+  /** The log, which has to know that the work has started, or could not be. */
   readonly #sink: Sink;
   readonly #producer: Producer;
   /** Receives errors after the stop. */
@@ -56,19 +56,23 @@ export class CustomProducer<Sink extends { start(): void }> implements Producer 
     );
   }
 
-  /** Starts the application's producer. @throws `RUNNER_START_FAILED`, `INVALID_SOURCE` */
-  async start(context: RunnerContext): Promise<void> {
-    await Promise.race([this.#start(context), this.#stopping.promise]);
+  /** Starts the application's producer. @throws (rejects with) `RUNNER_START_FAILED`, `INVALID_SOURCE` */
+  async start(context: RunnerContext, once: boolean): Promise<void> {
+    await Promise.race([this.#start(context, once), this.#stopping.promise]);
   }
 
   /** Continues after a stop without being awaited; an error is then a late one, unless it only reports the abort. */
-  async #start(context: RunnerContext): Promise<void> {
+  async #start(context: RunnerContext, once: boolean): Promise<void> {
     try {
       await this.#producer.start(context);
       this.#sink.start(); // idempotent; a producer that never called it would be started again by every read
     } catch (cause) {
-      if (!this.#isStopped) throw startFailed(cause);
-      this.#events.onErrorAfterStop(cause);
+      if (this.#isStopped) this.#events.onErrorAfterStop(cause);
+      else if (!once) throw startFailed(cause);
+      else {
+        this.#sink.fail(cause);
+        this.stop();
+      }
     }
   }
 

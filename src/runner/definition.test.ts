@@ -126,21 +126,27 @@ describe("a definition", () => {
     }
   });
 
-  it("may promise its source", async () => {
+  it("may promise its source: its creation does not wait for that, its readers do", async () => {
     const session = await open();
     const gate = createDeferred<string[]>();
     const later = defineSequenceRunner({ name: "later", run: (_input: null) => gate.promise });
-    const creation = session.createRunner(later, null);
-    expect(await isPending(creation)).toBe(true);
+    const runner = await session.createRunner(later, null);
+    const read = runner.getRequired();
+    expect(await isPending(read)).toBe(true);
     gate.resolve(["a", "b"]);
-    expect((await (await creation).getRequired()).result).toEqual(["a", "b"]);
+    expect((await read).result).toEqual(["a", "b"]);
   });
 
   it("whose source cannot be made fails the creation: RUNNER_START_FAILED, and nothing is left (parity 128, 208)", async () => {
     const host = openHost();
     const session = await host.get("ann");
     const cause = new Error("no index");
-    const definition = defineSequenceRunner({ name: "broken", run: (_input: null) => Promise.reject(cause) });
+    const definition = defineSequenceRunner({
+      name: "broken",
+      run: (_: null): string[] => {
+        throw cause;
+      },
+    });
     await expect(session.createRunner(definition, null)).rejects.toMatchObject({ code: "RUNNER_START_FAILED", cause });
     const nothing = defineSequenceRunner({ name: "nothing", run: ((_input: null) => undefined) as never });
     await expect(session.createRunner(nothing, null as never)).rejects.toMatchObject({ code: "INVALID_SOURCE" });

@@ -21,7 +21,8 @@ export interface ExecutionOwner {
  * The work of a runner: starts it, stops it and cleans up after it.
  *
  *     idle ──start──▶ starting ──▶ running ──▶ closed: the work has ended, its source is closed ──▶ released: the holds, too
- *      ▲                 │
+ *      ▲ │               │           ▲
+ *      │ └─────begin─────│───────────┘
  *      └─────fails───────┘
  *
  * - A failed start rejects the reads that wait for it, and the next start tries again. A stop during a start wins.
@@ -91,13 +92,22 @@ export class Execution {
     if (this.#starting !== undefined) return this.#starting;
     let starting: Promise<void> | undefined;
     try {
-      starting = this.#producer.start(this.#owner.makeContext());
+      starting = this.#producer.start(this.#owner.makeContext(), false);
     } catch (error) {
       starting = Promise.reject(error);
     }
     if (starting !== undefined) this.#starting = this.#endOf(starting);
     else this.#isBegun = true;
     return this.#starting;
+  }
+
+  /**
+   * Starts the work, without another try: where that takes its time, a failure is that of the work.
+   * @throws `RUNNER_START_FAILED`, `INVALID_SOURCE` for what fails in this step
+   */
+  begin(): void {
+    void this.#producer.start(this.#owner.makeContext(), true);
+    this.#isBegun = true;
   }
 
   /** Waits for one try to start. */

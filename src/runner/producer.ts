@@ -39,8 +39,11 @@ export interface ProducerEvents {
 
 /** A producer of this library: may start in the step of the call, which saves several promises for each runner. */
 export interface StartedProducer extends Omit<Producer, "start"> {
-  /** As {@link Producer.start}; `undefined` if the work has been started in this step. May also throw. */
-  start(context: RunnerContext): Promise<void> | undefined;
+  /**
+   * As {@link Producer.start}; `undefined` if the work has been started in this step. May also throw.
+   * @param once there will be no other try: a failure after this step is that of the work, and the promise does not reject
+   */
+  start(context: RunnerContext, once: boolean): Promise<void> | undefined;
 }
 
 /**

@@ -189,6 +189,15 @@ export abstract class RunnerCore<R = unknown> extends ToldRunner<R> implements R
     return this.needsStart ? this.#execution.start() : undefined;
   }
 
+  /**
+   * Starts the background with the creation, unless it has been aborted. A source that takes its time is opened behind it: if that fails,
+   * the work has failed.
+   * @throws `RUNNER_START_FAILED`, `INVALID_SOURCE` for what fails in this step
+   */
+  begin(): void {
+    if (this.needsStart) this.#execution.begin();
+  }
+
   async abort(reason?: unknown): Promise<RunnerStatus> {
     const { state } = await this.abortFor("stopped", reason);
     return state.status;

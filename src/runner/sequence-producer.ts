@@ -72,17 +72,18 @@ export class SequenceProducer<T> implements StartedProducer {
 
   /**
    * Opens the source and starts to pump. A failure leaves the producer idle; a stop meanwhile resolves the start.
+   * @param once see {@link StartedProducer.start}
    * @returns a promise only where the source is promised
    * @throws (or rejects with) `RUNNER_START_FAILED`, `INVALID_SOURCE`
    */
-  start(context: RunnerContext): Promise<void> | undefined {
+  start(context: RunnerContext, once: boolean): Promise<void> | undefined {
     if (this.#state !== "idle") return undefined;
     this.#state = "opening";
     let made: Source<T> | PromiseLike<Source<T>>;
     try {
       // In this very step, so that a synchronous error is an error of the start.
       made = typeof this.#source === "function" ? this.#source(this.#withTotal(context)) : this.#source!;
-      if (isThenable(made)) return this.#openLater(made);
+      if (isThenable(made)) return this.#openLater(made, once);
     } catch (cause) {
       this.#failStart(cause, undefined);
       return undefined;
@@ -92,20 +93,20 @@ export class SequenceProducer<T> implements StartedProducer {
   }
 
   /** As {@link #openAndPump}, for a promised source. */
-  async #openLater(made: PromiseLike<Source<T>>): Promise<void> {
+  async #openLater(made: PromiseLike<Source<T>>, once: boolean): Promise<void> {
     let source: Source<T> | void;
     try {
       source = await this.#unlessStopped(made);
     } catch (cause) {
-      this.#failStart(cause, undefined);
+      this.#failStart(cause, undefined, once);
       return;
     }
     if (this.#isStopped()) this.#discard(made);
-    else this.#openAndPump(source as Source<T>); // undefined only after a stop, see #unlessStopped
+    else this.#openAndPump(source as Source<T>, once); // undefined only after a stop, see #unlessStopped
   }
 
   /** From here on errors of the source are failures of the runner, not of the start. */
-  #openAndPump(source: Source<T>): void {
+  #openAndPump(source: Source<T>, once = false): void {
     if (this.#isStopped()) {
       this.#discard(source);
       return;
@@ -114,7 +115,7 @@ export class SequenceProducer<T> implements StartedProducer {
     try {
       open = openSource(source); // runs code of the source, which may stop the runner
     } catch (cause) {
-      this.#failStart(cause, source);
+      this.#failStart(cause, source, once);
       return;
     }
     if (this.#isStopped()) {
@@ -131,9 +132,11 @@ export class SequenceProducer<T> implements StartedProducer {
   /**
    * A start has failed: the next try calls the function again. A source that was passed as an object is kept for it.
    * @param opened the source, if there is one
-   * @throws `RUNNER_START_FAILED`, `INVALID_SOURCE`, unless the runner has been stopped
+   * @param isLast there is no next try: the work has failed
+   * @throws `RUNNER_START_FAILED`, `INVALID_SOURCE`, unless the runner has been stopped, or the work has failed
    */
-  #failStart(cause: unknown, opened: Source<T> | undefined): void {
+  #failStart(cause: unknown, opened: Source<T> | undefined, isLast = false): void {
+    if (isLast) this.#finish(() => this.#sink.fail(cause));
     if (this.#isStopped()) {
       this.#discard(opened);
       return;

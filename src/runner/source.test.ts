@@ -576,13 +576,21 @@ test("a source's signal has no listener of ours while it runs and after its end"
 
 test.each<[string, () => unknown]>([
   ["nothing", () => undefined],
-  ["a promise of nothing, as an async function that is no generator does", async () => undefined],
   ["a number", () => 5],
-  ["a promise of an object", async () => ({})],
 ])("a function that returns %s is no source", async (_, source) => {
   const session = await openHost().get("user");
   await expect(session.createSequenceRunner(source as never)).rejects.toMatchObject({ code: "INVALID_SOURCE" });
   expect(await collectRunners(session)).toEqual([]); // a failed creation leaves nothing behind
+});
+
+test.each<[string, () => unknown]>([
+  ["nothing, as an async function that is no generator does", async () => undefined],
+  ["an object", async () => ({})],
+])("a function that returns a promise of %s is no source: the work fails", async (_, source) => {
+  const session = await openHost().get("user");
+  const runner = await session.createSequenceRunner(source as never);
+  const { status, error } = await runner.getRequired();
+  expect([status, error?.cause]).toEqual(["failed", expect.objectContaining({ code: "INVALID_SOURCE" })]);
 });
 
 async function collectRunners(session: { runners(): AsyncIterable<unknown> }): Promise<unknown[]> {

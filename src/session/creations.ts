@@ -135,7 +135,8 @@ export class RunnerCreations {
     this.#runners.keep(runner);
     try {
       runner.follow(signal);
-      await (start === "now" ? runner.start() : undefined);
+      if (start === "now") runner.begin();
+      await undefined;
       const saving = this.#owner.published();
       if (saving !== undefined) await saving;
     } finally {

@@ -23,11 +23,6 @@ const checking: Create = (session, options) => {
 
 const closed = Promise.resolve({ timedOut: false, errors: [] });
 
-const starting: Create = (session, options) => {
-  const produce = (): Producer => ({ closed, start: () => new Promise(() => {}), stop: () => {} });
-  return session.createRunner(defineSequenceRunner({ name: "starting", produce }), undefined, options);
-};
-
 const publishing: Create = (session, options) => {
   inside(session).publish(new Promise<never>(() => {}));
   return session.createSequenceRunner([1], options);
@@ -43,7 +38,6 @@ const ending: Create = (session, options) => {
 
 describe.each([
   ["its input is checked", checking],
-  ["it starts", starting],
   ["the framework's session is saved", publishing],
   ["it is made, by what makes it", ending],
 ])("the end of a session, while %s, of a creation", (_when, create) => {
