@@ -203,7 +203,7 @@ describe("an abrupt drop of the socket in the middle of an event", () => {
     expect(queriesOf(urls)).toEqual([
       "offset=-1&live=sse&acks=true",
       ...Array.from({ length: 3 }, () => "offset=10&live=sse&acks=true"),
-      expect.stringMatching(/^offset=21&response=[\w-]+&closed=true$/),
+      "offset=21&closed=true",
     ]);
   });
 

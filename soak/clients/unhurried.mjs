@@ -12,6 +12,6 @@ export async function turn(visitor) {
     await visitor.pause(visitor.between(runnerIdleTimeout / 2, runnerIdleTimeout * 0.75));
     const page = await visitor.client.read(key, { offset: ledger.next, maxItems: 40, signal: visitor.signal });
     ledger.takeFrom(ledger.next, page.items, page.position);
-    if (page.closed) return ledger.end(page.status);
+    if (page.closed) return ledger.end(page.status, page.abortReason);
   }
 }

@@ -31,20 +31,20 @@ export class Ledger {
   }
 
   /** The end has been told. */
-  end(status) {
+  end(status, reason = "") {
     const { count } = this.#input;
     const expected = finalStatus[this.#name] ?? "completed";
-    check(status === expected, `${this.#name} is ${status} at ${this.next} of ${count}`);
+    check(status === expected, `${this.#name} is ${status} ${reason} at ${this.next} of ${count}`);
     check(this.next === count, `${this.#name} ends after ${this.next} of ${count}`, "lost");
   }
 
   /** Takes what follows until the end, or until `until` such items are there; returns whether the end has come. */
   async follow(follower, until = Number.POSITIVE_INFINITY) {
-    for await (const { items, position, status, closed } of follower.updates()) {
+    for await (const { items, position, status, closed, abortReason } of follower.updates()) {
       this.take(items);
       check(this.next === position, `after item ${this.next - 1} the position is ${position}`, "lost");
       if (closed) {
-        this.end(status);
+        this.end(status, abortReason);
         return true;
       }
       if (this.next >= until) return false;

@@ -116,14 +116,22 @@ export function endingOf(signal: AbortSignal): Ending {
  * @param signal without one, the promise is returned as it is
  */
 export function abortable<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  return signal ? unlessEnded(promise, endingOf(signal)) : promise;
+  return signal ? unless(promise, signal, (end) => onAbort(signal, end)) : promise;
 }
 
 /** As {@link abortable}, for an {@link Ending}. */
 export function unlessEnded<T>(promise: Promise<T>, ending: Ending): Promise<T> {
+  return unless(promise, ending, (end) => ending.onAbort(end));
+}
+
+function unless<T>(
+  promise: Promise<T>,
+  ending: Pick<Ending, "aborted" | "reason">,
+  onEnd: (end: () => void) => () => void,
+): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     if (ending.aborted) reject(ending.reason);
-    const release = ending.onAbort(() => reject(ending.reason));
+    const release = onEnd(() => reject(ending.reason));
     promise.then(resolve, reject).finally(release);
   });
 }

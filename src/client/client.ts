@@ -144,7 +144,7 @@ export class RunnerClient<D extends Definitions = Untyped> {
     const url = this.#urlOf(name);
     // One key for all attempts: it makes the creation idempotent and lets it be stopped without the runner's key.
     const key = { "idempotency-key": idempotencyKey ?? randomKey() };
-    const labelled = label === undefined ? {} : { [labelHeader]: encodeURIComponent(label) };
+    const labelled = label !== undefined && { [labelHeader]: encodeURIComponent(label) };
     const headers = { ...key, ...labelled, "content-type": "application/json" };
     const details = { method: "POST", body: JSON.stringify(input) ?? "", headers, signal };
     const query = queryOf({ "min-items": minItems, "max-items": maxItems, timeout });
@@ -210,7 +210,7 @@ export class RunnerClient<D extends Definitions = Untyped> {
     checkText("a label", label);
     const find = async (signal: AbortSignal) => {
       const [found] = await this.list({ label, limit: 1, signal });
-      if (!found) throw new CodedError("RUNNER_GONE", 410, "Not found");
+      if (!found) throw new CodedError("RUNNER_GONE", 410, "The runner is gone");
       return { key: found.key, url: this.#urlOf(found.key) };
     };
     const { offset = "earliest" } = options;

@@ -1157,3 +1157,36 @@ describe("iterating more than once", () => {
     expect(follower.position).toBeLessThanOrEqual(1);
   });
 });
+
+describe("the end of a stream", () => {
+  const ends = [frame(["a"], 1, { runnerResponse: "r1" }), frame(["b"], 2, last())];
+
+  test("is told to the server once the application has taken it, and the place is not told twice", async () => {
+    const wire = new Wire();
+    const places: number[] = [];
+    const { done } = await runItems(wire, { onPlace: ({ offset }) => void places.push(offset) });
+    wire.answer = (exchange) => exchange.respond(204);
+    wire.read.open(...ends);
+    await done;
+    expect(wire.acks.map(({ asked }) => asked)).toEqual(["/ack?offset=2&closed=true"]);
+    expect(places).toEqual([0, 1, 2]);
+  });
+
+  test("is told once, whatever the server answers, and the follower does not wait for that", async () => {
+    const wire = new Wire();
+    const { done, errors } = await runItems(wire);
+    wire.read.open(...ends);
+    await done;
+    wire.acks[0]!.respond(503);
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect([wire.acks.length, errors]).toEqual([1, []]);
+  });
+
+  test("is not told by what no response has named: a page or a long-poll tells it by its answer", async () => {
+    const wire = new Wire();
+    const { done } = await runItems(wire);
+    wire.read.open(frame(["a"], 1), frame(["b"], 2, last()));
+    await done;
+    expect(wire.acks).toEqual([]);
+  });
+});

@@ -1,3 +1,4 @@
+import { noop } from "../base/async.js";
 import { CodedError } from "../base/coded-error.js";
 import type { RunnerPhase, RunnerProgress, RunnerStatus } from "../protocol/types.js";
 import { AckTracker, signOfLifeEvery } from "./ack-tracker.js";
@@ -17,7 +18,7 @@ const turnEvery = 1000;
  * the former cookie; the new cookie arrives with the login's response.
  */
 const goneRetryAfter = 2000;
-/** Time-out of the search for a runner by its label, ms. */
+/** Time-out of the search for a runner by its label, and of telling that the end was seen, ms. */
 const longestSearch = 10_000;
 /** The reason of a round that `close` ends; the iteration returns instead of throwing it. */
 const closed = new Error("closed");
@@ -250,7 +251,12 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
           this.#tellPlace(update.position);
           if (update.closed) {
             // What a stream has only written, no one has seen; of a stream the response has a name.
-            if (this.#response) void this.#acknowledge(update.position, true);
+            // Tried once, and not waited for: a server that cannot be told keeps the runner for as long as it would anyway.
+            if (this.#response) {
+              const signal = AbortSignal.timeout?.(longestSearch); // older browsers have none
+              const url = `${this.#url}/ack${queryOf({ offset: update.position, closed: true })}`;
+              request(url, this.#client, { method: "POST", keepalive: true, signal }).catch(noop);
+            }
             return;
           }
         }
@@ -380,15 +386,14 @@ export class RunnerFollower<T = unknown> implements AsyncIterable<T> {
   /**
    * Acknowledges everything before a position. If that fails for any reason, the connection is replaced: its opening offset acknowledges
    * the same. Never rejects.
-   * @param closed the end was seen there
    * @returns false if it has failed
    */
-  async #acknowledge(position: number, closed?: true): Promise<boolean> {
-    const round = this.#round; // its end cancels the request, but not the one that tells of the end
+  async #acknowledge(position: number): Promise<boolean> {
+    const round = this.#round; // its end cancels the request
     try {
       this.#tellPlace(position);
-      const url = `${this.#url}/ack${queryOf({ offset: position, response: this.#response, closed })}`;
-      await request(url, this.#client, { method: "POST", signal: closed ? this.#options.signal : round.signal });
+      const url = `${this.#url}/ack${queryOf({ offset: position, response: this.#response })}`;
+      await request(url, this.#client, { method: "POST", signal: round.signal });
       return true;
     } catch (cause) {
       round.abort(temporary("Connection failed", { cause }));

@@ -46,6 +46,6 @@ export async function readWaiting(
   const read = runner.read({ start, min, max, mode: "bounded", json: limits });
   const slice = isPending(read) ? await settledWithin(read, endings, timeout) : read;
   if (handover.aborted) throw handover.reason; // it may have moved after the read was settled
-  if (slice.closed && start !== "tail") runner.endSeen();
+  if (slice.closed && (start !== "tail" || slice.position > slice.start)) runner.endSeen();
   return slice;
 }

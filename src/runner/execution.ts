@@ -11,6 +11,10 @@ type Cancellable = Pick<PendingRead<unknown>, "cancel">;
 export interface ExecutionOwner {
   /** Makes the context that the work receives when it starts. Called for every try. */
   makeContext(): RunnerContext;
+  /** The work has stopped and its source is closed, however late. Called once. */
+  onStopped(): void;
+  /** A start has failed; the next one may succeed. */
+  onStartFailed(): void;
   /** The work or a clean-up step has failed after the clean-up was over. Called for each error. */
   onFailedLate(error: unknown): void;
   /** The work has ended (or its closing timed out), and the holds are released. Called once. */
@@ -64,6 +68,7 @@ export class Execution {
     this.#cleanupTimeout = cleanupTimeout;
     void producer.closed.then((summary) => {
       this.#isClosed = true;
+      this.#owner.onStopped();
       this.#close(summary);
     });
   }
@@ -118,6 +123,7 @@ export class Execution {
       this.#endStart();
     } catch (error) {
       for (const read of this.#endStart()) read.cancel(error);
+      this.#owner.onStartFailed();
       throw error;
     }
   }

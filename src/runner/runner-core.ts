@@ -3,6 +3,7 @@ import type { CleanupSummary } from "../base/dispose.js";
 import { ActiveSessionError } from "../base/error.js";
 import type { Lease } from "../base/lease.js";
 import type { AbortResult, ItemTally, LogState, PendingRead, ReadRequest, Slice } from "../log/result-log.js";
+import { cuts } from "../log/status.js";
 import type { AbortReason, FinalStatus, RunnerStatus } from "../protocol/types.js";
 import { type Acknowledgement, type AcknowledgementCallback, Acknowledgements } from "./acknowledgements.js";
 import { contextOf } from "./context.js";
@@ -221,7 +222,7 @@ export abstract class RunnerCore<R = unknown> extends ToldRunner<R> implements R
   #onAborted(result: AbortResult, isFirst: boolean): AbortResult {
     const { hasEffect, state } = result;
     if (hasEffect) {
-      if (isFinal(state)) this.endSeen(); // it was asked for
+      if (state.abortReason !== undefined && cuts(state.abortReason)) this.endSeen(); // it was asked for
       this.#tellEnd(state);
       if (!this.#execution.signal.aborted) this.#execution.signal.abort(this.#abortError(state.abortReason));
       this.#execution.stop();
@@ -245,9 +246,15 @@ export abstract class RunnerCore<R = unknown> extends ToldRunner<R> implements R
   /** Aborts the runner, with the reason `signal`, when `signal` aborts or if it has aborted already. */
   follow(signal: AbortSignal | undefined): void {
     if (!signal) return;
-    const abort = () => void this.abortFor("signal", signal.reason);
-    if (signal.aborted) abort();
-    else this.#offSignal = onSharedAbort(signal, abort);
+    const abort = async () => {
+      try {
+        await this.abortFor("signal", signal.reason);
+      } catch {
+        await this.dispose("signal"); // its log refuses the abort
+      }
+    };
+    if (signal.aborted) void abort();
+    else this.#offSignal = onSharedAbort(signal, () => void abort());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -260,7 +267,7 @@ export abstract class RunnerCore<R = unknown> extends ToldRunner<R> implements R
       const released = this.#execution.released.promise;
       this.#disposal = released; // before any code of the application runs
       const aborting = this.abortFor(reason);
-      if (aborting instanceof Promise) this.#disposal = this.#discardAfter(aborting).then(() => released);
+      if (aborting instanceof Promise) this.#disposal = this.#discardAfter(aborting, reason).then(() => released);
       else this.#discard();
       this.parts.owner.removed(this, this.#disposal);
       this.#removal.abort(undefined);
@@ -269,11 +276,14 @@ export abstract class RunnerCore<R = unknown> extends ToldRunner<R> implements R
   }
 
   /** A log that refuses the abort is given up, too. */
-  async #discardAfter(aborting: Promise<AbortResult>): Promise<void> {
+  async #discardAfter(aborting: Promise<AbortResult>, reason: AbortReason): Promise<void> {
     try {
       await aborting;
     } catch (error) {
       this.onLateError(error);
+      const aborted = this.#abortError(reason);
+      this.#execution.signal.abort(aborted);
+      this.#finalSignal.abort(aborted);
     }
     this.#discard();
   }
@@ -314,6 +324,12 @@ export abstract class RunnerCore<R = unknown> extends ToldRunner<R> implements R
     this.#execution.stop();
   }
 
+  /** Tells the owner of an end that came before the runner was there. */
+  catchUp(): void {
+    const { outcome } = this.log.current;
+    if (outcome) this.onEnded(outcome);
+  }
+
   /** The work has ended; its results can be read. */
   onEnded(outcome: FinalStatus): void {
     this.parts.owner.workEnded(this, outcome);
@@ -342,6 +358,16 @@ export abstract class RunnerCore<R = unknown> extends ToldRunner<R> implements R
   /** See {@link ProducerEvents}. */
   onLateError(error: unknown): void {
     this.#execution.onLateError(error);
+  }
+
+  /** See {@link RunnerObserver.workStopped}. */
+  onStopped(): void {
+    this.parts.owner.workStopped();
+  }
+
+  /** See {@link RunnerObserver.startFailed}. */
+  onStartFailed(): void {
+    this.parts.owner.startFailed(this);
   }
 
   /** See {@link RunnerObserver.failedLate}. */

@@ -13,6 +13,10 @@ export interface RunnerObserver {
   started(runner: Runner): void;
   /** The work has ended, by itself or aborted; its results can be read. Only the first call counts. */
   workEnded(runner: Runner, outcome: FinalStatus): void;
+  /** The work has stopped and its source is closed, however late. Called once. */
+  workStopped(): void;
+  /** A start has failed, and may be tried again. */
+  startFailed(runner: Runner): void;
   /** The user has seen the end: it was in the answer to a read, was acknowledged, or was asked for. Idempotent. */
   endSeen(runner: Runner): void;
   /** The work has been aborted, or its status has become final. Called once; `state.status` is how it has ended. */

@@ -8,7 +8,7 @@ export interface ActiveSessionsStats {
   readonly groups: number;
   /** Runners of live sessions, ended ones included. */
   readonly runners: number;
-  /** Those whose work has not ended. */
+  /** Work that has not stopped, also of runners that were aborted or removed. */
   readonly running: number;
   /** Those whose work has ended, and no one has seen it. */
   readonly unseen: number;

@@ -22,7 +22,7 @@ export class Admission {
   /** Runners of all sessions that nothing holds: candidates to remove when a limit is reached. */
   readonly unusedRunners = new UnusedRunners();
   /** Runners and open reads of all sessions. */
-  readonly tally: Tally = { runners: 0, running: 0, unseen: 0, openReads: 0 };
+  readonly tally: Tally = { runners: 0, running: 0, working: 0, unseen: 0, openReads: 0 };
   /** Items kept by runners of confirmed sessions. */
   readonly items = new ItemTally();
   /** Items kept by runners of unconfirmed sessions; calls back above its limit. */
@@ -146,34 +146,50 @@ export class Admission {
    */
   admitRunner(session: SessionCore): void {
     const { runners, runnersPerClient, running, runningPerClient, retainedItems } = this.#limits;
-    if (!session.isConfirmed) this.#admitUnconfirmedRunner(session);
     // Fast path: one client cannot have more runners than the process, so below both limits there is nothing to count.
     const areFew = this.tally.runners < Math.min(runners, runnersPerClient);
     const workIsLittle = this.tally.running < Math.min(running, runningPerClient);
-    if (areFew && workIsLittle && this.itemCount < retainedItems) return;
+    if (!areFew || !workIsLittle || this.itemCount >= retainedItems) this.#makeRoomForRunner(session);
+    if (!session.isConfirmed) this.#admitUnconfirmedRunner(session);
+  }
+
+  /** The slow path of {@link admitRunner}. What may refuse comes first: nothing is to be removed for a runner that there will not be. */
+  #makeRoomForRunner(session: SessionCore): void {
     const admit = this.#admission("create a runner", session);
     const ofClient = () => this.#registry.of(session.identity);
-    const { unusedRunners: unused } = this;
-    const countOf = (name: "runnerCount" | "workingCount") => () => ofClient().reduce((sum, one) => sum + one[name], 0);
-    admit("runningPerClient", countOf("workingCount"), () => abortWork(idlestOf(ofClient(), "working")));
-    admit(
-      "running",
-      () => this.tally.running,
-      () => abortWork(unused.working.oldest(any)),
-    );
-    const removeEnded = () => remove(idlestOf(ofClient(), "seen") ?? idlestOf(ofClient(), "ended"));
-    admit("runnersPerClient", countOf("runnerCount"), () => remove(idlestOf(ofClient(), "working")), removeEnded);
-    admit(
-      "runners",
-      () => this.tally.runners,
-      () => remove(unused.working.oldest(any)),
-      () => remove(unused.oldestEnded(any)),
-    );
-    const holdsItems = ({ runner: { kind, retained } }: RunnerEntry) => kind === "sequence" && retained > 0;
+    const total = (count: (one: SessionCore) => number) => ofClient().reduce((sum, one) => sum + count(one), 0);
+    const { unusedRunners: unused, tally } = this;
+    const holdsItems = (entry: RunnerEntry) =>
+      entry.isExpendable && entry.runner.kind === "sequence" && entry.runner.retained > 0;
     admit(
       "retainedItems",
       () => this.itemCount,
       () => remove(unused.oldestEnded(holdsItems) ?? unused.working.oldest(holdsItems)),
+    );
+    // Work that is aborted to make room counts no more, although it may take a moment to stop.
+    const counted = this.#limits.whenReached === "end-idle" ? "working" : "running";
+    admit(
+      "runningPerClient",
+      () => total((one) => one.countWork(counted)),
+      () => abortWork(idlestOf(ofClient(), "working")),
+    );
+    admit(
+      "running",
+      () => tally[counted],
+      () => abortWork(unused.working.oldest(expendable)),
+    );
+    const removeEnded = () => remove(idlestOf(ofClient(), "seen") ?? idlestOf(ofClient(), "ended"));
+    admit(
+      "runnersPerClient",
+      () => total(({ runnerCount }) => runnerCount),
+      () => remove(idlestOf(ofClient(), "working")),
+      removeEnded,
+    );
+    admit(
+      "runners",
+      () => tally.runners,
+      () => remove(unused.working.oldest(expendable)),
+      () => remove(unused.oldestEnded(expendable)),
     );
   }
 
@@ -256,14 +272,14 @@ function endIdlest(sessions: Iterable<SessionCore>): boolean {
 /** A limit with a number. */
 type LimitName = keyof Omit<Limits, "whenReached">;
 
-const any = () => true;
+const expendable = ({ isExpendable }: RunnerEntry) => isExpendable;
 
 /**
  * The least recently used runner without a hold of some sessions, among those in this stage. Linear, which is fine for the runners of one client.
  */
 function idlestOf(sessions: readonly SessionCore[], wanted: RunnerStage): RunnerEntry | undefined {
   const entries = sessions.flatMap((session) => [...session.runnerEntries()]);
-  return leastOf(entries, ({ holders, stage, usedAt }) => (holders === 0 && stage === wanted ? usedAt : undefined));
+  return leastOf(entries, ({ isExpendable, stage, usedAt }) => (isExpendable && stage === wanted ? usedAt : undefined));
 }
 
 /** Removes a runner; its work is aborted. @returns false without one */

@@ -83,6 +83,7 @@ export class RunnerCreations {
     this.#pending.add(over);
     let summary = nothingToReport;
     let runner: R | undefined;
+    this.#owner.hold(); // a creation is a use; what makes room for it must not end its session
     try {
       const holds = takeHolds(options, taken); // first: from here on a failure releases them
       this.#owner.checkAvailable(action);
@@ -90,7 +91,7 @@ export class RunnerCreations {
       const { data, label, aheadLimit, retain } = choices;
       // Awaited only if it is asynchronous: otherwise the runner is made before the call returns.
       const checking = check?.();
-      if (checking instanceof Promise) await this.#pinned(checking);
+      if (checking instanceof Promise) await abortable(checking, this.#owner.signal);
       this.#owner.checkAvailable(action);
       this.#owner.admitRunner();
       const { itemsPerRunner: mostItems } = this.#host.settings.limits;
@@ -109,6 +110,7 @@ export class RunnerCreations {
       runner = make(this.#runners, settings);
       // Without an `await` since `admitRunner`: the limits just checked still hold.
       this.#runners.add(runner, order, choices);
+      runner.catchUp(); // a custom producer may have ended at once
       this.#owner.checkAvailable(action); // making room, `make` or a listener may have ended the session
       await this.#launch(runner, choices);
       this.#owner.checkAvailable(action);
@@ -122,6 +124,7 @@ export class RunnerCreations {
       this.#host.events.emit("runner.creation-failed", () => ({ session: id, generation, error }), isTrouble);
       throw error;
     } finally {
+      this.#owner.release(performance.now());
       this.#pending.delete(over);
       over.resolve(summary);
     }
@@ -141,16 +144,6 @@ export class RunnerCreations {
       if (saving !== undefined) await saving;
     } finally {
       this.#runners.letGo(runner);
-    }
-  }
-
-  /** Waits for application code, at most until the session ends. The session does not idle out meanwhile. */
-  async #pinned<R>(promise: Promise<R>): Promise<R> {
-    this.#owner.hold();
-    try {
-      return await abortable(promise, this.#owner.signal);
-    } finally {
-      this.#owner.release(performance.now());
     }
   }
 

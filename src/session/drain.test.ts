@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, test, vi } from "vitest";
 import { openHost, PushSource, turns } from "../../test/support/control.js";
 import { inside } from "../../test/support/inside.js";
 import { wireRequest } from "../../test/support/wire.js";
+import { createDeferred } from "../base/async.js";
 import { createRunnerHandler } from "../http/router.js";
 import type { CloseSummary } from "./active-sessions.js";
 
@@ -147,6 +148,66 @@ describe("in the second phase of a drain", () => {
     expect((await ask("ack", "offset=1&closed=true")).status).toBe(204);
     await turns();
     expect(closed.summary?.interrupted).toBe(0);
+  });
+});
+
+describe("what runs while a drain begins", () => {
+  test("a first-read start that fails in it is not tried again: the drain does not wait for it", async () => {
+    const host = openHost();
+    const session = await host.get("ann");
+    const opening = createDeferred<number[]>();
+    const runner = await session.createSequenceRunner(() => opening.promise, { start: "on-first-read" });
+    const read = runner.getRequired();
+    const failed = expect(read).rejects.toMatchObject({ code: "RUNNER_START_FAILED" });
+    await turns();
+    const closed = watch(host.close({ finish: 100_000 }));
+    await turns();
+    expect(closed.summary).toBeUndefined();
+    opening.reject(new Error("no source"));
+    await failed;
+    await turns();
+    expect([closed.summary?.interrupted, (await runner.state()).abortReason]).toEqual([0, "shutdown"]);
+  });
+
+  test("code that closes the host while room is made: nothing is created any more", async () => {
+    const host = openHost({ limits: { sessions: 1, whenReached: "end-idle" } });
+    const first = await host.get("ann");
+    const closing: Promise<unknown>[] = [];
+    first.signal.addEventListener("abort", () => void closing.push(host.close()));
+    await expect(host.get("ben")).rejects.toMatchObject({ code: "HOST_CLOSED" });
+    await Promise.all(closing);
+    expect(host.stats().sessions).toBe(0);
+  });
+
+  test("code that closes the host while room is made for a runner, likewise", async () => {
+    const host = openHost({ limits: { runnersPerClient: 1 } });
+    const session = await host.get("ann");
+    const old = await session.createSequenceRunner([1]);
+    await pass(100);
+    const closing: { summary?: CloseSummary }[] = [];
+    old.signal.addEventListener("abort", () => void closing.push(watch(host.close({ finish: 300_000 }))));
+    const creation = session.createSequenceRunner([2], { start: "on-first-read" });
+    await expect(creation).rejects.toMatchObject({ code: "HOST_CLOSED" });
+    await turns();
+    expect(closing.map(({ summary }) => summary?.interrupted)).toEqual([0]);
+  });
+});
+
+describe("the last phase", () => {
+  test("has its own time and no more, however early it begins", async () => {
+    const host = openHost({ cleanupTimeout: Number.POSITIVE_INFINITY });
+    const session = await host.get("ann");
+    const gate = createDeferred();
+    session.own(() => gate.promise);
+    const closed = watch(host.close({ grace: 10, finish: 300_000, timeout: 1000 }));
+    await pass(10);
+    expect(session.isAvailable).toBe(false);
+    await pass(999);
+    expect(closed.summary).toBeUndefined();
+    await pass(1);
+    expect(closed.summary?.unfinished).toEqual([session.id]);
+    gate.resolve();
+    await turns();
   });
 });
 

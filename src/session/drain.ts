@@ -26,6 +26,12 @@ export function resolveDrain(options: DrainOptions = {}): DrainTimes {
   return { grace, finish, timeout };
 }
 
+interface Deadlines {
+  readonly grace: number;
+  readonly finish: number;
+  readonly end: number;
+}
+
 /**
  * The time that a drain may take.
  *
@@ -34,24 +40,38 @@ export function resolveDrain(options: DrainOptions = {}): DrainTimes {
  * A phase is over when its time is up, or earlier when there is nothing left to wait for. A later call can only shorten it.
  */
 export class Drain {
+  /** The least that was allowed for each phase, in ms. */
+  #times: DrainTimes;
   /** When each phase is over at the latest; monotonic clock, ms. */
-  #until: { readonly grace: number; readonly finish: number; readonly end: number };
+  #until: Deadlines;
   /** Makes the present wait look again. */
   #wake: () => void = noop;
 
   constructor(times: DrainTimes) {
+    this.#times = times;
     this.#until = deadlinesOf(times);
+  }
+
+  /** A phase begins, perhaps early: it may take its own time, and no more. */
+  begin(phase: "finish" | "end"): void {
+    const { finish, timeout } = this.#times;
+    this.#limit(deadlinesOf({ grace: 0, finish: phase === "finish" ? finish : 0, timeout }));
   }
 
   /** Another call to close: what it allows counts from now on, where that is less. */
   shorten(times: DrainTimes): void {
-    const [before, now] = [this.#until, deadlinesOf(times)];
-    this.#until = {
-      grace: Math.min(before.grace, now.grace),
-      finish: Math.min(before.finish, now.finish),
-      end: Math.min(before.end, now.end),
+    this.#times = {
+      grace: Math.min(this.#times.grace, times.grace),
+      finish: Math.min(this.#times.finish, times.finish),
+      timeout: Math.min(this.#times.timeout, times.timeout),
     };
+    this.#limit(deadlinesOf(times));
     this.#wake();
+  }
+
+  #limit({ grace, finish, end }: Deadlines): void {
+    const { grace: first, finish: second, end: last } = this.#until;
+    this.#until = { grace: Math.min(grace, first), finish: Math.min(finish, second), end: Math.min(end, last) };
   }
 
   /** Something has ended, or was seen: the wait may be over. */
@@ -79,7 +99,7 @@ export class Drain {
   }
 }
 
-function deadlinesOf({ grace, finish, timeout }: DrainTimes) {
+function deadlinesOf({ grace, finish, timeout }: DrainTimes): Deadlines {
   const now = performance.now();
   return { grace: now + grace, finish: now + grace + finish, end: now + grace + finish + timeout };
 }

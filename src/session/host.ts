@@ -98,8 +98,12 @@ export class Host<Services = unknown> extends ActiveSessions<Services> {
       admitRunner: (session) => {
         this.#checkOpen("create a runner");
         admission.admitRunner(session);
+        this.#checkOpen("create a runner"); // making room may have run code that closes the host
       },
       settled: () => this.#drain?.check(),
+      startFailed: (runner) => {
+        if (this.#isClosed) void runner.dispose("shutdown");
+      },
       admitRead: (session) => admission.admitRead(session),
       groupOf: (identity) => groups.of(identity),
       forget: (session) => this.#forget(session),
@@ -121,8 +125,8 @@ export class Host<Services = unknown> extends ActiveSessions<Services> {
 
   stats(): ActiveSessionsStats {
     const { size: sessions, clients: groups } = this.#registry;
-    const { tally, itemCount: items } = this.#admission;
-    return { sessions, groups, ...tally, items };
+    const { runners, running, unseen, openReads } = this.#admission.tally;
+    return { sessions, groups, runners, running, unseen, openReads, items: this.#admission.itemCount };
   }
 
   close(options?: DrainOptions): Promise<CloseSummary> {
@@ -144,15 +148,18 @@ export class Host<Services = unknown> extends ActiveSessions<Services> {
 
   /** The phases of {@link close}. One that has no time is passed without a wait. Never rejects. */
   async #close(drain: Drain): Promise<CloseSummary> {
-    const isSettled = () => this.#admission.tally.running === 0 && this.#admission.tally.unseen === 0;
+    const { tally } = this.#admission;
+    const isSettled = () => tally.working === 0 && tally.unseen === 0;
     if (!drain.isOver("grace", () => false)) await drain.wait("grace", () => false);
+    drain.begin("finish");
     this.#isClosed = true;
     this.#events.emit("host.closing", () => ({ sessions: this.#registry.size + this.#ending.size }));
     if (!drain.isOver("finish", isSettled)) {
       this.#abortUnbegun();
       await drain.wait("finish", isSettled);
     }
-    const interrupted = this.#admission.tally.running;
+    drain.begin("end");
+    const interrupted = tally.working;
     const sessions = new Set([...this.#ending, ...this.#registry.all()]);
     const summary = await endAll(sessions, () => this.#groups.all(), drain);
     this.#lifetime.cancel();
@@ -235,6 +242,7 @@ export class Host<Services = unknown> extends ActiveSessions<Services> {
     const latest = this.#lastGeneration;
     this.#admission.admitSession(identity, suffix);
     if (isGuest) this.#admission.admitUnconfirmed();
+    this.#checkOpen("create a session"); // as above
     if (this.#lastGeneration !== latest) {
       const made = this.#registry.get(identity, suffix);
       if (made) return made as Session<Services>;

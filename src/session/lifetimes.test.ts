@@ -4,6 +4,7 @@ import { openHost, PushSource, turns } from "../../test/support/control.js";
 import { inside } from "../../test/support/inside.js";
 import type { Runner } from "../runner/runner.js";
 import type { ActiveSession } from "./active-session.js";
+import { defineSequenceRunner } from "./define.js";
 import { tagIdentity } from "./identity.js";
 import type { ActiveSessionsOptions } from "./options.js";
 
@@ -216,6 +217,7 @@ describe("where there are too many runners, ended ones make room:", () => {
     await pass(1);
     const seen = await session.createSequenceRunner([1]);
     await seen.getRequired();
+    await pass(100);
     const there = async () => [
       await isThere(session, working),
       await isThere(session, unread),
@@ -255,6 +257,7 @@ describe("where there are too many runners, ended ones make room:", () => {
     const unread = await session.createSequenceRunner([1]);
     const seen = await ben.createSequenceRunner([1]);
     await seen.getRequired();
+    await pass(100);
     await session.createSequenceRunner(new PushSource<number>());
     expect([await isThere(session, unread), await isThere(ben, seen)]).toEqual([true, false]);
     await ben.createSequenceRunner(new PushSource<number>());
@@ -266,8 +269,50 @@ describe("where there are too many runners, ended ones make room:", () => {
     const host = openHost({ limits: { unconfirmedRunners: 1 } });
     const session = inside(host).obtain(tagIdentity("cookie", "new"), undefined);
     await session.createSequenceRunner([1]);
+    await pass(100);
     await session.createSequenceRunner(new PushSource<number>());
     await expect(session.createSequenceRunner([])).rejects.toMatchObject({ code: "CLIENT_LIMIT_REACHED" });
+  });
+
+  test("not one that is new: its creator is about to read it, for a tenth of a second, or until then", async () => {
+    const { session } = await open({ limits: { runnersPerClient: 1 } });
+    const runner = await session.createSequenceRunner([1]);
+    await pass(99);
+    await expect(session.createSequenceRunner([])).rejects.toMatchObject({ code: "CLIENT_LIMIT_REACHED" });
+    await pass(1);
+    const next = await session.createSequenceRunner([1]);
+    expect(await isThere(session, runner)).toBe(false);
+    await next.getRequired();
+    await expect(session.createSequenceRunner([])).resolves.toBeDefined();
+  });
+
+  test("also for a session whose time is up: the creation is a use of it", async () => {
+    const { session } = await open({ idleTimeout: minute, limits: { runnersPerClient: 1 } });
+    await session.createSequenceRunner([1]);
+    await pass(2 * minute);
+    await expect(session.createSequenceRunner([2])).resolves.toBeDefined();
+    expect(session.isAvailable).toBe(true);
+  });
+
+  test("only if the new one comes to be: what refuses it is checked first", async () => {
+    const { host, session } = await open({ limits: { runnersPerClient: 1, retainedItems: 4 } });
+    const unread = await session.createProcessRunner(async () => 1);
+    await (await host.get("ben")).createSequenceRunner([1, 2, 3, 4, 5]);
+    await pass(100);
+    await expect(session.createSequenceRunner([1])).rejects.toMatchObject({ code: "SERVER_LIMIT_REACHED" });
+    expect(await isThere(session, unread)).toBe(true);
+  });
+
+  test("unused work that was aborted stays longer than work that its user has stopped", async () => {
+    const { host, session } = await open({ limits: { runnersPerClient: 2 }, runnerIdleTimeout: minute });
+    const idle = await session.createSequenceRunner(new PushSource<number>());
+    await pass(minute);
+    expect([idle.phase, host.stats().unseen]).toEqual(["aborted", 1]);
+    const stopped = await session.createSequenceRunner(new PushSource<number>());
+    await stopped.abort();
+    await pass(100);
+    await session.createSequenceRunner([]);
+    expect([await isThere(session, idle), await isThere(session, stopped)]).toEqual([true, false]);
   });
 });
 
@@ -283,6 +328,7 @@ describe("a limit of work that runs", () => {
     await expect(work(session)).rejects.toMatchObject({ code: "CLIENT_LIMIT_REACHED", status: 429 });
     await expect(work(await host.get("ben"))).resolves.toBeDefined();
     await first.abort();
+    await first.cleanup;
     await expect(work(session)).resolves.toBeDefined();
     expect(host.stats()).toMatchObject({ runners: 5, running: 3 });
   });
@@ -292,6 +338,7 @@ describe("a limit of work that runs", () => {
     const runner = await work(session);
     await expect(work(await host.get("ben"))).rejects.toMatchObject({ code: "SERVER_LIMIT_REACHED" });
     await inside(runner).dispose("stopped");
+    await turns();
     expect(host.stats().running).toBe(0);
     await expect(work(await host.get("ben"))).resolves.toBeDefined();
   });
@@ -303,7 +350,7 @@ describe("a limit of work that runs", () => {
       const source = new PushSource<number>();
       const first = await session.createSequenceRunner(source);
       source.push(1);
-      await pass(1);
+      await pass(100);
       const second = await work(session);
       await work(session);
       expect([first.phase, second.phase]).toEqual(["aborted", "running"]);
@@ -311,4 +358,60 @@ describe("a limit of work that runs", () => {
       expect((await first.state()).abortReason).toBe("idle");
     },
   );
+
+  test("counts work that was aborted until it has stopped; also when its runner has been removed", async () => {
+    const { host, session } = await open({ limits: { running: 1, runningPerClient: 1 } });
+    const stop: (() => void)[] = [];
+    const stubborn = () => session.createProcessRunner(() => new Promise<void>((resolve) => stop.push(resolve)));
+    const first = await stubborn();
+    await first.abort();
+    await expect(stubborn()).rejects.toMatchObject({ code: "CLIENT_LIMIT_REACHED" });
+    void inside(first).dispose("stopped");
+    expect(host.stats()).toMatchObject({ runners: 0, running: 1 });
+    await expect(stubborn()).rejects.toMatchObject({ code: "CLIENT_LIMIT_REACHED" });
+    stop[0]!();
+    await turns();
+    await expect(stubborn()).resolves.toBeDefined();
+    stop[1]!();
+    await turns();
+    expect(host.stats()).toMatchObject({ runners: 1, running: 0 });
+    await pass(10_000); // the first one's clean-up is given up
+  });
+
+  test("aborts nothing for a creation that is then refused", async () => {
+    const limits = { running: 2, retainedItems: 4, whenReached: "end-idle" } as const;
+    const { session } = await open({ limits });
+    const other = await work(session);
+    const source = new PushSource<number>();
+    const busy = await session.createSequenceRunner(source);
+    source.push(1, 2, 3, 4, 5);
+    const reading = busy.getRequired({ advance: 10, start: 0 });
+    await pass(100);
+    await expect(work(session)).rejects.toMatchObject({ code: "SERVER_LIMIT_REACHED" });
+    expect(other.phase).toBe("running");
+    source.end();
+    await reading;
+  });
+
+  test("does not count a producer that has ended its log at once", async () => {
+    const { host, session } = await open({ limits: { runningPerClient: 1 } });
+    const done = { start: async () => {}, stop() {}, closed: Promise.resolve({ timedOut: false, errors: [] }) };
+    const onUnseen = vi.fn();
+    const atOnce = defineSequenceRunner<number, null>({
+      name: "at once",
+      onUnseen,
+      produce: (_, sink) => {
+        sink.start();
+        sink.append(1);
+        sink.end();
+        return done;
+      },
+    });
+    const runner = await session.createRunner(atOnce, null);
+    await turns();
+    expect([runner.phase, host.stats()]).toMatchObject(["completed", { running: 0, unseen: 1 }]);
+    await expect(work(session)).resolves.toBeDefined();
+    await pass(30_000);
+    expect(onUnseen).toHaveBeenCalledTimes(1);
+  });
 });

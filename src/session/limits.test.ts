@@ -209,7 +209,7 @@ describe("with end-idle", () => {
     const bob = await (await host.get("bob")).createSequenceRunner(never());
     const ann = await host.get("ann");
     const [first, second] = [await ann.createSequenceRunner(never()), await ann.createSequenceRunner(never())];
-    await vi.advanceTimersByTimeAsync(5);
+    await vi.advanceTimersByTimeAsync(100);
     await first.getAvailable();
     await ann.createSequenceRunner(never());
     expect(await ann.findRunner(second.key)).toBeUndefined();
@@ -221,10 +221,12 @@ describe("with end-idle", () => {
   });
 
   test("items: as many of the longest unused runners go as are needed, and none that keeps nothing", async () => {
+    vi.useFakeTimers();
     const host = open({ retainedItems: 10, whenReached });
     const session = await host.get("ann");
     const empty = await session.createSequenceRunner([]);
     const runners = [await keeping(session, 6), await keeping(session, 6)];
+    await vi.advanceTimersByTimeAsync(100);
     await session.createSequenceRunner([]);
     expect(host.stats().items).toBe(6);
     expect(await session.findRunner(empty.key)).toBe(empty);

@@ -13,7 +13,10 @@ export interface LimitOptions {
   readonly sessions?: number | undefined;
   /** Runners of the process, ended ones included. Those make room, whatever `whenReached` says. Default: no limit. */
   readonly runners?: number | undefined;
-  /** Runners of the process whose work has not ended; also those that wait for their first read. Default: no limit. */
+  /**
+   * Work of the process: that of runners that wait for their first read, too, and that of aborted and removed runners until it has stopped.
+   * With `end-idle` aborted work does not count. Default: no limit.
+   */
   readonly running?: number | undefined;
   /** Waiting reads, long-polls and SSE responses of the process. Default: no limit. */
   readonly openReads?: number | undefined;
@@ -26,7 +29,7 @@ export interface LimitOptions {
    * were read to their end, then others, in order of last use. Default: 200.
    */
   readonly runnersPerClient?: number | undefined;
-  /** Runners of one client whose work has not ended. Default: no other limit than `runnersPerClient`. */
+  /** Work of one client, counted as for `running`. Default: no other limit than `runnersPerClient`. */
   readonly runningPerClient?: number | undefined;
   /**
    * Waiting reads, long-polls and SSE responses of one client. Default: 256. A browser opens six per host over HTTP/1.1, about a
@@ -63,8 +66,10 @@ export type Limits = { readonly [K in keyof LimitOptions]-?: Exclude<LimitOption
 export interface Tally {
   /** Runners of all sessions, ended ones included. */
   runners: number;
-  /** Those whose work has not ended. */
+  /** Work that has not stopped, also of runners that were aborted or removed. */
   running: number;
+  /** Runners whose work has not ended. */
+  working: number;
   /** Those whose work has ended, and no one has seen it. */
   unseen: number;
   /** Waiting reads and open responses. */

@@ -14,6 +14,9 @@ export type RunnerStage = "working" | "ended" | "seen";
 /** In order. */
 export const stages: readonly RunnerStage[] = ["working", "ended", "seen"];
 
+/** So long a new runner is not made to make room, unless it was used, ms: its creator is about to read it. */
+const newFor = 100;
+
 /** A runner with its place in the idle list and in the host's list of unused runners. */
 export class RunnerEntry extends IdleEntry implements Recent<RunnerEntry> {
   /** Link maintained by {@link RecencyList}. */
@@ -28,6 +31,10 @@ export class RunnerEntry extends IdleEntry implements Recent<RunnerEntry> {
   usedAt = performance.now();
   /** Written by {@link RunnerTable.advance}. */
   stage: RunnerStage = "working";
+  /** True from the end of the creation on, which holds it. */
+  isReleased = false;
+  /** True until it is used for the first time after its creation. */
+  isUnused = true;
 
   /**
    * @param timeout present idle time-out, in ms; `Infinity`: none
@@ -43,5 +50,10 @@ export class RunnerEntry extends IdleEntry implements Recent<RunnerEntry> {
     public idle: IdleList<RunnerEntry>,
   ) {
     super();
+  }
+
+  /** True if it may be removed or aborted to make room: a new runner is left to its creator for a moment. */
+  get isExpendable(): boolean {
+    return this.holders === 0 && !(this.isUnused && performance.now() - this.usedAt < newFor);
   }
 }

@@ -107,7 +107,9 @@ export class RunnerTable {
   /** Keeps a runner from idling out until {@link release} has been called as often. Ignores a removed runner. */
   hold(runner: Runner): void {
     const entry = this.#entries.get(runner.number);
-    if (!entry || entry.holders++ > 0) return;
+    if (!entry) return;
+    if (entry.isReleased) entry.isUnused = false;
+    if (entry.holders++ > 0) return;
     entry.idle.remove(entry);
     this.#unused.remove(entry);
   }
@@ -120,6 +122,7 @@ export class RunnerTable {
     const entry = this.#entries.get(runner.number);
     if (!entry) return;
     entry.usedAt = now;
+    entry.isReleased = true;
     if (--entry.holders === 0) this.#wait(entry, now);
   }
 }

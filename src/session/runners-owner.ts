@@ -2,6 +2,7 @@
 import type { IdleLists } from "../base/idle-list.js";
 import type { LogFactory } from "../log/log-factory.js";
 import type { ItemTally } from "../log/result-log.js";
+import type { RunnerCore } from "../runner/runner-core.js";
 import type { Events } from "./events.js";
 import type { Tally } from "./limits.js";
 import type { HostSettings } from "./options.js";
@@ -20,6 +21,8 @@ export interface RunnersHost {
   readonly unusedRunners: UnusedRunners;
   /** Counts the runners and open reads of all sessions. */
   readonly tally: Tally;
+  /** A start has failed, and may be tried again, unless the host closes. */
+  startFailed(runner: RunnerCore): void;
   /** A runner has been removed, or its end was seen: a drain may be over. */
   settled(): void;
   /** Publishes events of runners and failed creations. */

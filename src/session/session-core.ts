@@ -147,9 +147,9 @@ export abstract class SessionCore<Services = unknown> extends IdleEntry implemen
     return this.#runners?.openReads ?? 0;
   }
 
-  /** Number of runners whose work has not ended. */
-  get workingCount(): number {
-    return this.#runners?.working ?? 0;
+  /** See {@link SessionRunners.working} and {@link SessionRunners.running}. */
+  countWork(which: "working" | "running"): number {
+    return this.#runners?.[which] ?? 0;
   }
 
   // --- identity and confirmation -----------------------------------------------------------------------------------

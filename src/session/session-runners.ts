@@ -34,6 +34,7 @@ export class SessionRunners implements CreatedRunners {
   /** Open reads of this session, for its client's limit. The host's tally counts them for the whole process. */
   #openReads = 0;
   #working = 0;
+  #running = 0;
   /** Created with the first end of work whose definition has `onUnseen`. */
   #unseen: UnseenEnds | undefined;
   #isFresh = true;
@@ -108,6 +109,11 @@ export class SessionRunners implements CreatedRunners {
     return this.#working;
   }
 
+  /** Number of runners whose work has not stopped, removed ones included. */
+  get running(): number {
+    return this.#running;
+  }
+
   /**
    * Creates a runner. See {@link RunnerCreations.create}.
    * @param options not validated yet
@@ -123,6 +129,8 @@ export class SessionRunners implements CreatedRunners {
     this.#table.add(runner, order, idleTimeout, finishedTimeout);
     this.#counts.runners++;
     this.#counts.running++;
+    this.#running++;
+    this.#counts.working++;
     this.#working++;
     this.#tell("runner.created", runner);
   }
@@ -292,8 +300,19 @@ export class SessionRunners implements CreatedRunners {
   }
 
   #hasEnded(): void {
-    this.#counts.running--;
+    this.#counts.working--;
     this.#working--;
+  }
+
+  /** The work has stopped, and its source is closed. */
+  workStopped(): void {
+    this.#counts.running--;
+    this.#running--;
+  }
+
+  /** While the host closes nothing begins again. */
+  startFailed(runner: RunnerCore): void {
+    this.#host.startFailed(runner);
   }
 
   /** Publishes `runner.started`. */

@@ -72,6 +72,16 @@ describe("onUnseen", () => {
       },
     ],
     ["a long-poll", ({ ask }) => ask("offset=1&live=long-poll")],
+    [
+      "a long-poll from now that has brought the last item",
+      async ({ ask, source }) => {
+        const poll = ask("offset=now&live=long-poll");
+        await turns();
+        source.push(2);
+        source.end();
+        await poll;
+      },
+    ],
     ["an acknowledgement", ({ ask }) => ask("offset=1&closed=true", { method: "POST", action: "ack" })],
     [
       "a browser's reconnect behind the end",
@@ -83,7 +93,7 @@ describe("onUnseen", () => {
   ])("is not called after %s", async (_, see) => {
     const parts = await open();
     parts.source.push(1);
-    parts.source.end();
+    if (!/^a long-poll from now/.test(_)) parts.source.end();
     await pass(1000);
     if (_ === "an acknowledgement") await readOverSse(parts);
     await see(parts);
