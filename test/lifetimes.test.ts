@@ -1,8 +1,10 @@
 /** How long sessions and runners live: idle time-outs that slide, a lifetime that does not, and what counts as use. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { createDeferred } from "../src/base/async.js";
 import type { Runner } from "../src/runner/runner.js";
 import type { ActiveSession } from "../src/session/active-session.js";
 import type { ActiveSessions } from "../src/session/active-sessions.js";
+import { defineSequenceRunner } from "../src/session/define.js";
 import type { ActiveSessionsOptions, RunnerOptions } from "../src/session/options.js";
 import { openHost, PushSource, turns } from "./support/control.js";
 import { inside } from "./support/inside.js";
@@ -464,21 +466,30 @@ describe("a pending read", () => {
 describe("a slow creation", () => {
   it("keeps its session, and its runner cannot idle out under it", async () => {
     const { session } = await openSession({ finishedTimeout: 10 * second, idleTimeout: 15 * second });
-    let open!: (items: number[]) => void;
-    const creation = session.createSequenceRunner<number>(
-      () =>
-        new Promise((resolve) => {
-          open = resolve;
-        }),
-    );
+    const checked = createDeferred<{ value: number }>();
+    const input = { "~standard": { version: 1 as const, vendor: "test", validate: () => checked.promise } };
+    const definition = defineSequenceRunner({ name: "checked", input, run: (n: number) => [n] });
+    const creation = session.createRunner(definition, 1);
     await pass(10 * minute);
     expect(session.isAvailable).toBe(true);
-    open([1]);
+    checked.resolve({ value: 1 });
     const runner = await creation;
     await turns();
     expect(runner.status).toBe("progressed");
     await expectEndAfter(10 * second, () => isThere(session, runner));
     await expectEndAfter(5 * second, () => session.isAvailable);
+  });
+});
+
+describe("a source that is slow to open", () => {
+  it("is work: unused, it is stopped after the idle time of its runner", async () => {
+    const { session } = await openSession({ runnerIdleTimeout: 10 * second });
+    const opened = createDeferred<number[]>();
+    const runner = await session.createSequenceRunner(() => opened.promise);
+    await expectEndAfter(10 * second, () => isThere(session, runner));
+    opened.resolve([1]);
+    await turns();
+    expect(await runner.getRequired()).toMatchObject({ result: [], status: "aborted" });
   });
 });
 

@@ -82,7 +82,8 @@ export interface StartedProducer extends Omit<Producer, "start"> {
 export interface Producer {
   /**
    * Starts the work. Resolves when it runs in the background, or was stopped meanwhile.
-   * @throws any error: the start fails with `RUNNER_START_FAILED`, and the next start of the runner calls this again
+   * @throws any error. Of a runner that starts with its first read the read fails with `RUNNER_START_FAILED`, and the next start calls this
+   *   again; of any other one the work has failed, and `stop` is called
    */
   start(context: RunnerContext): Promise<void>;
   /** Ends the work and closes its resources, started or not. Idempotent. Must not throw. */

@@ -80,8 +80,9 @@ export interface ActiveSession<Services = unknown> {
    * runner, or at once if the creation fails.
    * @param source an iterable, an async iterable, a `ReadableStream`, or a function that returns one
    * @param options see {@link RunnerOptions}; defaults come from the host
-   * @returns the runner, started unless `start` is `"on-first-read"`
-   * @throws `INVALID_SOURCE`, `INVALID_OPTION`, `SESSION_ENDED`, `RUNNER_START_FAILED` (`cause`: the error of the source),
+   * @returns the runner, started unless `start` is `"on-first-read"`. A source that is slow to open is opened behind it: reads wait for
+   *   that, and if it fails, the work has failed
+   * @throws `INVALID_SOURCE`, `INVALID_OPTION`, `SESSION_ENDED`, `RUNNER_START_FAILED` (`cause`: what the function of the source has thrown),
    *   `CLIENT_LIMIT_REACHED`, `SERVER_LIMIT_REACHED`, `IDENTITY_NOT_SAVED`
    * @example
    * const runner = await session.createSequenceRunner(async function* ({ signal }) {
