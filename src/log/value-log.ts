@@ -7,6 +7,8 @@ import { type ReadsOwner, targetOf, WaitingRead, WaitingReads } from "./waiting-
 
 /** The producer's side of a process log. Calls after the end are ignored. */
 export interface ProcessSink<T> {
+  /** True once the log has ended: nothing is recorded any more. */
+  readonly ended: boolean;
   /** The body is about to run. */
   start(): void;
   /**
@@ -83,6 +85,10 @@ export class ValueLog<T> implements ResultLog<T | undefined>, ReadsOwner<T | und
   /** A process never waits for its readers. */
   get paused(): boolean {
     return false;
+  }
+
+  get ended(): boolean {
+    return this.#life.ended;
   }
 
   /** Number of values kept: 1, or 0 before the first report. */

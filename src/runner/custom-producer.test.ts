@@ -43,6 +43,66 @@ describe.each([
   ["a sequence", sequence],
   ["a process", process],
 ])("a producer of %s", (_kind, open) => {
+  test("whose start throws refuses the creation", async () => {
+    const start = () => {
+      throw new Error("no");
+    };
+    const creation = open(() => ({ closed, start, stop: () => {} }));
+    await expect(creation).rejects.toMatchObject({ code: "RUNNER_START_FAILED", cause: { message: "no" } });
+  });
+
+  test("whose start rejects later has failed the work, is stopped, and gives back its holds in time", async () => {
+    vi.useFakeTimers();
+    const [released, stop] = [vi.fn(), vi.fn()];
+    const started = createDeferred();
+    let signal: AbortSignal | undefined;
+    const start = (context: RunnerContext) => {
+      signal = context.signal;
+      return started.promise;
+    };
+    const { runner } = await open(() => ({ closed: new Promise(() => {}), start, stop }), { holds: [released] });
+    const read = runner.getRequired();
+    const cause = new Error("no");
+    started.reject(cause);
+    expect(await read).toMatchObject({ status: "failed", error: { code: "RUNNER_FAILED", cause } });
+    expect([stop.mock.calls.length, signal?.reason]).toEqual([1, cause]);
+    await vi.advanceTimersByTimeAsync(100);
+    expect([await runner.cleanup, released.mock.calls.length]).toEqual([{ timedOut: true, errors: [] }, 1]);
+  });
+
+  test("whose start rejects after it has ended its log keeps its result, and is warned of or in the clean-up", async () => {
+    const started = createDeferred();
+    const over = createDeferred<CleanupSummary>();
+    const { runner } = await open((sink) => {
+      const start = () => {
+        step(sink);
+        if ("append" in sink) sink.end();
+        else sink.end(1);
+        return started.promise;
+      };
+      return { closed: over.promise, start, stop: () => {} };
+    });
+    const error = new Error("afterwards");
+    started.reject(error);
+    await turns();
+    over.resolve(clean);
+    expect((await runner.getRequired({ advance: 9 })).status).toBe("completed");
+    expect((await runner.cleanup).errors).toEqual([error]);
+  });
+
+  test("runs from its creation on, however long its start takes", async () => {
+    const started = createDeferred();
+    const { runner } = await open((sink) => {
+      const start = () => {
+        step(sink);
+        return started.promise;
+      };
+      return { closed, start, stop: () => {} };
+    });
+    expect([runner.phase, (await runner.getRequired({ advance: 1 })).status]).toEqual(["running", "stalled"]);
+    started.resolve();
+  });
+
   test("whose stop throws and which is never closed has its error beside the time-out", async () => {
     vi.useFakeTimers();
     const error = new Error("stop");

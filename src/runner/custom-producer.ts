@@ -20,12 +20,12 @@ export function isProduced<Source, Sink>(value: Source | Produced<Sink>): value 
 /**
  * Adapts a producer written by the application, and keeps its mistakes away from the runner:
  *
- * - An error of `start` is a failed start, which may be tried again, or else has failed the work, and the producer is stopped. A `start` that returns has started, even if it never called
+ * - An error of `start` is a failed start, which may be tried again; where it may not, a late one has failed the work. A `start` that returns has started, even if it never called
  *   `start` of its log.
  * - Errors of `stop`, of a `start` that is still pending when `stop` is called, and of `closed` are errors of the clean-up.
  * - Log calls after `stop` have no effect: the log has ended by then.
  */
-export class CustomProducer<Sink extends { start(): void; fail(cause: unknown): void }> implements StartedProducer {
+export class CustomProducer<Sink extends CustomSink> implements StartedProducer {
   /** Never rejects: a rejection of the application's `closed` becomes an error of the summary. */
   readonly closed: Promise<CleanupSummary>;
   /** The log, which has to know that the work has started, or could not be. */
@@ -56,22 +56,30 @@ export class CustomProducer<Sink extends { start(): void; fail(cause: unknown): 
     );
   }
 
-  /** Starts the application's producer. @throws (rejects with) `RUNNER_START_FAILED`, `INVALID_SOURCE` */
-  async start(context: RunnerContext, once: boolean): Promise<void> {
-    await Promise.race([this.#start(context, once), this.#stopping.promise]);
+  /** Starts the application's producer. @throws (or rejects with) `RUNNER_START_FAILED`, `INVALID_SOURCE` */
+  start(context: RunnerContext, once: boolean): Promise<void> {
+    let starting: unknown;
+    try {
+      starting = this.#producer.start(context);
+    } catch (cause) {
+      throw startFailed(cause);
+    }
+    if (once) this.#sink.start(); // it runs from here on, however long its start takes
+    return Promise.race([this.#started(starting, once), this.#stopping.promise]);
   }
 
   /** Continues after a stop without being awaited; an error is then a late one, unless it only reports the abort. */
-  async #start(context: RunnerContext, once: boolean): Promise<void> {
+  async #started(starting: unknown, once: boolean): Promise<void> {
     try {
-      await this.#producer.start(context);
+      await starting;
       this.#sink.start(); // idempotent; a producer that never called it would be started again by every read
     } catch (cause) {
       if (this.#isStopped) this.#events.onErrorAfterStop(cause);
       else if (!once) throw startFailed(cause);
+      else if (this.#sink.ended) this.#events.onLateError(cause);
       else {
         this.#sink.fail(cause);
-        this.stop();
+        this.#events.onBroken(cause);
       }
     }
   }
@@ -87,6 +95,13 @@ export class CustomProducer<Sink extends { start(): void; fail(cause: unknown): 
       this.#events.onLateError(error);
     }
   }
+}
+
+/** What of a log is used here. */
+interface CustomSink {
+  readonly ended: boolean;
+  start(): void;
+  fail(cause: unknown): void;
 }
 
 /** A rough check, enough for merging: `timedOut` is read as a truth value. */

@@ -33,6 +33,8 @@ export function checkEstimate(action: string, what: string, estimate: unknown): 
 export interface ProducerEvents {
   /** The work has thrown after it was stopped, however late that is. An error that only reports the stop is ignored. */
   onErrorAfterStop(error: unknown): void;
+  /** The start of the work has failed after the creation: the work has failed, and must be stopped. */
+  onBroken(cause: unknown): void;
   /** A clean-up step of the work has failed after its time was up. */
   onLateError(error: unknown): void;
 }

@@ -36,6 +36,7 @@ export abstract class RunnerCore<R = unknown> extends ToldRunner<R> implements R
   #abortCause: unknown = none;
   /** True once the owner has been told of the end. */
   #isEndTold = false;
+  #isStopTold = false;
   /** The result of every further abort, once the status is final. */
   #lastAbort: AbortResult | undefined;
   /** Set once the runner is disposed. */
@@ -320,7 +321,12 @@ export abstract class RunnerCore<R = unknown> extends ToldRunner<R> implements R
 
   /** The log is full and has failed the runner: stops the work, with the error as its signal's reason. */
   onOverflow(error: ActiveSessionError): void {
-    this.#execution.signal.abort(error);
+    this.onBroken(error);
+  }
+
+  /** See {@link ProducerEvents}. The cause is the reason of the work's signal. */
+  onBroken(cause: unknown): void {
+    this.#execution.signal.abort(cause);
     this.#execution.stop();
   }
 
@@ -333,6 +339,7 @@ export abstract class RunnerCore<R = unknown> extends ToldRunner<R> implements R
   /** The work has ended; its results can be read. */
   onEnded(outcome: FinalStatus): void {
     this.parts.owner.workEnded(this, outcome);
+    if (outcome !== "aborted") this.onStopped(); // by itself; a custom producer may wait to be stopped before it is closed
   }
 
   /** The log's status has become final: informs the owner, then fires the signals. */
@@ -362,6 +369,8 @@ export abstract class RunnerCore<R = unknown> extends ToldRunner<R> implements R
 
   /** See {@link RunnerObserver.workStopped}. */
   onStopped(): void {
+    if (this.#isStopTold) return;
+    this.#isStopTold = true;
     this.parts.owner.workStopped();
   }
 

@@ -34,6 +34,10 @@ export class RunnerLink implements PartEvents {
     this.runner?.onErrorAfterStop(error);
   }
 
+  onBroken(cause: unknown): void {
+    this.runner?.onBroken(cause);
+  }
+
   onLateError(error: unknown): void {
     this.runner?.onLateError(error);
   }

@@ -13,7 +13,7 @@ export interface RunnerObserver {
   started(runner: Runner): void;
   /** The work has ended, by itself or aborted; its results can be read. Only the first call counts. */
   workEnded(runner: Runner, outcome: FinalStatus): void;
-  /** The work has stopped and its source is closed, however late. Called once. */
+  /** The work has ended by itself, or has stopped and its source is closed, however late. Called once. */
   workStopped(): void;
   /** A start has failed, and may be tried again. */
   startFailed(runner: Runner): void;

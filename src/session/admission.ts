@@ -95,6 +95,16 @@ export class Admission {
     }
   }
 
+  /**
+   * Comes before anything is ended for a new unconfirmed session.
+   * @throws `SERVER_LIMIT_REACHED` if {@link admitUnconfirmed} would
+   */
+  checkUnconfirmed(): void {
+    if (this.#unconfirmed < this.#limits.unconfirmedSessions) return;
+    if (this.idle.findUnconfirmed(({ isVisited }) => !isVisited)) return;
+    this.#refuse("create a session", "unconfirmedSessions", undefined);
+  }
+
   /** Counts a new unconfirmed session. */
   addUnconfirmed(): void {
     this.#unconfirmed++;
@@ -149,61 +159,88 @@ export class Admission {
     // Fast path: one client cannot have more runners than the process, so below both limits there is nothing to count.
     const areFew = this.tally.runners < Math.min(runners, runnersPerClient);
     const workIsLittle = this.tally.running < Math.min(running, runningPerClient);
-    if (!areFew || !workIsLittle || this.itemCount >= retainedItems) this.#makeRoomForRunner(session);
-    if (!session.isConfirmed) this.#admitUnconfirmedRunner(session);
+    const rooms: Room[] = session.isConfirmed ? [] : [this.#roomOfUnconfirmed(session)];
+    if (!areFew || !workIsLittle || this.itemCount >= retainedItems) rooms.push(...this.#roomsFor(session));
+    const full = rooms.filter((room) => this.#isFull(room));
+    // First of all: nothing is removed for a runner that there will not be.
+    for (const room of full) if (!this.#candidateIn(room)) this.#refuse("create a runner", room.name, session);
+    for (const room of full) this.#makeRoomIn(room, session);
+    // Making room may have run application code that ended the session.
+    if (!session.isConfirmed && session.isAvailable) this.#unconfirmedAtWork.add(session);
   }
 
-  /** The slow path of {@link admitRunner}. What may refuse comes first: nothing is to be removed for a runner that there will not be. */
-  #makeRoomForRunner(session: SessionCore): void {
-    const admit = this.#admission("create a runner", session);
+  /** The stricter limit of an unconfirmed session, which can only remove runners of its own. */
+  #roomOfUnconfirmed(session: SessionCore): Room {
+    return {
+      name: "unconfirmedRunners",
+      count: () => session.runnerCount,
+      ended: () => idlestOf([session], "seen") ?? idlestOf([session], "ended"),
+      idle: () => idlestOf([session], "working"),
+      free: remove,
+    };
+  }
+
+  /** The limits of the client, then those of the process. */
+  #roomsFor(session: SessionCore): Room[] {
     const ofClient = () => this.#registry.of(session.identity);
     const total = (count: (one: SessionCore) => number) => ofClient().reduce((sum, one) => sum + count(one), 0);
     const { unusedRunners: unused, tally } = this;
     const holdsItems = (entry: RunnerEntry) =>
       entry.isExpendable && entry.runner.kind === "sequence" && entry.runner.retained > 0;
-    admit(
-      "retainedItems",
-      () => this.itemCount,
-      () => remove(unused.oldestEnded(holdsItems) ?? unused.working.oldest(holdsItems)),
-    );
     // Work that is aborted to make room counts no more, although it may take a moment to stop.
     const counted = this.#limits.whenReached === "end-idle" ? "working" : "running";
-    admit(
-      "runningPerClient",
-      () => total((one) => one.countWork(counted)),
-      () => abortWork(idlestOf(ofClient(), "working")),
-    );
-    admit(
-      "running",
-      () => tally[counted],
-      () => abortWork(unused.working.oldest(expendable)),
-    );
-    const removeEnded = () => remove(idlestOf(ofClient(), "seen") ?? idlestOf(ofClient(), "ended"));
-    admit(
-      "runnersPerClient",
-      () => total(({ runnerCount }) => runnerCount),
-      () => remove(idlestOf(ofClient(), "working")),
-      removeEnded,
-    );
-    admit(
-      "runners",
-      () => tally.runners,
-      () => remove(unused.working.oldest(expendable)),
-      () => remove(unused.oldestEnded(expendable)),
-    );
+    return [
+      {
+        name: "runningPerClient",
+        count: () => total((one) => one.countWork(counted)),
+        idle: () => idlestOf(ofClient(), "working"),
+        free: abortWork,
+      },
+      {
+        name: "runnersPerClient",
+        count: () => total(({ runnerCount }) => runnerCount),
+        ended: () => idlestOf(ofClient(), "seen") ?? idlestOf(ofClient(), "ended"),
+        idle: () => idlestOf(ofClient(), "working"),
+        free: remove,
+      },
+      {
+        name: "retainedItems",
+        count: () => this.itemCount,
+        idle: () => unused.oldestEnded(holdsItems) ?? unused.working.oldest(holdsItems),
+        free: remove,
+      },
+      {
+        name: "running",
+        count: () => tally[counted],
+        idle: () => unused.working.oldest(expendable),
+        free: abortWork,
+      },
+      {
+        name: "runners",
+        count: () => tally.runners,
+        ended: () => unused.oldestEnded(expendable),
+        idle: () => unused.working.oldest(expendable),
+        free: remove,
+      },
+    ];
   }
 
-  /** The stricter limit of an unconfirmed session, which can only remove runners of its own. */
-  #admitUnconfirmedRunner(session: SessionCore): void {
-    const admit = this.#admission("create a runner", session);
-    admit(
-      "unconfirmedRunners",
-      () => session.runnerCount,
-      () => remove(idlestOf([session], "working")),
-      () => remove(idlestOf([session], "seen") ?? idlestOf([session], "ended")),
-    );
-    // Making room may have run application code that ended the session.
-    if (session.isAvailable) this.#unconfirmedAtWork.add(session);
+  #isFull({ name, count }: Room): boolean {
+    return count() >= this.#limits[name];
+  }
+
+  /** What may make room: an ended runner, else an idle one where that is allowed. */
+  #candidateIn({ ended, idle }: Room): RunnerEntry | undefined {
+    return ended?.() ?? (this.#limits.whenReached === "end-idle" ? idle() : undefined);
+  }
+
+  /** Makes room, one by one. Without progress, refuses: the request may come from code that runs while the candidate ends. */
+  #makeRoomIn(room: Room, session: SessionCore): void {
+    for (let before = room.count(); this.#isFull(room); before = room.count()) {
+      const candidate = this.#candidateIn(room);
+      if (candidate) room.free(candidate);
+      if (!candidate || room.count() >= before) this.#refuse("create a runner", room.name, session);
+    }
   }
 
   /** Items kept by all sequence runners. */
@@ -229,17 +266,16 @@ export class Admission {
    * Returns a function that checks one limit for an action. It throws if the limit is reached and no room can be made.
    * @param action names the action in the error message
    * @param session the session that asks, for the event; `undefined` if it is yet to be created
-   * @returns takes the name of the limit, a function that counts, one that ends something unused with `end-idle`, and one that does so
-   *   whatever `whenReached` says. Both return false if there is nothing
+   * @returns takes the name of the limit, a function that counts, and one that ends something unused and returns false if there
+   *   is nothing; without the latter the limit always refuses
    */
   #admission(action: string, session: SessionCore | undefined) {
     const limits = this.#limits;
-    return (name: LimitName, count: () => number, makeRoom = () => false, makeRoomAlways = () => false): void => {
+    return (name: LimitName, count: () => number, makeRoom = () => false): void => {
       if (limits[name] === Number.POSITIVE_INFINITY) return;
       for (let before = count(); before >= limits[name]; before = count()) {
         // Without progress, refuse: the request may come from code that runs while the candidate ends, and would otherwise
         // loop forever.
-        if (makeRoomAlways() && count() < before) continue;
         if (limits.whenReached === "end-idle" && makeRoom() && count() < before) continue;
         this.#refuse(action, name, session);
       }
@@ -282,16 +318,25 @@ function idlestOf(sessions: readonly SessionCore[], wanted: RunnerStage): Runner
   return leastOf(entries, ({ isExpendable, stage, usedAt }) => (isExpendable && stage === wanted ? usedAt : undefined));
 }
 
-/** Removes a runner; its work is aborted. @returns false without one */
-function remove(entry: RunnerEntry | undefined): boolean {
-  void entry?.runner.dispose("idle");
-  return entry !== undefined;
+/** A limit of runners, and how room is made below it. */
+interface Room {
+  readonly name: LimitName;
+  readonly count: () => number;
+  /** The ended runner that goes first, whatever `whenReached` says. */
+  readonly ended?: () => RunnerEntry | undefined;
+  /** The idle runner that goes first with `end-idle`. */
+  readonly idle: () => RunnerEntry | undefined;
+  readonly free: (entry: RunnerEntry) => void;
 }
 
-/** Aborts a runner's work, and keeps what it has found. @returns false without one */
-function abortWork(entry: RunnerEntry | undefined): boolean {
-  void entry?.runner.abortIdle();
-  return entry !== undefined;
+/** Removes a runner; its work is aborted. */
+function remove({ runner }: RunnerEntry): void {
+  void runner.dispose("idle");
+}
+
+/** Aborts a runner's work, and keeps what it has found. */
+function abortWork({ runner }: RunnerEntry): void {
+  void runner.abortIdle();
 }
 
 /** The element with the lowest rank; elements ranked `undefined` are excluded. */

@@ -240,6 +240,7 @@ export class Host<Services = unknown> extends ActiveSessions<Services> {
     this.#checkOpen("create a session");
     const isGuest = !isOfUser(identity);
     const latest = this.#lastGeneration;
+    if (isGuest) this.#admission.checkUnconfirmed();
     this.#admission.admitSession(identity, suffix);
     if (isGuest) this.#admission.admitUnconfirmed();
     this.#checkOpen("create a session"); // as above

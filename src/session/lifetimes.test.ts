@@ -414,4 +414,72 @@ describe("a limit of work that runs", () => {
     await pass(30_000);
     expect(onUnseen).toHaveBeenCalledTimes(1);
   });
+
+  test("does not count a producer that has ended its log, and is closed when it is stopped", async () => {
+    const { host, session } = await open({ limits: { running: 1 } });
+    const patient = defineSequenceRunner<number, null>({
+      name: "patient",
+      produce: (_, sink) => {
+        let close: (summary: { timedOut: boolean; errors: unknown[] }) => void = () => {};
+        const closed = new Promise<{ timedOut: boolean; errors: unknown[] }>((resolve) => {
+          close = resolve;
+        });
+        return { closed, start: async () => sink.end(), stop: () => close({ timedOut: false, errors: [] }) };
+      },
+    });
+    const runner = await session.createRunner(patient, null);
+    expect((await runner.getRequired()).status).toBe("completed");
+    expect(host.stats().running).toBe(0);
+    await expect(work(session)).resolves.toBeDefined();
+    await inside(runner).dispose("stopped");
+    expect(host.stats().running).toBe(1);
+  });
+});
+
+describe("for what is then refused nothing of others is ended:", () => {
+  const never = () => new PushSource<number>();
+
+  test("a new client at its own limit of runners", async () => {
+    const { host, session } = await open({ limits: { runners: 2, unconfirmedRunners: 1 } });
+    const unread = await session.createSequenceRunner([1]);
+    const guest = inside(host).obtain(tagIdentity("cookie", "new"), undefined);
+    await guest.createSequenceRunner(never());
+    await pass(100);
+    await expect(guest.createSequenceRunner(never())).rejects.toMatchObject({ code: "CLIENT_LIMIT_REACHED" });
+    expect(await isThere(session, unread)).toBe(true);
+  });
+
+  test("a client whose only work is being read", async () => {
+    const limits = { runningPerClient: 1, retainedItems: 4, whenReached: "end-idle" } as const;
+    const { host, session } = await open({ limits });
+    const unread = await session.createSequenceRunner([1, 2, 3, 4, 5]);
+    const ben = await host.get("ben");
+    await pass(100);
+    const busy = await inside(ben)
+      .createProcessRunner(
+        ({ signal }) => new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve())),
+      )
+      .catch((error: unknown) => error);
+    expect(busy).not.toHaveProperty("code");
+    expect(await isThere(session, unread)).toBe(false); // that made room
+    const next = await session.createSequenceRunner([1, 2, 3, 4, 5]);
+    const reading = (busy as Runner).getRequired();
+    await pass(100);
+    await expect(ben.createSequenceRunner(never())).rejects.toMatchObject({ code: "CLIENT_LIMIT_REACHED" });
+    expect(await isThere(session, next)).toBe(true);
+    await (busy as Runner).abort();
+    await reading;
+  });
+
+  test("a new client where all of its kind are in use", async () => {
+    const limits = { sessions: 2, unconfirmedSessions: 1, whenReached: "end-idle" } as const;
+    const { host, session } = await open({ limits });
+    const guest = inside(host).obtain(tagIdentity("cookie", "one"), undefined);
+    const visit = guest.visit();
+    expect(() => inside(host).obtain(tagIdentity("cookie", "two"), undefined)).toThrow(
+      expect.objectContaining({ code: "SERVER_LIMIT_REACHED" }),
+    );
+    expect(session.isAvailable).toBe(true);
+    visit.release();
+  });
 });

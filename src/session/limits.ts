@@ -25,11 +25,11 @@ export interface LimitOptions {
   /** Live sessions of one client. It has more than one only with suffixes (scopes). Default: 20. */
   readonly sessionsPerClient?: number | undefined;
   /**
-   * Runners of one client in all its sessions, ended ones included. Ended ones make room, whatever `whenReached` says: first those that
-   * were read to their end, then others, in order of last use. Default: 200.
+   * Runners of one client in all its sessions, ended ones included. Ended ones make room, whatever `whenReached` says: first those whose
+   * end was seen, then others (a tenth of a second old, or used since their creation), in order of last use. Default: 200.
    */
   readonly runnersPerClient?: number | undefined;
-  /** Work of one client, counted as for `running`. Default: no other limit than `runnersPerClient`. */
+  /** Work of one client's live sessions, counted as for `running`. Default: no other limit than `runnersPerClient`. */
   readonly runningPerClient?: number | undefined;
   /**
    * Waiting reads, long-polls and SSE responses of one client. Default: 256. A browser opens six per host over HTTP/1.1, about a
