@@ -344,6 +344,7 @@ describe("room for the items of unconfirmed sessions", () => {
     });
     const ended = obtain("ended");
     await ended.createProcessRunner(({ signal, session }) => aborted(signal, () => void session.terminate()));
+    await ended.findRunner(0); // used: it may make room
     await expect(ended.createProcessRunner(() => {})).rejects.toMatchObject({ code: "SESSION_ENDED" });
     expect(ended.isAvailable).toBe(false);
     const hoarder = obtain("hoarder");
@@ -368,6 +369,7 @@ test.each(["runnersPerClient", "runners"] as const)(
         );
     };
     await session.createProcessRunner(({ signal }) => aborted(signal, createInner));
+    await session.findRunner(0); // used: it may make room
     await session.createProcessRunner(({ signal }) => aborted(signal));
     expect(await inner).toBe(limit === "runners" ? "SERVER_LIMIT_REACHED" : "CLIENT_LIMIT_REACHED");
     expect(host.stats().runners).toBe(1);

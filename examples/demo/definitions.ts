@@ -26,7 +26,8 @@ export function definitionsFor(
   const session = defineProcessRunner({
     name: "overview",
     input: z.undefined(),
-    options: { idleTimeout: 10_000 }, // a page that was left needs it no longer
+    // A page that was left needs it no longer, nor the numbers of that time: one that comes back begins again.
+    options: { idleTimeout: 10_000, finishedTimeout: 1 },
     run: async (_input, { report, session, signal }): Promise<Overview> => {
       const { generation } = session;
       const tell = (rows: RunnerRow[]) => report({ generation, rows });
