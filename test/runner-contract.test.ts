@@ -352,7 +352,7 @@ describe("a producer that does not keep to the contract", () => {
     const first = await create(produce);
     const runner = await first.creating;
     await first.session.terminate();
-    expect([runner.phase, runner.abortReason]).toEqual(["aborted", "session-ended"]);
+    expect(await runner.state()).toMatchObject({ phase: "aborted", abortReason: "session-ended" });
     const controller = new AbortController();
     const second = await create(produce, { signal: controller.signal });
     await turns();
