@@ -56,6 +56,7 @@ const unknownKey = "none";
 export async function startStreamServer(): Promise<StreamServer> {
   const sessions = createActiveSessions({
     runnerIdleTimeout: never,
+    finishedTimeout: never,
     aheadLimit: 1_000_000,
     retain: "all",
     limits: { runnersPerClient: never, openReadsPerClient: never },
@@ -97,7 +98,9 @@ export async function startStreamServer(): Promise<StreamServer> {
     }
     const queue = new PushQueue();
     const idleTimeout = config.ttl === undefined ? never : 1000 * Number(config.ttl);
-    const runner = await session.createSequenceRunner(queue, { idleTimeout });
+    const runner = await session.createSequenceRunner(queue, { idleTimeout, finishedTimeout: idleTimeout });
+    // A stream is gone when its time is up; what unused work has found would stay for as long again.
+    void runner.cleanup.then(() => (runner.phase === "aborted" ? runner[Symbol.asyncDispose]() : undefined));
     const stream: Stream = { runner, queue, config, format: formatOf(config.contentType), isClosed: false };
     const items = body.length > 0 ? stream.format.itemsOf(body) : [];
     streams.set(path, stream);
