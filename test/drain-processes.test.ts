@@ -2,24 +2,16 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { createClient } from "../src/client.js";
 import { atEnd } from "./support/cleanup.js";
 import { waitUntil } from "./support/patience.js";
+import { freePort } from "./support/server.js";
 
 const root = join(import.meta.dirname, "..");
 const users = 10;
 const runnersOfEach = 20;
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, "127.0.0.1");
-  await once(probe, "listening");
-  const { port } = probe.address() as { port: number };
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
-}
 
 /** A browser's cookie, kept over all requests of one user. */
 function withCookie(): typeof fetch {

@@ -2,7 +2,6 @@
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { promisify } from "node:util";
@@ -10,6 +9,7 @@ import { describe, expect, test } from "vitest";
 import { createClient } from "../src/client.js";
 import { atEnd } from "./support/cleanup.js";
 import { waitUntil } from "./support/patience.js";
+import { freePort } from "./support/server.js";
 
 const root = join(import.meta.dirname, "..");
 const simple = readdirSync(join(root, "examples/frameworks")).map((file) => `examples/frameworks/${file}`);
@@ -24,14 +24,6 @@ const files = [
 function pageOf(file: string): string {
   const name = simple.includes(file) ? basename(file, ".mjs") : basename(dirname(file));
   return readFileSync(join(root, `docs/frameworks/${name}.md`), "utf8");
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, "127.0.0.1");
-  await once(probe, "listening");
-  const { port } = probe.address() as { port: number };
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
 }
 
 /** Makes a file that Node can run of it; what is a package finds ours, and the others, as if they were installed. */

@@ -332,8 +332,8 @@ export abstract class RunnerCore<R = unknown> extends ToldRunner<R> implements R
 
   /** Tells the owner of an end that came before the runner was there. */
   catchUp(): void {
-    const { outcome } = this.log.current;
-    if (outcome) this.onEnded(outcome);
+    const { earlyEnd } = this.parts.link;
+    if (earlyEnd) this.onEnded(earlyEnd);
   }
 
   /** The work has ended; its results can be read. */

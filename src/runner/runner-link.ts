@@ -8,11 +8,14 @@ import type { RunnerOwner, RunnerSettings } from "./runner-owner.js";
 export type PartEvents = Required<LogEvents> & ProducerEvents;
 
 /**
- * Forwards the events of log and producer to their runner. Both are made before the runner is; until then events are dropped.
+ * Forwards the events of log and producer to their runner. Both are made before the runner is; until then events are dropped,
+ * but for the end.
  */
 export class RunnerLink implements PartEvents {
   /** Set by the runner's constructor. */
   runner: PartEvents | undefined;
+  /** How the work has ended before there was a runner, by a custom producer that was done at once. */
+  earlyEnd: FinalStatus | undefined;
 
   onStarted(): void {
     this.runner?.onStarted();
@@ -23,7 +26,8 @@ export class RunnerLink implements PartEvents {
   }
 
   onEnded(outcome: FinalStatus): void {
-    this.runner?.onEnded(outcome);
+    if (this.runner) this.runner.onEnded(outcome);
+    else this.earlyEnd = outcome;
   }
 
   onFinal(state: LogState): void {

@@ -174,7 +174,7 @@ export class Admission {
     return {
       name: "unconfirmedRunners",
       count: () => session.runnerCount,
-      ended: () => idlestOf([session], "seen") ?? idlestOf([session], "ended"),
+      ended: () => idlestEndedOf([session]),
       idle: () => idlestOf([session], "working"),
       free: remove,
     };
@@ -199,7 +199,7 @@ export class Admission {
       {
         name: "runnersPerClient",
         count: () => total(({ runnerCount }) => runnerCount),
-        ended: () => idlestOf(ofClient(), "seen") ?? idlestOf(ofClient(), "ended"),
+        ended: () => idlestEndedOf(ofClient()),
         idle: () => idlestOf(ofClient(), "working"),
         free: remove,
       },
@@ -316,6 +316,11 @@ const expendable = ({ isExpendable }: RunnerEntry) => isExpendable;
 function idlestOf(sessions: readonly SessionCore[], wanted: RunnerStage): RunnerEntry | undefined {
   const entries = sessions.flatMap((session) => [...session.runnerEntries()]);
   return leastOf(entries, ({ isExpendable, stage, usedAt }) => (isExpendable && stage === wanted ? usedAt : undefined));
+}
+
+/** The ended runner of some sessions that goes first: one whose end was seen, else another. */
+function idlestEndedOf(sessions: readonly SessionCore[]): RunnerEntry | undefined {
+  return idlestOf(sessions, "seen") ?? idlestOf(sessions, "ended");
 }
 
 /** A limit of runners, and how room is made below it. */

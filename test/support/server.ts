@@ -1,4 +1,5 @@
 /** Real servers on free loopback ports, closed with their connections when the test is over. */
+import { once } from "node:events";
 import { createServer, type RequestListener, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import express, { type Express } from "express";
@@ -12,6 +13,15 @@ import type { ActiveSession } from "../../src/session/active-session.js";
 import type { ActiveSessions } from "../../src/session/active-sessions.js";
 import { atEnd } from "./cleanup.js";
 import { openHost } from "./control.js";
+
+/** A port on which nothing listens now, for a process of its own. */
+export async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, "127.0.0.1");
+  await once(probe, "listening");
+  const { port } = probe.address() as AddressInfo;
+  await new Promise((resolve) => probe.close(resolve));
+  return port;
+}
 
 /** Listens on a free port; returns the server and its base URL. */
 export async function listen(listener: RequestListener): Promise<{ server: Server; url: string }> {
